@@ -1,0 +1,1 @@
+"""The compiler: BMv2 JSON to a typed program to readable C."""
