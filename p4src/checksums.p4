@@ -1,0 +1,46 @@
+// Internet checksums. Changed words are accounted for one by one (RFC 1624, equation 3), so a payload is never
+// read, and a checksum that was wrong on arrival is wrong by as much on departure. Two kinds are computed over
+// whole headers: the IPv4 header's on arrival, to refuse a damaged one, and that of an ICMPv6 advertisement
+// which this switch wrote itself and which has no payload.
+
+// The sum of 16-bit words, unfolded: up to 2^16 terms fit into 32 bits.
+bit<32> words(in address_t x) {
+    return (bit<32>)x[127:112] + (bit<32>)x[111:96] + (bit<32>)x[95:80] + (bit<32>)x[79:64]
+         + (bit<32>)x[63:48] + (bit<32>)x[47:32] + (bit<32>)x[31:16] + (bit<32>)x[15:0];
+}
+
+bit<16> fold(in bit<32> x) {
+    bit<32> once = (bit<32>)x[31:16] + (bit<32>)x[15:0];
+    return once[31:16] + once[15:0];
+}
+
+// What replacing one word, or one address, adds to the sum: ~m + m'.
+bit<32> change16(in bit<16> was, in bit<16> is) { return (bit<32>)(~was) + (bit<32>)is; }
+bit<32> change128(in address_t was, in address_t is) { return words(~was) + words(is); }
+
+// HC' = ~(~HC + ~m + m')
+bit<16> adjusted(in bit<16> checksum, in bit<32> change) { return ~fold((bit<32>)(~checksum) + change); }
+
+control VerifyChecksums(inout headers_t headers, inout metadata_t meta) {
+    apply {
+        verify_checksum(headers.ipv4.isValid(),
+            { headers.ipv4.version, headers.ipv4.header_words, headers.ipv4.tos, headers.ipv4.total_length,
+              headers.ipv4.identification, headers.ipv4.reserved, headers.ipv4.dont_fragment,
+              headers.ipv4.more_fragments, headers.ipv4.fragment_offset, headers.ipv4.ttl,
+              headers.ipv4.protocol, headers.ipv4.source, headers.ipv4.destination,
+              headers.ipv4_options.data },
+            headers.ipv4.checksum, HashAlgorithm.csum16);
+    }
+}
+
+control ComputeChecksums(inout headers_t headers, inout metadata_t meta) {
+    apply {
+        // RFC 4443 2.3: the pseudo-header (addresses, upper-layer length, next header), then the message
+        update_checksum(meta.advertisement == 1,
+            { headers.ipv6.source, headers.ipv6.destination, 16w0, headers.ipv6.payload_length, 24w0,
+              headers.ipv6.next_header, headers.icmp.type, headers.icmp.code, headers.neighbor.flags,
+              headers.neighbor.target, headers.link_layer_option.type, headers.link_layer_option.length,
+              headers.link_layer_option.mac },
+            headers.icmp.checksum, HashAlgorithm.csum16);
+    }
+}

@@ -1,0 +1,53 @@
+// Build constants and the values of standards. Everything an operator may change is in a table instead.
+
+// ---- sizes (override with -D to build another variant, for example a tiny exception table for tests)
+
+#ifndef EXCEPTION_SLOTS
+#define EXCEPTION_SLOTS 16384        // per way; a power of two. Three ways hold 49152 exceptions.
+#endif
+#define BACKENDS 65536               // backend identities; 0 is nobody
+#define POOLS 4096
+#define BUCKETS 1048576              // over all pools
+#define MOTIONS 65536                // buckets that may move at once with counters of their own
+
+// ---- ports of the switch
+
+const bit<9> CPU_PORT = 255;         // packet-in and packet-out; must equal the switch's --cpu-port
+
+// ---- time: ticks of 2^18 microseconds (0.262 s); 14 bits of them wrap after 71 minutes
+
+typedef bit<14> tick_t;
+const tick_t EMBRYONIC_TICKS = 57;   // 15 s: how long an exception lives of which only a SYN was seen
+
+// ---- EtherTypes (IEEE 802), protocols (IANA), message types (RFC 826, 792, 4443, 4861)
+
+const bit<16> ETHERTYPE_IPV4 = 0x0800;
+const bit<16> ETHERTYPE_ARP = 0x0806;
+const bit<16> ETHERTYPE_VLAN = 0x8100;
+const bit<16> ETHERTYPE_IPV6 = 0x86dd;
+
+const bit<8> PROTOCOL_ICMP = 1;
+const bit<8> PROTOCOL_TCP = 6;
+const bit<8> PROTOCOL_UDP = 17;
+const bit<8> PROTOCOL_IPV6_FRAGMENT = 44;
+const bit<8> PROTOCOL_ICMPV6 = 58;
+
+const bit<16> ARP_REQUEST = 1;
+const bit<16> ARP_REPLY = 2;
+
+const bit<8> ICMP_ECHO_REPLY = 0;
+const bit<8> ICMP_ECHO_REQUEST = 8;
+const bit<8> ICMPV6_ECHO_REQUEST = 128;
+const bit<8> ICMPV6_ECHO_REPLY = 129;
+const bit<8> ICMPV6_NEIGHBOR_SOLICITATION = 135;
+const bit<8> ICMPV6_NEIGHBOR_ADVERTISEMENT = 136;
+const bit<8> ND_TARGET_LINK_LAYER_ADDRESS = 2;
+const bit<32> ND_ROUTER_SOLICITED_OVERRIDE = 0xe0000000;
+
+const bit<8> TCP_FIN_RST = 0x05;
+const bit<8> TCP_HANDSHAKE_MASK = 0x17;   // ACK, RST, SYN, FIN
+const bit<8> TCP_SYN = 0x02;
+
+const bit<8> DEFAULT_TTL = 64;            // IANA's recommendation for packets of our own
+
+const bit<96> IPV4_MAPPED = 0xffff;       // ::ffff:0:0/96, RFC 4291 2.5.5.2

@@ -1,0 +1,99 @@
+// Step 7. The owner of a flow.
+//
+//     A packet goes to the owner that its exception names. Without one, a SYN whose pick is not `previous` is
+//     recorded as an exception with that pick. Everything that is not recorded goes to `previous`.
+//
+// So a settled bucket needs no state, and a moving one needs some only for flows that begin while it moves. A flow
+// that finds no room stays with `previous`, where all its packets go: it does not move, and does not break.
+//
+// The table is three ways, each a register array that a packet reads once and writes once. A slot:
+//
+//     63                   32 31           16  15   14   13        0
+//     [ digest                | owner         | cl | co | last tick ]      cl: closing, co: confirmed
+//
+// One access to each way cannot know what a later way holds. Hence: a flow is put into the first way with room, and
+// the *last* way that knows the flow decides. (A copy in an earlier way is then refreshed and erased with it.)
+//
+// A slot is free once its flow was silent for the idle timeout, or for 15 s while only a SYN was seen, so that a flood
+// frees what it took. A SYN on a closing exception is a new flow. A false match takes the same digest in the
+// same slot: about one flow in 10^9, not never.
+
+control ExceptionWay(inout exception_t exception, in bit<32> place) {
+    register<bit<64>>(EXCEPTION_SLOTS) slots;
+
+    apply {
+        bit<32> index = place & (EXCEPTION_SLOTS - 1);
+        bit<64> slot;
+        slots.read(slot, index);
+
+        bool taken = slot[31:16] != NOBODY;
+        bool known = taken && slot[63:32] == exception.digest;
+        bool confirmed = slot[14:14] == 1;
+        tick_t silent = exception.now - slot[13:0];
+        bool expired = confirmed ? silent > exception.idle : silent > EMBRYONIC_TICKS;
+        bool over = expired || (known && (exception.gone == 1 || (exception.syn == 1 && slot[15:15] == 1)));
+
+        if (known && !over) {
+            exception.found = 1;
+            exception.owner = slot[31:16];
+            slot[15:15] = slot[15:15] | exception.closing;
+            slot[14:14] = slot[14:14] | ~exception.syn;
+            slot[13:0] = exception.now;
+        } else if ((!taken || over) && exception.record == 1 && exception.found == 0 && exception.placed == 0) {
+            exception.placed = 1;
+            slot = exception.digest ++ exception.pick ++ 2w0 ++ exception.now;
+        } else if (known) {
+            slot = 0;
+        }
+        slots.write(index, slot);
+    }
+}
+
+control FindOwner(inout metadata_t meta, inout standard_metadata_t standard) {
+    // Packets that the `previous` rule decided in a moving bucket: once their count stands still for the idle
+    // timeout, nobody needs `previous` any more and the controller settles the bucket.
+    @name("moving_previous") counter(MOTIONS, CounterType.packets) moving_previous;
+    // SYNs that found no room and did not move.
+    @name("moving_unmoved") counter(MOTIONS, CounterType.packets) moving_unmoved;
+
+    ExceptionWay() way1;
+    ExceptionWay() way2;
+    ExceptionWay() way3;
+
+    apply {
+        bool moving = meta.service.previous != meta.service.current;
+        // Liveness will choose here: the standby, when current is suspect and the standby is not.
+        backend_t pick = meta.service.current;
+        bool refused = meta.flow.syn == 1 && pick == NOBODY;
+
+        if (meta.flow.tcp == 1) {
+            meta.exception.digest = meta.digest;
+            meta.exception.now = standard.ingress_global_timestamp[31:18];
+            meta.exception.idle = meta.service.idle;
+            meta.exception.syn = meta.flow.syn;
+            meta.exception.closing = meta.flow.closing;
+            meta.exception.gone = meta.gone;
+            meta.exception.pick = pick;
+            if (meta.flow.syn == 1 && !refused && (pick != meta.service.previous || meta.service.announced == 1))
+                meta.exception.record = 1;
+            way1.apply(meta.exception, meta.hash);
+            way2.apply(meta.exception, meta.hash >> 9);
+            way3.apply(meta.exception, meta.hash >> 18);
+        } else if (meta.service.udp_move == 1) {
+            moving = false;                         // no flow of this pool minds to move: none is kept back
+            meta.service.previous = meta.service.current;
+        }
+
+        if (meta.exception.found == 1) meta.owner = meta.exception.owner;
+        else if (meta.exception.placed == 1) meta.owner = pick;
+        else if (refused) meta.owner = NOBODY;
+        else {
+            meta.owner = meta.service.previous;
+            if (moving) {
+                bit<32> motion = (bit<32>)meta.service.motion & (MOTIONS - 1);
+                moving_previous.count(motion);
+                if (meta.exception.record == 1) moving_unmoved.count(motion);
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+// The two ends that are not a port: dropped, and punted to the controller. Every reason is an action in a
+// table of constant entries, so each has its direct counter, and a controller that reads the table learns
+// the names with the counts. No packet disappears uncounted.
+
+enum bit<8> drop_t {
+    NONE                          = 0,
+    MALFORMED                     = 1,    // headers that do not fit into the packet, or contradict themselves
+    BAD_IP_CHECKSUM               = 2,
+    NOT_FOR_US                    = 3,    // Ethernet destination is another station
+    IGNORED_MULTICAST             = 4,    // broadcast and multicast that is no question for us
+    UNKNOWN_PROTOCOL              = 5,    // neither IPv4, IPv6 nor ARP
+    ARP_IGNORED                   = 6,    // a request for somebody else's address
+    NEIGHBOR_SOLICITATION_IGNORED = 7,    // likewise; or one that RFC 4861 7.1.1 calls invalid
+    FRAGMENT                      = 8,    // of a datagram for one of our addresses
+    NO_SERVICE                    = 9,    // to an address of ours, but to no VIP
+    NO_POOL                       = 10,   // the VIP's pool is not in the table
+    NO_BACKEND                    = 11,   // nobody serves the flow
+    HAIRPIN                       = 12,   // a nat backend was given itself
+    FAMILY_MISMATCH               = 13,   // an IPv4 packet for an IPv6 nat backend, or the reverse
+    DIRECT_TO_BACKEND             = 14,   // past the VIP to a nat backend's service
+    TTL_EXPIRED                   = 15,
+    NO_ROUTE                      = 16,
+    BAD_PACKET_OUT                = 17    // an order we do not know, or a packet-out that is too short
+}
+
+enum bit<8> punt_t {
+    NONE                   = 0,
+    ARP_REPLY              = 1,
+    NEIGHBOR_ADVERTISEMENT = 2,
+    GLEAN                  = 3            // the next hop's MAC is not known yet; the packet is otherwise finished
+}
+
+#define DROP(why) { meta.fate = fate_t.DROPPED; meta.reason = (bit<8>)(why); }
+#define PUNT(why) { meta.fate = fate_t.PUNTED; meta.reason = (bit<8>)(why); }
+
+control Drop(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
+    direct_counter(CounterType.packets_and_bytes) drop_counter;
+
+    action malformed() {}
+    action bad_ip_checksum() {}
+    action not_for_us() {}
+    action ignored_multicast() {}
+    action unknown_protocol() {}
+    action arp_ignored() {}
+    action neighbor_solicitation_ignored() {}
+    action fragment() {}
+    action no_service() {}
+    action no_pool() {}
+    action no_backend() {}
+    action hairpin() {}
+    action family_mismatch() {}
+    action direct_to_backend() {}
+    action ttl_expired() {}
+    action no_route() {}
+    action bad_packet_out() {}
+
+    table drops {
+        key = { meta.reason: exact @name("reason"); }
+        actions = {
+            malformed; bad_ip_checksum; not_for_us; ignored_multicast; unknown_protocol; arp_ignored;
+            neighbor_solicitation_ignored; fragment; no_service; no_pool; no_backend; hairpin;
+            family_mismatch; direct_to_backend; ttl_expired; no_route; bad_packet_out;
+            @defaultonly NoAction;
+        }
+        const entries = {
+            (bit<8>)drop_t.MALFORMED: malformed();
+            (bit<8>)drop_t.BAD_IP_CHECKSUM: bad_ip_checksum();
+            (bit<8>)drop_t.NOT_FOR_US: not_for_us();
+            (bit<8>)drop_t.IGNORED_MULTICAST: ignored_multicast();
+            (bit<8>)drop_t.UNKNOWN_PROTOCOL: unknown_protocol();
+            (bit<8>)drop_t.ARP_IGNORED: arp_ignored();
+            (bit<8>)drop_t.NEIGHBOR_SOLICITATION_IGNORED: neighbor_solicitation_ignored();
+            (bit<8>)drop_t.FRAGMENT: fragment();
+            (bit<8>)drop_t.NO_SERVICE: no_service();
+            (bit<8>)drop_t.NO_POOL: no_pool();
+            (bit<8>)drop_t.NO_BACKEND: no_backend();
+            (bit<8>)drop_t.HAIRPIN: hairpin();
+            (bit<8>)drop_t.FAMILY_MISMATCH: family_mismatch();
+            (bit<8>)drop_t.DIRECT_TO_BACKEND: direct_to_backend();
+            (bit<8>)drop_t.TTL_EXPIRED: ttl_expired();
+            (bit<8>)drop_t.NO_ROUTE: no_route();
+            (bit<8>)drop_t.BAD_PACKET_OUT: bad_packet_out();
+        }
+        const default_action = NoAction;
+        counters = drop_counter;
+    }
+
+    apply {
+        drops.apply();
+        mark_to_drop(standard);
+    }
+}
+
+control Punt(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
+    direct_counter(CounterType.packets_and_bytes) punt_counter;
+
+    action arp_reply() {}
+    action neighbor_advertisement() {}
+    action glean() {}
+
+    table punts {
+        key = { meta.reason: exact @name("reason"); }
+        actions = { arp_reply; neighbor_advertisement; glean; @defaultonly NoAction; }
+        const entries = {
+            (bit<8>)punt_t.ARP_REPLY: arp_reply();
+            (bit<8>)punt_t.NEIGHBOR_ADVERTISEMENT: neighbor_advertisement();
+            (bit<8>)punt_t.GLEAN: glean();
+        }
+        const default_action = NoAction;
+        counters = punt_counter;
+    }
+
+    apply {
+        punts.apply();
+        headers.packet_in.setValid();
+        headers.packet_in.reason = meta.reason;
+        headers.packet_in.ingress_port = (bit<16>)standard.ingress_port;
+        standard.egress_spec = CPU_PORT;
+    }
+}

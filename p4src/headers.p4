@@ -1,0 +1,133 @@
+// What can be on the wire, in the order in which it can be there.
+
+// ---- between the switch and its controller (P4Runtime packet-in and packet-out)
+
+@controller_header("packet_in")
+header packet_in_t {
+    bit<8>  reason;                  // a punt_t
+    bit<16> ingress_port;
+}
+
+@controller_header("packet_out")
+header packet_out_t {
+    bit<8>  order;                   // an order_t
+    bit<16> port;
+}
+
+// ---- layer 2
+
+header ethernet_t {
+    bit<48> destination;
+    bit<48> source;
+    bit<16> type;
+}
+
+header vlan_t {
+    bit<3>  priority;
+    bit<1>  drop_eligible;
+    bit<12> id;
+    bit<16> type;
+}
+
+header arp_t {                       // RFC 826, Ethernet and IPv4
+    bit<16> hardware_type;
+    bit<16> protocol_type;
+    bit<8>  hardware_length;
+    bit<8>  protocol_length;
+    bit<16> operation;
+    bit<48> sender_mac;
+    bit<32> sender_address;
+    bit<48> target_mac;
+    bit<32> target_address;
+}
+
+// ---- layer 3
+
+header ipv4_t {
+    bit<4>  version;
+    bit<4>  header_words;
+    bit<8>  tos;
+    bit<16> total_length;
+    bit<16> identification;
+    bit<1>  reserved;
+    bit<1>  dont_fragment;
+    bit<1>  more_fragments;
+    bit<13> fragment_offset;
+    bit<8>  ttl;
+    bit<8>  protocol;
+    bit<16> checksum;
+    bit<32> source;
+    bit<32> destination;
+}
+
+header ipv4_options_t {
+    varbit<320> data;
+}
+
+header ipv6_t {
+    bit<4>   version;
+    bit<8>   traffic_class;
+    bit<20>  flow_label;
+    bit<16>  payload_length;
+    bit<8>   next_header;
+    bit<8>   hop_limit;
+    bit<128> source;
+    bit<128> destination;
+}
+
+// ---- layer 4. TCP and UDP begin alike, so their ports are one header.
+
+header ports_t {
+    bit<16> source;
+    bit<16> destination;
+}
+
+header tcp_t {
+    bit<32> sequence;
+    bit<32> acknowledgement;
+    bit<4>  data_offset;
+    bit<4>  reserved;
+    bit<8>  flags;
+    bit<16> window;
+    bit<16> checksum;
+    bit<16> urgent;
+}
+
+header udp_t {
+    bit<16> length;
+    bit<16> checksum;
+}
+
+header icmp_t {                      // the part that ICMP and ICMPv6 share
+    bit<8>  type;
+    bit<8>  code;
+    bit<16> checksum;
+}
+
+header neighbor_t {                  // RFC 4861 4.3 and 4.4: solicitation and advertisement
+    bit<32>  flags;
+    bit<128> target;
+}
+
+header link_layer_option_t {         // RFC 4861 4.6.1
+    bit<8>  type;
+    bit<8>  length;
+    bit<48> mac;
+}
+
+struct headers_t {
+    packet_in_t         packet_in;
+    packet_out_t        packet_out;
+    ethernet_t          ethernet;
+    vlan_t              vlan;
+    arp_t               arp;
+    ipv4_t              ipv4;
+    ipv4_options_t      ipv4_options;
+    ipv6_t              ipv6;
+    ports_t             ports;
+    tcp_t               tcp;
+    udp_t               udp;
+    icmp_t              icmp;
+    neighbor_t          neighbor;
+    link_layer_option_t link_layer_option;
+}

@@ -1,0 +1,108 @@
+// What the program knows of a packet besides its headers. Each struct is filled by the stage it is named for.
+
+typedef bit<128> address_t;          // IPv4 addresses are IPv4-mapped: one width, one table for both families
+typedef bit<48>  mac_t;
+typedef bit<16>  pool_t;
+typedef bit<16>  backend_t;
+typedef bit<16>  motion_t;
+
+const backend_t NOBODY = 0;
+
+// What the packet-out's sender wants. Probe rounds and trace packets will be two more.
+enum bit<8> order_t {
+    SEND = 0                         // the payload is a frame: out of the port that the header names
+}
+
+// How a pool's packets reach its backends. The tunnels (ipip, gre, vxlan, gue) take their places here.
+enum bit<8> mode_t {
+    NONE = 0,
+    NAT  = 1,
+    DSR  = 2
+}
+
+// What becomes of the packet. A step that decides it sets it; the steps after it are not taken.
+enum bit<8> fate_t {
+    UNDECIDED = 0,
+    SENT      = 1,                   // to egress_spec: forwarded, or an answer of our own, or a packet-out
+    PUNTED    = 2,                   // to the controller
+    DROPPED   = 3,
+    AGAIN     = 4                    // through ingress once more
+}
+
+// Which end of the packet the rewrite replaces.
+enum bit<2> rewrite_t {
+    NONE        = 0,
+    SOURCE      = 1,
+    DESTINATION = 2
+}
+
+struct flow_t {
+    address_t source;
+    address_t destination;
+    bit<8>    protocol;
+    bit<16>   source_port;           // 0 unless TCP or UDP, and in fragments that hold no ports
+    bit<16>   destination_port;
+    bit<1>    fragment;              // part of a datagram, whichever
+    bit<1>    syn;                   // opens a TCP connection
+    bit<1>    closing;               // FIN or RST
+    bit<1>    tcp;
+}
+
+struct service_t {                   // the VIP's, the pool's and the bucket's entries
+    pool_t    pool;
+    mode_t    mode;
+    bit<16>   bucket_mask;
+    tick_t    idle;
+    bit<1>    udp_move;
+    backend_t current;
+    backend_t previous;
+    backend_t standby;
+    bit<1>    announced;
+    motion_t  motion;
+}
+
+struct exception_t {                 // a question to the exception table, and its answer
+    bit<32>   digest;
+    tick_t    now;
+    tick_t    idle;
+    bit<1>    syn;
+    bit<1>    closing;
+    bit<1>    gone;                  // the owner it names is in no table any more: forget it
+    bit<1>    record;                // remember the flow with `pick`, if it is not known
+    backend_t pick;
+    bit<1>    found;                 // answer: the flow is known, `owner` is its owner
+    bit<1>    placed;                // answer: the flow was recorded with `pick`
+    backend_t owner;
+}
+
+struct translation_t {
+    rewrite_t rewrite;
+    address_t address;               // of the backend, or for the packet's source
+    bit<16>   port;
+}
+
+struct route_t {
+    address_t target;                // where the packet is to go, however it is addressed
+    address_t next_hop;
+    mac_t     source_mac;
+    mac_t     destination_mac;
+    bit<12>   vlan;
+}
+
+struct metadata_t {
+    @field_list(1)
+    bit<1>      gone;                // survives the resubmit: see exceptions.p4
+    fate_t      fate;
+    bit<8>      reason;              // a drop_t or a punt_t, as the fate says
+    bit<1>      own;                 // addressed to one of our addresses
+    bit<32>     digest;              // of the flow, for its exception
+    bit<32>     hash;                // of the flow, for its bucket and its exception's places
+    backend_t   owner;
+    bit<1>      routed;              // one hop further: egress lowers its TTL and gives it new MACs
+    bit<1>      advertisement;       // built here: its ICMPv6 checksum is still to be written
+    flow_t      flow;
+    service_t   service;
+    exception_t exception;
+    translation_t translation;
+    route_t     route;
+}

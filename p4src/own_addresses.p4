@@ -1,0 +1,101 @@
+// Step 3. Answers for our own addresses, VIPs and router addresses alike: ARP (RFC 826), neighbor discovery
+// (RFC 4861) and echo (RFC 792, RFC 4443), with no controller in the loop. What others answer to *our*
+// questions goes to the controller, which asked them.
+
+control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
+    mac_t our_mac = 0;
+
+    action own(mac_t mac) { our_mac = mac; }
+
+    table addresses {
+        key = { meta.route.target: exact @name("address"); }
+        actions = { own; NoAction; }
+        default_action = NoAction;
+        size = 8192;
+    }
+
+    action back_where_it_came_from(mac_t source) {
+        headers.ethernet.destination = headers.ethernet.source;
+        headers.ethernet.source = source;
+        standard.egress_spec = standard.ingress_port;
+        meta.fate = fate_t.SENT;
+    }
+
+    action answer_arp() {
+        headers.arp.operation = ARP_REPLY;
+        headers.arp.target_mac = headers.arp.sender_mac;
+        bit<32> asked = headers.arp.target_address;
+        headers.arp.target_address = headers.arp.sender_address;
+        headers.arp.sender_mac = our_mac;
+        headers.arp.sender_address = asked;
+        back_where_it_came_from(our_mac);
+    }
+
+    action answer_neighbor_solicitation() {
+        headers.ipv6.destination = headers.ipv6.source;
+        headers.ipv6.source = headers.neighbor.target;
+        headers.ipv6.payload_length = 32;
+        headers.icmp.type = ICMPV6_NEIGHBOR_ADVERTISEMENT;
+        headers.neighbor.flags = ND_ROUTER_SOLICITED_OVERRIDE;
+        headers.link_layer_option.setValid();
+        headers.link_layer_option = { ND_TARGET_LINK_LAYER_ADDRESS, 1, our_mac };
+        meta.advertisement = 1;
+        back_where_it_came_from(our_mac);
+    }
+
+    action answer_echo4() {
+        bit<32> asker = headers.ipv4.source;
+        headers.ipv4.source = headers.ipv4.destination;
+        headers.ipv4.destination = asker;
+        headers.ipv4.checksum = adjusted(headers.ipv4.checksum,
+            change16(headers.ipv4.ttl ++ 8w0, DEFAULT_TTL ++ 8w0));
+        headers.ipv4.ttl = DEFAULT_TTL;
+        headers.icmp.checksum = adjusted(headers.icmp.checksum,
+            change16(ICMP_ECHO_REQUEST ++ 8w0, ICMP_ECHO_REPLY ++ 8w0));
+        headers.icmp.type = ICMP_ECHO_REPLY;
+        back_where_it_came_from(headers.ethernet.destination);
+    }
+
+    action answer_echo6() {
+        address_t asker = headers.ipv6.source;
+        headers.ipv6.source = headers.ipv6.destination;
+        headers.ipv6.destination = asker;
+        headers.ipv6.hop_limit = DEFAULT_TTL;
+        headers.icmp.checksum = adjusted(headers.icmp.checksum,
+            change16(ICMPV6_ECHO_REQUEST ++ 8w0, ICMPV6_ECHO_REPLY ++ 8w0));
+        headers.icmp.type = ICMPV6_ECHO_REPLY;
+        back_where_it_came_from(headers.ethernet.destination);
+    }
+
+    apply {
+        meta.route.target = meta.flow.destination;
+        if (headers.arp.isValid()) meta.route.target = IPV4_MAPPED ++ headers.arp.target_address;
+        else if (headers.neighbor.isValid()) meta.route.target = headers.neighbor.target;
+        if (addresses.apply().hit) meta.own = 1;
+
+        if (headers.arp.isValid()) {
+            bool ethernet_ipv4 = headers.arp.hardware_type == 1 && headers.arp.protocol_type == ETHERTYPE_IPV4
+                && headers.arp.hardware_length == 6 && headers.arp.protocol_length == 4;
+            if (ethernet_ipv4 && headers.arp.operation == ARP_REPLY) PUNT(punt_t.ARP_REPLY)
+            else if (ethernet_ipv4 && headers.arp.operation == ARP_REQUEST && meta.own == 1) answer_arp();
+            else DROP(drop_t.ARP_IGNORED)
+        } else if (headers.neighbor.isValid()) {
+            // RFC 4861 7.1: a hop limit below 255 has crossed a router, so its sender is not on this link.
+            // A solicitation from :: asks whether an address is free; one of ours never is anybody else's to ask.
+            bool valid = headers.ipv6.hop_limit == 255 && headers.icmp.code == 0;
+            if (valid && headers.icmp.type == ICMPV6_NEIGHBOR_ADVERTISEMENT) PUNT(punt_t.NEIGHBOR_ADVERTISEMENT)
+            else if (valid && meta.own == 1 && headers.ipv6.source != 0) {
+                answer_neighbor_solicitation();
+                truncate(headers.vlan.isValid() ? 32w90 : 32w86);
+            } else DROP(drop_t.NEIGHBOR_SOLICITATION_IGNORED)
+        } else if (meta.own == 1) {
+            // ICMP errors that quote a balanced flow, and fragments, will follow their flow from here.
+            if (meta.flow.fragment == 1) DROP(drop_t.FRAGMENT)
+            else if (headers.icmp.isValid()) {
+                if (headers.ipv4.isValid() && headers.icmp.type == ICMP_ECHO_REQUEST) answer_echo4();
+                else if (headers.ipv6.isValid() && headers.icmp.type == ICMPV6_ECHO_REQUEST) answer_echo6();
+                else DROP(drop_t.NO_SERVICE)
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+// Sluice's data plane: a layer-4 load balancer and the router around it.
+//
+//   port ─► parser ─► ingress: what becomes of the packet ─► egress: do it ─► deparser ─► port
+//                        │ ▲                                    │
+//              packet-in ▼ │ packet-out                         └ addresses, ports, checksums, TTL, MACs
+//                     controller
+//
+// Ingress below is the life of a packet, one line a step, each step a control in a file of its own. A step that decides
+// the packet's fate ends the walk. Both families take the same path: an IPv4 address is an IPv4-mapped one of 128 bits.
+
+#include <core.p4>
+#include <v1model.p4>
+
+#include "constants.p4"
+#include "headers.p4"
+#include "metadata.p4"
+#include "parser.p4"
+#include "checksums.p4"
+#include "fates.p4"
+#include "admission.p4"
+#include "controller_orders.p4"
+#include "own_addresses.p4"
+#include "service.p4"
+#include "exceptions.p4"
+#include "backend.p4"
+#include "nat_answers.p4"
+#include "routing.p4"
+#include "rewrite.p4"
+
+control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
+    Admission()      admission;
+    DescribeFlow()   describe_flow;
+    FollowOrder()    follow_order;
+    OwnAddresses()   own_addresses;
+    FindService()    find_service;
+    FindBucket()     find_bucket;
+    FindOwner()      find_owner;
+    ReachBackend()   reach_backend;
+    RestoreAnswers() restore_answers;
+    Route()          route;
+    Punt()           punt;
+    Drop()           drop;
+
+#define UNDECIDED meta.fate == fate_t.UNDECIDED
+
+    apply {
+        if (standard.ingress_port == CPU_PORT) {
+            follow_order.apply(headers, meta, standard);                     // 2  an order of the controller
+        } else {
+            admission.apply(headers, meta, standard);                        // 1  whole, and for us?
+            describe_flow.apply(headers, meta);
+            if (UNDECIDED) own_addresses.apply(headers, meta, standard);     // 3  ARP, NDP, ping
+                                                                             // 4  policy: its place
+            if (UNDECIDED) find_service.apply(headers, meta);                // 5  VIP, pool
+            if (UNDECIDED) {
+                if (meta.service.mode != mode_t.NONE) {
+                    find_bucket.apply(meta);                                 // 6  flow hash, bucket
+                    find_owner.apply(meta, standard);                        // 7  exceptions, owner
+                    reach_backend.apply(headers, meta, standard);            // 8  rewrite, where to
+                } else {
+                    restore_answers.apply(headers, meta);                    // 9  answers of nat backends
+                }
+            }
+            if (UNDECIDED) route.apply(headers, meta, standard);             // 10 route, next hop, port
+        }
+
+        if (meta.fate == fate_t.PUNTED) punt.apply(headers, meta, standard);
+        else if (meta.fate == fate_t.AGAIN) resubmit_preserving_field_list(1);
+        else if (meta.fate != fate_t.SENT) drop.apply(headers, meta, standard);
+    }
+}
+
+control SluiceEgress(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
+    Translate() translate;
+    OneHop()    one_hop;
+
+    apply {
+        if (meta.translation.rewrite != rewrite_t.NONE) translate.apply(headers, meta);
+        if (meta.routed == 1) one_hop.apply(headers, meta);
+    }
+}
+
+control SluiceDeparser(packet_out packet, in headers_t headers) {
+    apply { packet.emit(headers); }
+}
+
+V1Switch(SluiceParser(), VerifyChecksums(), SluiceIngress(), SluiceEgress(), ComputeChecksums(), SluiceDeparser()) main;
