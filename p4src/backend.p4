@@ -2,7 +2,7 @@
 
 control ReachBackend(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
     direct_counter(CounterType.packets_and_bytes) backend_counter;
-    @name("backend_syns") counter(BACKENDS, CounterType.packets) backend_syns;   // new connections
+    counter(BACKENDS, CounterType.packets) backend_syns;   // new connections
 
     action backend_address(address_t address, bit<16> port) {
         meta.translation.address = address;

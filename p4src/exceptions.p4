@@ -52,9 +52,9 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
 control FindOwner(inout metadata_t meta, inout standard_metadata_t standard) {
     // Packets that the `previous` rule decided in a moving bucket: once their count stands still for the idle
     // timeout, nobody needs `previous` any more and the controller settles the bucket.
-    @name("moving_previous") counter(MOTIONS, CounterType.packets) moving_previous;
+    counter(MOTIONS, CounterType.packets) moving_previous;
     // SYNs that found no room and did not move.
-    @name("moving_unmoved") counter(MOTIONS, CounterType.packets) moving_unmoved;
+    counter(MOTIONS, CounterType.packets) moving_unmoved;
 
     ExceptionWay() way1;
     ExceptionWay() way2;
