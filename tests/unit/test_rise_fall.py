@@ -1,4 +1,4 @@
-"""Verdicts from check results, as truth tables: `+` is a passed check, `-` a failed one; u, U, D the health."""
+"""Verdicts from check results, as truth tables: `+` a passed check, `-` a failed one; u, U, D the health."""
 
 import pytest
 from hypothesis import given

@@ -1,0 +1,254 @@
+"""Checks of real servers on the loopback interface: what the server does, and what the check says of it."""
+
+import asyncio
+import resource
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
+
+import pytest
+
+from controller.health.checks import MAX_BODY, CheckFailed, CheckNotMade, Target, http, tcp, within
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+PATIENT = 10.0
+"""Seconds; a check that needs this long has hung."""
+
+
+@asynccontextmanager
+async def server(serve: Serve, address: str = "127.0.0.1") -> AsyncIterator[Target]:
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+
+    listener = await asyncio.start_server(connected, address, 0)
+    try:
+        yield Target(ip_address(address), listener.sockets[0].getsockname()[1])
+    finally:
+        listener.close()
+
+
+def says(answer: bytes) -> Serve:
+    """A server that reads a request's head and sends these bytes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+
+    return serve
+
+
+async def hangs(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def ask(target: Target, *statuses: int, seconds: float = PATIENT) -> str:
+    check = http(target, path="/healthz?deep=1", host="shop.example", statuses=statuses or (200,))
+    return await within(seconds, check)
+
+
+def closed_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+# what it shows, answer, acceptable statuses, what the check says
+PASSES = [
+    ("the usual answer", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", (200,), "status 200"),
+    ("an answer that ends with the connection", b"HTTP/1.0 200 OK\r\n\r\nok", (200,), "status 200"),
+    (
+        "an answer in chunks",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        (200,),
+        "status 200",
+    ),
+    ("no body at all", b"HTTP/1.1 204 No Content\r\n\r\n", (200, 204), "status 204"),
+    ("a redirect, when that is wanted", b"HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n", (301,), "status 301"),
+    (
+        "an interim answer comes first",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        (200,),
+        "status 200",
+    ),
+    (
+        "a body without end is read to the limit",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n" + MAX_BODY * b"x",
+        (200,),
+        "status 200",
+    ),
+]
+
+FAILS = [
+    ("an error", b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", (200,), "status 503 instead of 200"),
+    (
+        "a redirect is not followed",
+        b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
+        (204, 200),
+        "status 302 instead of 200 or 204",
+    ),
+    ("another protocol", b"220 mail.example\r\n\r\n", (200,), "no valid HTTP answer: illegal status line"),
+    ("nothing", b"", (200,), "connection closed without an answer"),
+    ("half a head", b"HTTP/1.1 200 OK\r\nContent-", (200,), "connection closed without an answer"),
+    ("half a body", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", (200,), "no valid HTTP answer"),
+    ("a head without end", b"HTTP/1.1 200 OK\r\nX: " + 99999 * b"x", (200,), "no valid HTTP answer"),
+]
+
+
+@pytest.mark.parametrize(("shows", "answer", "statuses", "result"), PASSES)
+async def test_http_passes(shows: str, answer: bytes, statuses: tuple[int, ...], result: str) -> None:
+    async with server(says(answer)) as target:
+        assert await ask(target, *statuses) == result, shows
+
+
+@pytest.mark.parametrize(("shows", "answer", "statuses", "reason"), FAILS)
+async def test_http_fails(shows: str, answer: bytes, statuses: tuple[int, ...], reason: str) -> None:
+    async with server(says(answer)) as target:
+        with pytest.raises(CheckFailed) as failure:
+            await ask(target, *statuses)
+    assert str(failure.value).startswith(reason), shows
+
+
+async def test_the_request_as_the_server_sees_it() -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with server(serve) as target:
+        await ask(target)
+    assert heads == [
+        b"GET /healthz?deep=1 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: sluice-health\r\nAccept: */*\r\n"
+        b"Connection: close\r\n\r\n"
+    ]
+
+
+async def test_proxies_in_the_environment_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
+    async with server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as target:
+        assert await ask(target) == "status 200"
+
+
+async def test_the_time_limit_covers_the_whole_check() -> None:
+    async def drips(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        with suppress(ConnectionError):
+            while True:  # each line comes in time, the answer never does
+                writer.write(b"X: y\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    async with server(hangs) as target:
+        with pytest.raises(CheckFailed, match=r"^no answer within 50 ms$"):
+            await ask(target, seconds=0.05)
+    async with server(drips) as target:
+        with pytest.raises(CheckFailed, match=r"^no answer within 50 ms$"):
+            await ask(target, seconds=0.05)
+
+
+async def test_a_server_that_hangs_is_up_for_tcp() -> None:
+    async with server(hangs) as target:
+        assert await within(PATIENT, tcp(target)) == "connected"
+
+
+async def test_nobody_listens() -> None:
+    target = Target(ip_address("127.0.0.1"), closed_port())
+    with pytest.raises(CheckFailed, match=r"^connection refused$"):
+        await within(PATIENT, tcp(target))
+    with pytest.raises(CheckFailed, match=r"^connection refused$"):
+        await ask(target)
+
+
+async def test_a_reset_counts_against_the_backend() -> None:
+    async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        at_once = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+
+    async with server(resets) as target:
+        with pytest.raises(CheckFailed, match=r"^connection reset by peer$"):
+            await ask(target)
+
+
+async def test_a_full_backlog_is_no_connection() -> None:
+    """The kernel drops a SYN when the listener's queue is full: no refusal, just silence."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            target = Target(ip_address("127.0.0.1"), port)
+            with pytest.raises(CheckFailed, match=r"^no answer within 50 ms$"):
+                await within(0.05, tcp(target))
+
+
+async def test_ipv6() -> None:
+    async with server(hangs, "::1") as target:
+        assert await within(PATIENT, tcp(target)) == "connected"
+
+
+@pytest.mark.parametrize("check", ["tcp", "http"])
+async def test_the_check_comes_from_the_source_address(check: str) -> None:
+    seen: list[str] = []
+    accepted = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("peername")[0])
+        accepted.set()
+        if check == "http":
+            await says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(reader, writer)
+
+    async with server(serve) as target:
+        asked_from = Target(target.address, target.port, ip_address("127.0.0.77"))
+        await (within(PATIENT, tcp(asked_from)) if check == "tcp" else ask(asked_from))
+        async with asyncio.timeout(PATIENT):
+            await accepted.wait()
+    assert seen == ["127.0.0.77"]
+
+
+async def test_a_source_address_that_is_not_here_says_nothing_about_the_backend() -> None:
+    async with server(hangs) as target:
+        elsewhere = Target(target.address, target.port, ip_address("192.0.2.1"))
+        with pytest.raises(
+            CheckNotMade, match=r"^cannot ask from 192\.0\.2\.1: cannot assign requested address$"
+        ):
+            await within(PATIENT, tcp(elsewhere))
+
+
+async def test_running_out_of_descriptors_says_nothing_about_the_backend() -> None:
+    async with server(hangs) as target:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with socket.socket() as highest:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno(), hard))
+        try:
+            with pytest.raises(CheckNotMade, match="too many open files"):
+                await within(PATIENT, tcp(target))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_no_socket_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[socket.socket] = []
+    real = socket.socket
+
+    class Recorded(real):
+        def __init__(self, *arguments: int) -> None:
+            super().__init__(*arguments)
+            opened.append(self)
+
+    async with server(hangs) as target:
+        monkeypatch.setattr(socket, "socket", Recorded)
+        await within(PATIENT, tcp(target))
+        with pytest.raises(CheckFailed):
+            await ask(target, seconds=0.02)
+        monkeypatch.undo()
+    assert len(opened) == 2
+    assert all(sock.fileno() == -1 for sock in opened)
