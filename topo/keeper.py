@@ -1,0 +1,113 @@
+"""The process inside the namespace that holds the Mininet network for as long as the lab stands.
+
+It builds hosts, links and switch, writes who is where to `network.json`, says `ready` on its output, and
+takes all of it down when it is told to end. `topo.lab` starts it; nobody else has to.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+
+from mininet.log import setLogLevel
+from mininet.net import Mininet
+from mininet.node import Node
+
+from topo import plan
+from topo.errors import LabError
+from topo.nodes import Bridge, HealthInterface, LabHost, SluiceSwitch, return_path_script, run_script
+from topo.plan import HostPlan, Plan
+
+READY = "ready"
+NETWORK_FILE = "network.json"
+
+
+def build(network_plan: Plan, *, target: str, run_dir: Path, logs: Path, token: str) -> Mininet:
+    """The network of `network_plan`, not yet started."""
+    # Mininet's own preparation raises limits and sysctls of the whole machine, which a few hosts do not need.
+    Mininet.inited = True
+    net = Mininet(controller=None, autoSetMacs=False)
+    switch = net.addSwitch(
+        plan.SWITCH_NAME,
+        cls=SluiceSwitch,
+        target=target,
+        log=str(logs / "switch.log"),
+        token=token,
+        processes_folder=str(run_dir / "processes"),
+    )
+    for host in network_plan.hosts:
+        node = net.addHost(host.name, cls=_node_class(host), host_plan=host)
+        net.addLink(node, switch, port2=host.port)
+    if network_plan.return_path:
+        bridge = net.addSwitch(plan.RETURN_BRIDGE, cls=Bridge)
+        for host in (*network_plan.clients, *network_plan.backends):
+            net.addLink(net[host.name], bridge)
+    return net
+
+
+def start(net: Mininet, network_plan: Plan) -> None:
+    """Configure the hosts, start the switches, and lay the return path if the plan has one."""
+    net.start()
+    if network_plan.return_path:
+        for host in network_plan.clients:
+            run_script(net[host.name], return_path_script(host, vips=()))
+        for host in network_plan.backends:
+            run_script(net[host.name], return_path_script(host, vips=network_plan.return_vips))
+
+
+def describe(net: Mininet, network_plan: Plan) -> dict[str, object]:
+    """What others need to know: the pid of each host's shell (its namespace) and the switch's command."""
+    switch = net[plan.SWITCH_NAME]
+    return {
+        "hosts": {host.name: net[host.name].pid for host in network_plan.hosts},
+        "switch_command": switch.switch_command(),
+        "target": switch.target,
+    }
+
+
+def _node_class(host: HostPlan) -> type[Node]:
+    return HealthInterface if host.name == plan.HEALTH_HOST else LabHost
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--logs", type=Path, required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--token", required=True)
+    parser.add_argument("--return-vip", action="append", default=[])
+    arguments = parser.parse_args()
+
+    setLogLevel("warning")
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    network_plan = Plan(return_vips=tuple(arguments.return_vip))
+    net = None
+    try:
+        net = build(
+            network_plan,
+            target=arguments.target,
+            run_dir=arguments.run_dir,
+            logs=arguments.logs,
+            token=arguments.token,
+        )
+        start(net, network_plan)
+        description = describe(net, network_plan)
+        (arguments.run_dir / NETWORK_FILE).write_text(json.dumps(description))
+        print(READY, flush=True)
+        while True:
+            signal.pause()
+    except LabError as error:
+        sys.exit(str(error))
+    finally:
+        if net is not None:
+            net.stop()
+
+
+if __name__ == "__main__":
+    main()

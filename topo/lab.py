@@ -1,0 +1,346 @@
+"""A lab: one namespace with its Mininet network, switch, controller and servers, and how to work with it.
+
+Everything is on the file system under the run directory, so a lab can be used and ended from any process:
+
+    /run/<name>/lab.json         which project made it, its token, the namespace's inode
+    /run/<name>/network.json     the hosts' pids and the switch's command line (written by the keeper)
+    /run/<name>/processes/       pid and start time of what runs
+    /run/<name>/sluice.sock      the controller's API      /run/<name>/sluice.db  its store
+    <project>/build/logs/<name>/ logs; they stay when the lab has ended
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from topo import keeper, namespace, plan, processes
+from topo.errors import CommandFailed, LabBusy, NoLab, StartFailed
+from topo.nodes import resolve_target
+from topo.processes import Process, ProcessFiles
+
+PROJECT = Path(__file__).resolve().parent.parent
+RUN = Path("/run")
+LAB_FILE = "lab.json"
+DEFAULT_NAME = "sluice"
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,29}")
+
+KEEPER = "keeper"
+DAEMON = "daemon"
+KEEPER_READY_SECONDS = 60.0
+DAEMON_READY_SECONDS = 60.0
+SERVER_READY_SECONDS = 20.0
+CLI_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class LabRecord:
+    """What `lab.json` holds: enough to end a lab exactly, also one whose maker was killed."""
+
+    project: str
+    name: str
+    token: str
+    starter: Process
+    namespace_inode: int = 0
+    config: str = str(plan.CONFIG)
+
+
+class Lab:
+    """A lab that runs, or ran until something was killed."""
+
+    def __init__(self, run_dir: Path, record: LabRecord) -> None:
+        self.run_dir = run_dir
+        self.record = record
+        self.files = ProcessFiles(run_dir / "processes")
+        self._children: list[subprocess.Popen[str]] = []
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def socket(self) -> Path:
+        return self.run_dir / "sluice.sock"
+
+    @property
+    def logs(self) -> Path:
+        return PROJECT / "build" / "logs" / self.name
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program needs in its environment to speak to this lab's daemon."""
+        cache = os.environ.get("SLUICE_CACHE", str(PROJECT / "build" / "cache"))
+        return {"SLUICE_SOCKET": str(self.socket), "SLUICE_CACHE": cache}
+
+    # Making, finding and ending a lab
+
+    @classmethod
+    def start(
+        cls,
+        name: str = DEFAULT_NAME,
+        *,
+        target: str = "auto",
+        config: Path = plan.CONFIG,
+        return_vips: Sequence[str] = (),
+        servers: Sequence[str] = (),
+    ) -> "Lab":
+        """Build the network, start the switch, the servers named, and the controller with `config`.
+
+        Returns when the controller has put the switch into the state that `config` asks for. When anything
+        fails, everything is taken down again and StartFailed (or LabBusy) says what it was.
+        """
+        resolve_target(target)
+        lab = cls._claim(name, config)
+        try:
+            lab._start_network(target, return_vips)
+            for server in servers:
+                lab.start_server(server)
+            lab.start_daemon()
+        except BaseException:
+            lab.down()
+            raise
+        return lab
+
+    @classmethod
+    def find(cls, name: str = DEFAULT_NAME) -> "Lab":
+        """The lab called `name`. Raises NoLab when there is none of this project's."""
+        run_dir = RUN / name
+        try:
+            saved = json.loads((run_dir / LAB_FILE).read_text())
+            record = LabRecord(**{**saved, "starter": Process(**saved["starter"])})
+        except FileNotFoundError:
+            raise NoLab(f"nothing runs under the name {name!r}; `make up` starts it") from None
+        if record.project != str(PROJECT):
+            raise LabBusy(
+                f"{run_dir} belongs to the checkout in {record.project}.\n"
+                "End it there (make down), or choose another name here: make ... NAME=other"
+            )
+        return cls(run_dir, record)
+
+    @classmethod
+    def all(cls) -> list["Lab"]:
+        """Every lab of this project, also what a killed one left behind."""
+        found = []
+        for path in sorted(RUN.glob(f"*/{LAB_FILE}")):
+            try:
+                found.append(cls.find(path.parent.name))
+            except (LabBusy, NoLab):  # another checkout's, or ended this moment
+                continue
+        return found
+
+    @classmethod
+    def _claim(cls, name: str, config: Path) -> "Lab":
+        """Take the name. Making the run directory is the atomic step that decides between two who want it."""
+        if not NAME_PATTERN.fullmatch(name):
+            raise StartFailed(
+                f"{name!r} is no name for a lab: use a-z, 0-9 and -, at most 30, a letter first"
+            )
+        run_dir = RUN / name
+        try:
+            run_dir.mkdir()
+        except FileExistsError:
+            cls._clear_stale(name)
+            run_dir.mkdir()
+        except PermissionError:
+            raise StartFailed(f"cannot make {run_dir}: this needs root") from None
+        record = LabRecord(str(PROJECT), name, secrets.token_hex(8), Process.of(os.getpid()), 0, str(config))
+        lab = cls(run_dir, record)
+        lab._save()
+        shutil.rmtree(lab.logs, ignore_errors=True)
+        lab.logs.mkdir(parents=True)
+        return lab
+
+    @classmethod
+    def _clear_stale(cls, name: str) -> None:
+        """Remove what a lab that did not end properly left. Raises LabBusy when it is alive or not ours."""
+        run_dir = RUN / name
+        if not (run_dir / LAB_FILE).exists():
+            raise LabBusy(
+                f"{run_dir} exists and is not a lab of this project (a daemon may keep its socket there).\n"
+                "Choose another name: make ... NAME=other"
+            )
+        old = cls.find(name)
+        if old.files.find(KEEPER) is not None or old.record.starter.alive():
+            raise LabBusy(
+                f"{name!r} is running already; `make down` ends it, `make up NAME=other` starts another"
+            )
+        old.down()
+
+    def _save(self) -> None:
+        (self.run_dir / LAB_FILE).write_text(json.dumps(asdict(self.record), indent=2))
+
+    def down(self) -> None:
+        """End every process of the lab and remove its namespace and run directory. Safe to repeat."""
+        running = self.files.all()
+        the_keeper = running.pop(KEEPER, None)
+        for process in running.values():
+            process.send(signal.SIGTERM)
+        for process in running.values():
+            process.end()
+        if the_keeper is not None:
+            the_keeper.end(grace=15.0)
+        for process in processes.with_token(self.record.token):
+            process.send(signal.SIGKILL)
+        for child in self._children:
+            child.wait()
+        if self.record.namespace_inode:
+            namespace.delete(self.name, self.record.namespace_inode)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
+    # Its parts
+
+    def _start_network(self, target: str, return_vips: Sequence[str]) -> None:
+        inode = namespace.create(self.name)
+        self.record = LabRecord(**{**vars(self.record), "namespace_inode": inode})
+        self._save()
+        command = [sys.executable, "-m", "topo.keeper", "--run-dir", str(self.run_dir), "--target", target]
+        command += ["--logs", str(self.logs), "--token", self.record.token]
+        for vip in return_vips:
+            command += ["--return-vip", vip]
+        log = self.logs / "keeper.log"
+        child = self._launch(KEEPER, namespace.inside(self.name, command), log=log, pipe_output=True)
+        self._await_line(child, keeper.READY, KEEPER_READY_SECONDS, "the network", log)
+
+    def start_daemon(self, *, wait: bool = True) -> None:
+        """Start the controller and, unless told otherwise, wait until the switch has what it wants."""
+        log = self.logs / "daemon.log"
+        command = [_tool("sluice"), "daemon", "-c", self.record.config]
+        command += ["--socket", str(self.socket), "--store", str(self.run_dir / "sluice.db")]
+        child = self._launch(DAEMON, namespace.inside(self.name, command), log=log)
+        if not wait:
+            return
+        deadline = time.monotonic() + DAEMON_READY_SECONDS
+        while not self._daemon_ready():
+            if child.poll() is not None:
+                raise StartFailed(
+                    f"the controller ended with exit code {child.returncode}:\n{processes.tail(log)}"
+                )
+            if time.monotonic() > deadline:
+                raise StartFailed(
+                    f"the controller was not ready in {DAEMON_READY_SECONDS:.0f} s:\n{processes.tail(log)}"
+                )
+            time.sleep(0.1)
+
+    def _daemon_ready(self) -> bool:
+        if not self.socket.exists():
+            return False
+        try:
+            status = self.sluice_json("status")
+        except CommandFailed:
+            return False
+        return bool(status["switch"]["connected"])
+
+    def kill_daemon(self) -> None:
+        """SIGKILL, as a crash would."""
+        self._kill(DAEMON)
+
+    def start_server(self, host: str) -> None:
+        """Start the HTTP server of a backend and wait until it listens."""
+        log = self.logs / f"{host}.log"
+        command = [sys.executable, "-m", "topo.server", "--name", host, "--port", str(plan.SERVICE_PORT)]
+        child = self._launch(host, self.inside_host(host, command), log=log, pipe_output=True)
+        self._await_line(child, "ready", SERVER_READY_SECONDS, f"the server on {host}", log)
+
+    def kill_server(self, host: str) -> float:
+        """SIGKILL the server of a backend. Returns the monotonic time just before."""
+        moment = time.monotonic()
+        self._kill(host)
+        return moment
+
+    def restart_switch(self) -> None:
+        """SIGKILL the switch and start it anew, empty, with the same command."""
+        self._kill(plan.SWITCH_NAME)
+        command = [str(word) for word in self.network["switch_command"]]
+        self._launch(plan.SWITCH_NAME, namespace.inside(self.name, command), log=self.logs / "switch.log")
+
+    def running(self, name: str) -> bool:
+        return self.files.find(name) is not None
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What the keeper wrote down: `hosts` (name to pid), `switch_command`, `target`."""
+        return json.loads((self.run_dir / keeper.NETWORK_FILE).read_text())
+
+    def inside_host(self, host: str, command: Sequence[str]) -> list[str]:
+        """`command` as it has to be started to run on `host`. Raises KeyError naming the hosts there are."""
+        pids = self.network["hosts"]
+        if host not in pids:
+            raise KeyError(f"there is no host {host!r}; there are {', '.join(pids)}")
+        return namespace.inside_host(pids[host], command)
+
+    def start_on(self, host: str, name: str, command: Sequence[str]) -> subprocess.Popen[str]:
+        """Start `command` on a host, remembered as `name`; its output is a pipe, its messages go to a log."""
+        return self._launch(
+            name, self.inside_host(host, command), log=self.logs / f"{name}.log", pipe_output=True
+        )
+
+    # Speaking to the controller
+
+    def sluice(self, *arguments: str) -> str:
+        """Run the CLI and return what it prints. Raises CommandFailed with its words when it refuses."""
+        command = [_tool("sluice"), *arguments]
+        result = subprocess.run(
+            command,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=CLI_SECONDS,
+        )
+        if result.returncode != 0:
+            raise CommandFailed(
+                f"sluice {' '.join(arguments)}", result.returncode, result.stderr or result.stdout
+            )
+        return result.stdout
+
+    def sluice_json(self, *arguments: str) -> Any:
+        return json.loads(self.sluice(*arguments, "-o", "json"))
+
+    # Inner helpers
+
+    def _launch(
+        self, name: str, command: Sequence[str], *, log: Path, pipe_output: bool = False
+    ) -> subprocess.Popen[str]:
+        environment = {**self.environment, processes.TOKEN_VARIABLE: self.record.token}
+        child = processes.start(command, log=log, environment=environment, pipe_output=pipe_output)
+        self._children.append(child)
+        self.files.remember(name, child.pid)
+        return child
+
+    def _kill(self, name: str) -> None:
+        process = self.files.find(name)
+        if process is None:
+            raise NoLab(f"{name} does not run")
+        process.send(signal.SIGKILL)
+        processes.wait_until(lambda: not process.alive(), 5.0)
+        self.files.forget(name)
+
+    def _await_line(
+        self, child: subprocess.Popen[str], line: str, seconds: float, what: str, log: Path
+    ) -> None:
+        assert child.stdout is not None
+        os.set_blocking(child.stdout.fileno(), False)
+        deadline = time.monotonic() + seconds
+        said = ""
+        while line not in said.splitlines():
+            said += child.stdout.read() or ""
+            if child.poll() is not None:
+                raise StartFailed(
+                    f"{what} did not start (exit code {child.returncode}):\n{processes.tail(log)}"
+                )
+            if time.monotonic() > deadline:
+                raise StartFailed(f"{what} was not ready in {seconds:.0f} s:\n{processes.tail(log)}")
+            time.sleep(processes.POLL_SECONDS)
+
+
+def _tool(name: str) -> str:
+    """A program of the environment that runs us."""
+    return str(Path(sys.executable).parent / name)

@@ -1,0 +1,228 @@
+"""Mininet's hosts and switch, as P4 switches need them.
+
+A veth hands packets over with partial checksums and as super-packets larger than the MTU, which a switch in
+user space would forward as they are; so offloads are off on both ends of every link. The switch's ends have
+no addresses, no ARP and no IPv6, so that the kernel never answers or chatters beside the switch.
+"""
+
+import shutil
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mininet.node import Host, Node, Switch
+
+from topo import plan, processes
+from topo.errors import StartFailed
+from topo.plan import CLIENT_SUBNET, HostPlan
+from topo.processes import ProcessFiles
+
+TARGETS = ("auto", "bmv2", "embedded")
+BMV2 = "simple_switch_grpc"
+SWITCH_READY_SECONDS = 30.0
+
+QUIET_OFFLOADS = "rx off tx off sg off tso off gso off gro off"
+
+
+def run_script(node: Node, lines: list[str]) -> None:
+    """Run shell lines in a node; the first that fails ends it. Raises StartFailed with what it said."""
+    out, error, code = node.pexec(["sh", "-ec", "\n".join(lines)])
+    if code != 0:
+        raise StartFailed(f"configuring {node.name} failed:\n{(error or out).strip()}")
+
+
+def ipv6_usable() -> bool:
+    """Whether the kernel has IPv6 at all (it can be switched off at boot)."""
+    return Path("/proc/sys/net/ipv6").exists()
+
+
+def host_script(host: HostPlan, *, gateway: bool = True) -> list[str]:
+    """How a host's first interface is set up: addresses, routes, offloads, no IPv6 autoconfiguration.
+
+    Nothing is put into its ARP or neighbour table: it resolves its gateway and the VIPs like any other host.
+    """
+    device = host.interface
+    lines = [
+        f"ip link set {device} down",
+        f"ip link set {device} address {host.mac}",
+        f"ethtool -K {device} {QUIET_OFFLOADS} >/dev/null",
+        *_sysctl("ipv4", "ip_forward", 0),
+    ]
+    if ipv6_usable():
+        for setting, value in {
+            "disable_ipv6": 0,
+            "accept_ra": 0,
+            "autoconf": 0,
+            "router_solicitations": 0,
+            "accept_dad": 0,
+        }.items():
+            lines += _sysctl("ipv6", f"conf/{device}/{setting}", value)
+    lines += [f"ip link set {device} up", f"ip address add {host.ipv4} dev {device}"]
+    if ipv6_usable():
+        lines.append(f"ip address add {host.ipv6} dev {device} nodad")
+    if gateway:
+        lines.append(f"ip route add default via {host.gateway4}")
+        if ipv6_usable():
+            lines.append(f"ip route add default via {host.gateway6}")
+    return lines
+
+
+def return_path_script(host: HostPlan, *, vips: tuple[str, ...]) -> list[str]:
+    """How a host's second interface, on the bridge past the switch, is set up.
+
+    A backend carries the VIPs on its loopback, never answers ARP for them (arp_ignore) nor asks in their name
+    (arp_announce), and reaches the clients' subnet directly. A client takes what comes in there (rp_filter).
+    """
+    device = f"{host.name}-eth1"
+    lines = [
+        f"ethtool -K {device} {QUIET_OFFLOADS} >/dev/null",
+        *_sysctl("ipv4", "conf/all/rp_filter", 0),
+        *_sysctl("ipv4", f"conf/{device}/rp_filter", 0),
+        f"ip link set {device} up",
+        f"ip address add {host.return_ipv4} dev {device}",
+    ]
+    if not vips:
+        return lines
+    lines += [*_sysctl("ipv4", "conf/all/arp_ignore", 1), *_sysctl("ipv4", "conf/all/arp_announce", 2)]
+    lines += [f"ip address add {vip}/32 dev lo" for vip in vips]
+    return [*lines, f"ip route add {CLIENT_SUBNET} dev {device}"]
+
+
+def switch_port_script(device: str) -> list[str]:
+    """How the switch's end of a link is set up: silent but for what the switch sends."""
+    lines = [f"ethtool -K {device} {QUIET_OFFLOADS} >/dev/null", f"ip address flush dev {device}"]
+    if ipv6_usable():
+        lines += _sysctl("ipv6", f"conf/{device}/disable_ipv6", 1)
+    return [*lines, f"ip link set {device} arp off up"]
+
+
+def _sysctl(family: str, setting: str, value: int) -> list[str]:
+    return [f"echo {value} > /proc/sys/net/{family}/{setting}"]
+
+
+class LabHost(Host):
+    """A host in its own namespace, with IPv4 and IPv6 addresses and a default route through the switch."""
+
+    def config(self, host_plan: HostPlan, **_params: object) -> dict[str, object]:
+        run_script(self, ["ip link set lo up", *host_script(host_plan)])
+        return {}
+
+
+class HealthInterface(Node):
+    """The controller's own way to the backends: one end in the namespace that the daemon runs in."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, inNamespace=False, **params)
+
+    def config(self, host_plan: HostPlan, **_params: object) -> dict[str, object]:
+        # Linux's weak host model must not let this address answer ARP on the switch's ends of the links.
+        lines = ["ip link set lo up", *_sysctl("ipv4", "conf/all/arp_ignore", 1), *host_script(host_plan)]
+        run_script(self, lines)
+        return {}
+
+
+class Bridge(Switch):
+    """A Linux bridge: the way past the switch that the answers of a `dsr` pool take."""
+
+    def start(self, controllers: list[object]) -> None:
+        del controllers
+        lines = [f"ip link add {self.name} type bridge", f"ip link set {self.name} up"]
+        if ipv6_usable():
+            lines[1:1] = _sysctl("ipv6", f"conf/{self.name}/disable_ipv6", 1)
+        for link in self.intfs.values():
+            if link.name != "lo":
+                lines += [*switch_port_script(link.name), f"ip link set {link.name} master {self.name}"]
+        run_script(self, lines)
+
+    def stop(self, deleteIntfs: bool = True) -> None:
+        self.cmd("ip link del", self.name)
+        super().stop(deleteIntfs)
+
+
+class SluiceSwitch(Switch):
+    """A P4Runtime switch: our own (`embedded`) or BMv2's simple_switch_grpc (`bmv2`), with the same flags.
+
+    The pipeline is the controller's to push (--no-p4).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        target: str = "auto",
+        grpc_port: int = plan.P4RUNTIME_PORT,
+        log: str = "switch.log",
+        token: str = "",
+        processes_folder: str = "",
+        **params: Any,
+    ) -> None:
+        super().__init__(name, **params)
+        self.target = resolve_target(target)
+        self.grpc_port = grpc_port
+        self.log = Path(log)
+        self.token = token
+        self.files = ProcessFiles(Path(processes_folder))
+
+    def switch_command(self) -> list[str]:
+        """The command line; equal for both targets but for the program's name."""
+        interfaces = {number: link.name for number, link in self.intfs.items() if link.name != "lo"}
+        ports = [
+            word for number, device in sorted(interfaces.items()) for word in ("-i", f"{number}@{device}")
+        ]
+        server = ["--grpc-server-addr", f"127.0.0.1:{self.grpc_port}", "--cpu-port", str(plan.CPU_PORT)]
+        return [*program(self.target), "--no-p4", *ports, "--device-id", str(plan.DEVICE_ID), "--", *server]
+
+    def start(self, controllers: list[object]) -> None:
+        """Start the program and wait until it serves P4Runtime. Raises StartFailed with its last words."""
+        del controllers  # Mininet's are OpenFlow's
+        for link in self.intfs.values():
+            if link.name != "lo":
+                run_script(self, switch_port_script(link.name))
+        start_switch(self.switch_command(), self.grpc_port, self.log, self.token, self.files)
+
+    def stop(self, deleteIntfs: bool = True) -> None:
+        running = self.files.find(plan.SWITCH_NAME)
+        if running is not None:
+            running.end()
+        super().stop(deleteIntfs)
+
+
+def resolve_target(target: str) -> str:
+    """`auto` is the embedded switch. Raises StartFailed when BMv2 is asked for and absent."""
+    if target not in TARGETS:
+        raise StartFailed(f"there is no switch target {target!r}; there are {', '.join(TARGETS)}")
+    if target == "bmv2" and shutil.which(BMV2) is None:
+        raise StartFailed(f"target bmv2 needs {BMV2} on PATH; --target embedded runs everywhere")
+    return "embedded" if target == "auto" else target
+
+
+def program(target: str) -> list[str]:
+    return [BMV2] if target == "bmv2" else [str(Path(sys.executable).parent / "sluice"), "switch"]
+
+
+def start_switch(command: list[str], port: int, log: Path, token: str, files: ProcessFiles) -> None:
+    """Start a switch program from inside the lab's namespace and wait until its P4Runtime port is its own."""
+    if _listening(port):
+        raise StartFailed(
+            f"port {port} is in use already in this namespace (gRPC servers would share it silently).\n"
+            f"See who it is: ss -ltnp 'sport = :{port}'"
+        )
+    child = processes.start(command, log=log, environment={processes.TOKEN_VARIABLE: token})
+    files.remember(plan.SWITCH_NAME, child.pid)
+    deadline = time.monotonic() + SWITCH_READY_SECONDS
+    while not _listening(port):
+        if child.poll() is not None:
+            raise StartFailed(f"the switch ended with exit code {child.returncode}:\n{processes.tail(log)}")
+        if time.monotonic() > deadline:
+            child.kill()
+            raise StartFailed(
+                f"the switch did not open port {port} in {SWITCH_READY_SECONDS:.0f} s:\n{processes.tail(log)}"
+            )
+        time.sleep(0.05)
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,122 @@
+"""Who is where: the hosts, their addresses and the switch ports that they are plugged into.
+
+`demo.yaml` beside this file is the same network as the controller sees it; a test compares the two.
+
+      clients 10.0.0.0/24                            servers 10.0.1.0/24
+      c1 .11 --1-\\                                /-3-- b1 .11
+      c2 .12 --2--+------------- s1 -------------+--4-- b2 .12
+                                 | 8              +--5-- b3 .13
+                     health 10.255.0.2            +--6-- b4 .14
+                 (the controller's checks)         \\-7-- b5 .15   (the spare)
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CONFIG = Path(__file__).parent / "demo.yaml"
+SWITCH_NAME = "s1"
+DEVICE_ID = 1
+CPU_PORT = 255
+P4RUNTIME_PORT = 9559  # IANA's port for P4Runtime
+SERVICE_PORT = 8080
+"""The TCP port that the backends' servers listen on."""
+
+HEALTH_HOST = "health"
+"""The interface that the controller's health checks leave from. It stays in the namespace of the daemon."""
+
+RETURN_BRIDGE = "return0"
+CLIENT_SUBNET = "10.0.0.0/24"
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """One host: its switch port and its IPv4 and IPv6 interface addresses (address/prefix length)."""
+
+    name: str
+    port: int
+    ipv4: str
+    ipv6: str
+    gateway4: str
+    gateway6: str
+    return_ipv4: str = ""
+    """Its address on the return path, for hosts that have one (see `Plan.return_path`)."""
+
+    @property
+    def address4(self) -> str:
+        return self.ipv4.partition("/")[0]
+
+    @property
+    def address6(self) -> str:
+        return self.ipv6.partition("/")[0]
+
+    @property
+    def mac(self) -> str:
+        """A locally administered MAC that tells the port: 02:00:00:00:01:<port>."""
+        return f"02:00:00:00:01:{self.port:02x}"
+
+    @property
+    def interface(self) -> str:
+        """The name Mininet gives to a host's first interface."""
+        return f"{self.name}-eth0"
+
+    @property
+    def switch_interface(self) -> str:
+        return f"{SWITCH_NAME}-eth{self.port}"
+
+
+def _client(number: int, port: int) -> HostPlan:
+    last = 10 + number
+    return HostPlan(
+        f"c{number}",
+        port,
+        f"10.0.0.{last}/24",
+        f"fd00::{last}/64",
+        "10.0.0.1",
+        "fd00::1",
+        f"10.9.0.{last}/24",
+    )
+
+
+def _backend(number: int, port: int) -> HostPlan:
+    last = 10 + number
+    return HostPlan(
+        f"b{number}",
+        port,
+        f"10.0.1.{last}/24",
+        f"fd00:1::{last}/64",
+        "10.0.1.1",
+        "fd00:1::1",
+        f"10.9.0.{100 + last}/24",
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole network around one switch."""
+
+    clients: tuple[HostPlan, ...] = tuple(_client(n, port) for n, port in ((1, 1), (2, 2)))
+    backends: tuple[HostPlan, ...] = tuple(
+        _backend(n, port) for n, port in ((1, 3), (2, 4), (3, 5), (4, 6), (5, 7))
+    )
+    health: HostPlan = field(
+        default=HostPlan(HEALTH_HOST, 8, "10.255.0.2/24", "fd00:ff::2/64", "10.255.0.1", "fd00:ff::1")
+    )
+    return_vips: tuple[str, ...] = ()
+    """With VIPs here the backends carry them on their loopback and reach the clients over a bridge of their
+    own, past the switch: what a `dsr` pool needs."""
+
+    @property
+    def hosts(self) -> tuple[HostPlan, ...]:
+        """Everything that is plugged into the switch."""
+        return (*self.clients, *self.backends, self.health)
+
+    @property
+    def return_path(self) -> bool:
+        return bool(self.return_vips)
+
+    def host(self, name: str) -> HostPlan:
+        """The host called `name`; raises KeyError with the names there are."""
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        raise KeyError(f"there is no host {name!r}; there are {', '.join(h.name for h in self.hosts)}")
