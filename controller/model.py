@@ -1,0 +1,309 @@
+"""The desired state as data: VIPs, pools, backends, and where the switch is attached.
+
+A `Config` that exists is valid: the cross-checks of `controller.rules` run whenever one is made. Everything
+is frozen; the functions at the end return a changed copy, checked anew. They raise InvalidConfig or
+UnknownName. The attribute names are the keys of the YAML document.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from ipaddress import IPv4Address
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
+
+from controller import rules
+from controller.errors import InvalidConfig, UnknownName
+from controller.problems import problems_of
+from controller.values import Address, Duration, HostAddress, InterfaceAddress, Mac, Name, Prefix, refuse
+
+MIN_BUCKETS, MAX_BUCKETS = 16, 65536
+MAX_WEIGHT = 1000
+MAX_IDLE_TIMEOUT = 2147.0
+"""Half a turn of the data plane's clock of 2^14 ticks of 2^18 us, rounded down to whole seconds."""
+
+# Port numbers of the switch: 9 bits, of which 511 means drop and 255 the controller.
+LAST_SWITCH_PORT = 510
+CPU_PORT = 255
+
+Int = Annotated[int, Strict()]
+SwitchPort = Annotated[Int, Field(ge=1, le=LAST_SWITCH_PORT)]
+L4Port = Annotated[Int, Field(ge=1, le=65535)]
+
+
+class Protocol(StrEnum):
+    """The names; their numbers (IANA) are in `controller.program`."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+class Mode(StrEnum):
+    """How a packet reaches its backend: addresses rewritten, or only the MAC (direct server return)."""
+
+    NAT = "nat"
+    DSR = "dsr"
+
+
+class State(StrEnum):
+    """An operator's will for a backend: serve; take no new flows; be out at once, whatever breaks."""
+
+    ACTIVE = "active"
+    DRAIN = "drain"
+    DISABLED = "disabled"
+
+
+class UdpFlows(StrEnum):
+    """What becomes of the UDP flows of a bucket that moves: they stay until it settles, or move at once."""
+
+    STAY = "stay"
+    MOVE = "move"
+
+
+class Part(BaseModel):
+    """A piece of the desired state."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Switch(Part):
+    """The P4Runtime target, and the MAC address that it answers to as a router."""
+
+    address: str = "127.0.0.1:9559"
+    device_id: Int = Field(default=1, ge=1, lt=2**64)
+    mac: Mac
+
+    @field_validator("address")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise refuse("must be a host and a port, such as 127.0.0.1:9559 or [fd00::1]:9559")
+        return value
+
+
+class Interface(Part):
+    """A network that the switch is attached to by one or more ports (between which it does not bridge)."""
+
+    name: Name
+    ports: tuple[SwitchPort, ...] = Field(min_length=1)
+    addresses: tuple[InterfaceAddress, ...] = Field(min_length=1)
+    vlan: Int = Field(default=0, ge=0, le=4094)
+
+    @field_validator("ports")
+    @classmethod
+    def _no_cpu_port(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
+        if CPU_PORT in ports:
+            raise refuse(f"port {CPU_PORT} is the controller's own")
+        return ports
+
+
+class Route(Part):
+    """A network that is reached through a gateway on an attached one."""
+
+    destination: Prefix
+    gateway: HostAddress
+
+
+class StaticNeighbor(Part):
+    """A neighbor whose MAC address and port are not asked for."""
+
+    address: HostAddress
+    mac: Mac
+    port: SwitchPort
+
+
+class HealthTiming(Part):
+    """When a backend is checked, and how many verdicts in a row (rise, fall) change its state."""
+
+    interval: Duration = Field(default=1.0, ge=0.01)
+    timeout: Duration = Field(default=0.5, ge=0.001)
+    rise: Int = Field(default=2, ge=1, le=100)
+    fall: Int = Field(default=3, ge=1, le=100)
+
+
+class TcpCheck(HealthTiming):
+    """Healthy if it accepts a connection. Without `port`, the port that the backend serves on."""
+
+    type: Literal["tcp"] = "tcp"
+    port: L4Port | None = None
+
+
+class HttpCheck(HealthTiming):
+    """Healthy if it answers a GET of `path` with `status`. Without `port`, as `TcpCheck`."""
+
+    type: Literal["http"]
+    port: L4Port | None = None
+    path: str = Field(default="/", pattern=r"^/[!-~]*$", max_length=2000)
+    status: Int = Field(default=200, ge=100, le=599)
+
+
+class NoCheck(Part):
+    """Always healthy."""
+
+    type: Literal["none"]
+
+
+Health = Annotated[TcpCheck | HttpCheck | NoCheck, Field(discriminator="type")]
+
+
+class Backend(Part):
+    """One server of a pool. Without `port` packets keep the VIP's port."""
+
+    name: Name
+    address: HostAddress
+    port: L4Port | None = None
+    weight: Int = Field(default=1, ge=0, le=MAX_WEIGHT)
+    state: State = State.ACTIVE
+
+
+class Pool(Part):
+    """The backends behind one or more VIPs, and how packets reach them. `buckets` is a power of two."""
+
+    name: Name
+    mode: Mode = Mode.NAT
+    buckets: Int = Field(default=1024, ge=MIN_BUCKETS, le=MAX_BUCKETS)
+    idle_timeout: Duration = Field(default=300.0, ge=1, le=MAX_IDLE_TIMEOUT)
+    drain_deadline: Duration = 3600.0
+    udp: UdpFlows = UdpFlows.STAY
+    health: Health = TcpCheck()
+    backends: tuple[Backend, ...] = ()
+
+    @field_validator("buckets")
+    @classmethod
+    def _power_of_two(cls, buckets: int) -> int:
+        if buckets & (buckets - 1):
+            below = 1 << (buckets.bit_length() - 1)
+            raise refuse(f"must be a power of two, such as {below} or {below * 2}")
+        return buckets
+
+    def backend(self, name: str) -> Backend:
+        for backend in self.backends:
+            if backend.name == name:
+                return backend
+        raise UnknownName(f"backend of pool {self.name}", name, (b.name for b in self.backends))
+
+
+class Vip(Part):
+    """The address, protocol and port that clients use."""
+
+    name: Name
+    address: HostAddress
+    protocol: Protocol = Protocol.TCP
+    port: L4Port
+    pool: Name
+
+
+class Config(Part):
+    """All of it."""
+
+    switch: Switch
+    interfaces: tuple[Interface, ...] = ()
+    routes: tuple[Route, ...] = ()
+    neighbors: tuple[StaticNeighbor, ...] = ()
+    health_sources: tuple[HostAddress, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    vips: tuple[Vip, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        rules.check(self)
+        return self
+
+    def pool(self, name: str) -> Pool:
+        for pool in self.pools:
+            if pool.name == name:
+                return pool
+        raise UnknownName("pool", name, (p.name for p in self.pools))
+
+    def vip(self, name: str) -> Vip:
+        for vip in self.vips:
+            if vip.name == name:
+                return vip
+        raise UnknownName("VIP", name, (v.name for v in self.vips))
+
+    def vips_of(self, pool: str) -> tuple[Vip, ...]:
+        return tuple(vip for vip in self.vips if vip.pool == pool)
+
+
+def service_port(backend: Backend, vip: Vip) -> int:
+    """The port on which `backend` serves `vip`."""
+    return backend.port or vip.port
+
+
+def check_port(config: Config, pool: Pool, backend: Backend) -> int:
+    """The port that health checks of `backend` go to. `rules` has made sure that there is exactly one.
+
+    A pool that no VIP uses yet has none when neither its backends nor its check name a port: 0.
+    """
+    if isinstance(pool.health, NoCheck):
+        return 0
+    ports = [service_port(backend, vip) for vip in config.vips_of(pool.name)]
+    return pool.health.port or backend.port or (ports[0] if ports else 0)
+
+
+# Changes. Each returns a checked copy.
+
+
+def replace(config: Config, **parts: Any) -> Config:
+    """`config` with other `parts`, checked as a whole."""
+    values = {name: getattr(config, name) for name in Config.model_fields} | parts
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise InvalidConfig(problems_of(error, Config, values)) from None
+
+
+def with_pool(config: Config, pool: Pool) -> Config:
+    """With `pool` in the place of the one of its name."""
+    config.pool(pool.name)
+    return replace(config, pools=tuple(pool if p.name == pool.name else p for p in config.pools))
+
+
+def with_backends(config: Config, pool: str, backends: Iterable[Backend]) -> Config:
+    return with_pool(config, config.pool(pool).model_copy(update={"backends": tuple(backends)}))
+
+
+def make_backend(
+    name: str, address: str | Address, port: int | None = None, weight: int = 1, state: State = State.ACTIVE
+) -> Backend:
+    """A backend from what an operator typed."""
+    try:
+        return Backend.model_validate(
+            {"name": name, "address": address, "port": port, "weight": weight, "state": state}
+        )
+    except ValidationError as error:
+        raise InvalidConfig(problems_of(error, Backend)) from None
+
+
+def add_backend(config: Config, pool: str, backend: Backend) -> Config:
+    return with_backends(config, pool, (*config.pool(pool).backends, backend))
+
+
+def remove_backend(config: Config, pool: str, name: str) -> Config:
+    gone = config.pool(pool).backend(name)
+    return with_backends(config, pool, (b for b in config.pool(pool).backends if b is not gone))
+
+
+def change_backend(config: Config, pool: str, name: str, **values: Any) -> Config:
+    """With other values of one backend, such as `weight=2` or `state=State.DRAIN`."""
+    old = config.pool(pool).backend(name)
+    try:
+        new = Backend.model_validate(old.model_dump() | values)
+    except ValidationError as error:
+        where = f"pools[{pool}].backends[{name}]"
+        raise InvalidConfig(problems_of(error, Backend, values, where)) from None
+    return with_backends(config, pool, (new if b is old else b for b in config.pool(pool).backends))
+
+
+def add_vip(config: Config, vip: Vip) -> Config:
+    return replace(config, vips=(*config.vips, vip))
+
+
+def remove_vip(config: Config, name: str) -> Config:
+    gone = config.vip(name)
+    return replace(config, vips=tuple(vip for vip in config.vips if vip is not gone))
+
+
+def is_v4(address: Address) -> bool:
+    return isinstance(address, IPv4Address)

@@ -1,0 +1,111 @@
+"""What the controller knows about the present, as data: the answer to `sluice status` and its like."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from controller.model import Mode, Protocol, State
+
+
+class Fact(BaseModel):
+    """A piece of a report."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Traffic(Fact):
+    """Since the switch began counting."""
+
+    packets: int = 0
+    bytes: int = 0
+
+
+class SwitchReport(Fact):
+    """The connection to the switch. `error` is why it is not as it should be, "" if it is."""
+
+    address: str
+    device_id: int
+    connected: bool
+    primary: bool
+    synchronized: bool
+    """The switch holds what is wanted, as far as is known."""
+    cookie: int | None
+    """Of the pipeline that it runs."""
+    error: str
+
+
+class BackendReport(Fact):
+    """One backend of a pool. `id` is 0 while it is in no table.
+
+    `buckets` have it for new flows, `previous_buckets` only still for old ones. `share` is buckets in
+    relation to all of the pool's, `share_wanted` what weights and health would have, both from 0 to 1.
+    `drained`: it takes no new flows, no bucket needs it, and no packet went to it for the idle timeout.
+    """
+
+    name: str
+    address: str
+    port: int | None
+    weight: int
+    state: State | Literal["removing"]
+    health: Literal["healthy", "down", "unknown"]
+    reason: str
+    id: int
+    buckets: int
+    previous_buckets: int
+    share_wanted: float
+    share: float
+    drained: bool
+    packets: int
+    bytes: int
+    syns: int
+    """TCP connections begun: SYNs sent to it."""
+
+
+class PoolReport(Fact):
+    """A pool. `moving` buckets have two backends; `unmoved` counts SYNs that found no room to move."""
+
+    name: str
+    id: int
+    mode: Mode
+    buckets: int
+    moving: int
+    unmoved: int
+    backends: tuple[BackendReport, ...]
+
+
+class VipReport(Fact):
+    """A VIP and what came for it."""
+
+    name: str
+    address: str
+    protocol: Protocol
+    port: int
+    pool: str
+    packets: int
+    bytes: int
+
+
+class NeighborReport(Fact):
+    """A next hop. `resolving` and `failed` ones have no MAC address yet, or none any more."""
+
+    address: str
+    state: Literal["static", "reachable", "probing", "resolving", "failed"]
+    interface: str
+    port: int | None
+    mac: str | None
+
+
+class Report(Fact):
+    """Everything. `counted` is when the counters were last read (seconds since the epoch), 0 for never."""
+
+    time: float
+    revision: int
+    counted: float
+    switch: SwitchReport
+    pools: tuple[PoolReport, ...]
+    vips: tuple[VipReport, ...]
+    neighbors: tuple[NeighborReport, ...]
+    drops: dict[str, Traffic]
+    """By reason, as the P4 program names it."""
+    punts: dict[str, Traffic]
+    """Packets that the switch handed to the controller, by reason."""

@@ -1,0 +1,241 @@
+"""What must hold between the parts of a configuration, beyond each value by itself.
+
+`check` raises pydantic's ValidationError with one entry, with its location, for every rule that is broken.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails
+
+from controller.values import Address, Network, refuse
+
+if TYPE_CHECKING:
+    from controller.model import Config, Pool
+
+K = TypeVar("K")
+Location = tuple[int | str, ...]
+Breach = tuple[Location, str]
+
+BUCKETS_PER_BACKEND = 4
+MAX_BACKENDS = 65535
+"""Identities of backends are 16 bits, and 0 is nobody."""
+
+
+def check(config: "Config") -> None:
+    breaches = [breach for rule in RULES for breach in rule(config)]
+    if breaches:
+        raise ValidationError.from_exception_data(
+            "Config", [InitErrorDetails(type=refuse(text), loc=where, input=None) for where, text in breaches]
+        )
+
+
+def names_are_unique(config: "Config") -> Iterator[Breach]:
+    for part in ("interfaces", "pools", "vips"):
+        yield from _repeated(
+            (((part, i, "name"), item.name) for i, item in enumerate(getattr(config, part))),
+            lambda name, part=part: f"there are two {part} named {name}",
+        )
+    for p, pool in enumerate(config.pools):
+        yield from _repeated(
+            ((("pools", p, "backends", b, "name"), backend.name) for b, backend in enumerate(pool.backends)),
+            lambda name: f"there are two backends named {name} in this pool",
+        )
+
+
+def interfaces_are_apart(config: "Config") -> Iterator[Breach]:
+    yield from _repeated(
+        (
+            (("interfaces", i, "ports", p), (port, interface.vlan))
+            for i, interface in enumerate(config.interfaces)
+            for p, port in enumerate(interface.ports)
+        ),
+        lambda use: f"port {use[0]} with VLAN {use[1]} is used twice",
+    )
+    seen: list[Network] = []
+    for i, interface in enumerate(config.interfaces):
+        for a, address in enumerate(interface.addresses):
+            where = ("interfaces", i, "addresses", a)
+            network = address.network
+            if other := next((n for n in seen if n.version == network.version and n.overlaps(network)), None):
+                yield where, f"{network} overlaps {other} of another address; each network is attached once"
+            seen.append(network)
+            host_bits = network.max_prefixlen - network.prefixlen
+            if address.ip == network.network_address and host_bits > 1:
+                yield where, f"{address} is the network itself, give the switch's address in it"
+
+
+def routes_lead_somewhere(config: "Config") -> Iterator[Breach]:
+    attached = attached_networks(config)
+    for i, route in enumerate(config.routes):
+        if route.destination.version != route.gateway.version:
+            yield ("routes", i, "gateway"), "must be of the same family (IPv4 or IPv6) as the destination"
+        elif not any(route.gateway in network for network in attached):
+            yield ("routes", i, "gateway"), f"{route.gateway} is in no network of an interface"
+        if route.destination in attached:
+            yield ("routes", i, "destination"), f"{route.destination} is attached, it needs no route"
+    yield from _repeated(
+        ((("routes", i, "destination"), route.destination) for i, route in enumerate(config.routes)),
+        lambda destination: f"there are two routes to {destination}",
+    )
+
+
+def neighbors_are_attached(config: "Config") -> Iterator[Breach]:
+    for i, neighbor in enumerate(config.neighbors):
+        interface = next(
+            (
+                interface
+                for interface in config.interfaces
+                if any(neighbor.address in address.network for address in interface.addresses)
+            ),
+            None,
+        )
+        if interface is None:
+            yield ("neighbors", i, "address"), f"{neighbor.address} is in no network of an interface"
+        elif neighbor.port not in interface.ports:
+            ports = ", ".join(map(str, interface.ports))
+            yield ("neighbors", i, "port"), f"interface {interface.name} has the ports {ports}"
+    yield from _repeated(
+        ((("neighbors", i, "address"), neighbor.address) for i, neighbor in enumerate(config.neighbors)),
+        lambda address: f"there are two neighbors {address}",
+    )
+
+
+def addresses_have_one_use(config: "Config") -> Iterator[Breach]:
+    own = {address.ip: interface.name for interface in config.interfaces for address in interface.addresses}
+    vips = {vip.address: vip.name for vip in config.vips}
+    for i, vip in enumerate(config.vips):
+        if vip.address in own:
+            yield ("vips", i, "address"), f"{vip.address} is the address of interface {own[vip.address]}"
+    for p, pool in enumerate(config.pools):
+        for b, backend in enumerate(pool.backends):
+            where = ("pools", p, "backends", b, "address")
+            if backend.address in own:
+                yield where, f"{backend.address} is the address of interface {own[backend.address]}"
+            if backend.address in vips:
+                yield where, f"{backend.address} is the address of VIP {vips[backend.address]}"
+    for i, source in enumerate(config.health_sources):
+        if source in own or source in vips:
+            yield ("health_sources", i), f"{source} belongs to the switch, which answers for it itself"
+
+
+def vips_find_their_pool(config: "Config") -> Iterator[Breach]:
+    pools = {pool.name for pool in config.pools}
+    for i, vip in enumerate(config.vips):
+        if vip.pool not in pools:
+            there_is = ", ".join(sorted(pools)) or "none"
+            yield ("vips", i, "pool"), f"there is no pool named {vip.pool}; there is: {there_is}"
+    yield from _repeated(
+        ((("vips", i), (vip.address, vip.protocol, vip.port)) for i, vip in enumerate(config.vips)),
+        lambda service: f"there are two VIPs with address {service[0]}, {service[1]} port {service[2]}",
+    )
+
+
+def pools_are_sound(config: "Config") -> Iterator[Breach]:
+    for p, pool in enumerate(config.pools):
+        where: Location = ("pools", p)
+        if pool.buckets < BUCKETS_PER_BACKEND * len(pool.backends):
+            needed = 1 << (BUCKETS_PER_BACKEND * len(pool.backends) - 1).bit_length()
+            yield (*where, "buckets"), f"{len(pool.backends)} backends need at least {needed} buckets"
+        yield from _repeated(
+            (
+                ((*where, "backends", b, "address"), (backend.address, backend.port))
+                for b, backend in enumerate(pool.backends)
+            ),
+            lambda service: f"there are two backends at {service[0]} port {service[1] or 'of the VIP'}",
+        )
+        yield from _families(config, pool, where)
+        yield from _dsr_ports(config, pool, where)
+        yield from _health_port(config, pool, where)
+    if sum(len(pool.backends) for pool in config.pools) > MAX_BACKENDS:
+        yield ("pools",), f"there are more than {MAX_BACKENDS} backends"
+
+
+def _families(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]:
+    for vip in config.vips_of(pool.name):
+        for b, backend in enumerate(pool.backends):
+            if backend.address.version != vip.address.version:
+                yield (
+                    (*where, "backends", b, "address"),
+                    f"{backend.address} is IPv{backend.address.version}, but VIP {vip.name} of this pool is "
+                    f"IPv{vip.address.version}; {pool.mode} does not translate between families",
+                )
+
+
+def _dsr_ports(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]:
+    if pool.mode != "dsr":
+        return
+    for vip in config.vips_of(pool.name):
+        for b, backend in enumerate(pool.backends):
+            if backend.port not in (None, vip.port):
+                yield (
+                    (*where, "backends", b, "port"),
+                    f"dsr rewrites no port: leave it out, or give {vip.port} as VIP {vip.name} has it",
+                )
+
+
+def _health_port(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]:
+    if pool.health.type == "none" or pool.health.port is not None:
+        return
+    vip_ports = {vip.port for vip in config.vips_of(pool.name)}
+    if len(vip_ports) > 1 and any(backend.port is None for backend in pool.backends):
+        ports = ", ".join(map(str, sorted(vip_ports)))
+        yield (*where, "health", "port"), f"say which port to check: the VIPs of this pool have {ports}"
+
+
+def nat_answers_are_unambiguous(config: "Config") -> Iterator[Breach]:
+    """An answer is recognised by its source alone, so a service of a backend belongs to one VIP."""
+    owner: dict[tuple[Address, str, int], str] = {}
+    for p, pool in enumerate(config.pools):
+        if pool.mode != "nat":
+            continue
+        for vip in config.vips_of(pool.name):
+            for b, backend in enumerate(pool.backends):
+                service = (backend.address, vip.protocol, backend.port or vip.port)
+                other = owner.setdefault(service, vip.name)
+                if other != vip.name:
+                    yield (
+                        ("pools", p, "backends", b),
+                        f"{vip.protocol} port {service[2]} of {backend.address} serves both VIP {other} and "
+                        f"VIP {vip.name}; in nat mode a service belongs to one VIP: use another port, or "
+                        f"leave the backend's port out so that it keeps each VIP's",
+                    )
+
+
+def backends_are_reachable(config: "Config") -> Iterator[Breach]:
+    reachable = [*attached_networks(config), *(route.destination for route in config.routes)]
+    for p, pool in enumerate(config.pools):
+        for b, backend in enumerate(pool.backends):
+            if not any(backend.address in network for network in reachable):
+                yield (
+                    ("pools", p, "backends", b, "address"),
+                    f"there is no route to {backend.address}: it is in no network of an interface or route",
+                )
+
+
+def attached_networks(config: "Config") -> list[Network]:
+    return [address.network for interface in config.interfaces for address in interface.addresses]
+
+
+def _repeated(items: Iterable[tuple[Location, K]], text: Callable[[K], str]) -> Iterator[Breach]:
+    seen: dict[K, list[Location]] = defaultdict(list)
+    for where, key in items:
+        seen[key].append(where)
+    for key, places in seen.items():
+        for where in places[1:]:
+            yield where, text(key)
+
+
+RULES = (
+    names_are_unique,
+    interfaces_are_apart,
+    routes_lead_somewhere,
+    neighbors_are_attached,
+    addresses_have_one_use,
+    vips_find_their_pool,
+    pools_are_sound,
+    nat_answers_are_unambiguous,
+    backends_are_reachable,
+)

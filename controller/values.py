@@ -1,0 +1,144 @@
+"""The scalar types of the configuration: durations, MAC addresses, IP addresses, names.
+
+Each accepts what an operator writes, and says what would be right when it cannot. In Python a duration is a
+float of seconds, a MAC address its lower-case text, an IP address an object of `ipaddress`.
+"""
+
+import re
+from collections.abc import Callable
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, PlainSerializer, StringConstraints
+from pydantic_core import PydanticCustomError
+
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Network = IPv4Network | IPv6Network
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+T = TypeVar("T")
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+def refuse(message: str) -> PydanticCustomError:
+    """An error whose text is `message`; braces in it are not placeholders."""
+    return PydanticCustomError("refused", "{message}", {"message": message})  # type: ignore[arg-type]
+
+
+def parse_duration(value: Any) -> float:
+    """Seconds from `300s`, `5m`, `200ms`, `1h` or a number of seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        seconds = float(match[1]) * UNITS[match[2]]
+    else:
+        raise refuse("must be a duration such as 200ms, 30s, 5m or 1h, or a number of seconds")
+    if not 0 <= seconds < 365 * UNITS["d"]:
+        raise refuse("must be a duration between 0 and 365 days")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest text that `parse_duration` reads as the same duration."""
+    milliseconds = round(seconds * 1000)
+    if milliseconds % 1000:
+        return f"{milliseconds}ms"
+    whole = milliseconds // 1000
+    for unit, size in (("h", 3600), ("m", 60)):
+        if whole and whole % size == 0:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def _text(value: Any, example: str) -> str:
+    if not isinstance(value, str):
+        raise refuse(f"must be text such as {example} (in quotes if YAML reads it as something else)")
+    return value.strip()
+
+
+def _from_text(parse: Callable[[str], T], kinds: tuple[type, ...], example: str) -> Callable[[Any], T]:
+    def validate(value: Any) -> T:
+        if isinstance(value, kinds):
+            return value  # type: ignore[return-value]
+        try:
+            return parse(_text(value, example))
+        except PydanticCustomError:
+            raise
+        except ValueError as error:
+            raise refuse(f"{value!r} is not right, it must look like {example} ({error})") from None
+
+    return validate
+
+
+def parse_mac(value: Any) -> str:
+    """A unicast MAC address in lower case."""
+    mac = _text(value, '"02:00:00:00:00:01"').lower()
+    if not _MAC.fullmatch(mac):
+        raise refuse(f"{value!r} is not a MAC address such as 02:00:00:00:00:01")
+    if int(mac[:2], 16) & 1:
+        raise refuse(f"{mac} is a multicast MAC address; the lowest bit of its first byte must be 0")
+    return mac
+
+
+def mac_to_int(mac: str) -> int:
+    return int(mac.replace(":", ""), 16)
+
+
+def int_to_mac(value: int) -> str:
+    return ":".join(f"{byte:02x}" for byte in value.to_bytes(6, "big"))
+
+
+def _plain_address(text: str) -> Address:
+    address = ip_address(text)
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            raise ValueError("an address with a zone index has no meaning here")
+        if address.ipv4_mapped is not None:
+            raise ValueError(f"write the IPv4 address itself, {address.ipv4_mapped}")
+    return address
+
+
+def _host_address(text: str) -> Address:
+    address = _plain_address(text)
+    if address.is_multicast or address.is_unspecified or address.is_loopback or text == "255.255.255.255":
+        raise ValueError("a unicast address of a host is needed")
+    return address
+
+
+as_text = PlainSerializer(str, return_type=str, when_used="json")
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+Mac = Annotated[str, BeforeValidator(parse_mac)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+HostAddress = Annotated[
+    Address,
+    BeforeValidator(_from_text(_host_address, (IPv4Address, IPv6Address), "10.0.1.11 or fd00::11")),
+    as_text,
+]
+InterfaceAddress = Annotated[
+    Interface,
+    BeforeValidator(_from_text(ip_interface, (IPv4Interface, IPv6Interface), "10.0.1.1/24 or fd00::1/64")),
+    as_text,
+]
+Prefix = Annotated[
+    Network,
+    BeforeValidator(_from_text(ip_network, (IPv4Network, IPv6Network), "10.0.0.0/8, 0.0.0.0/0 or fd00::/48")),
+    as_text,
+]
