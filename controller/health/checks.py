@@ -1,7 +1,7 @@
 """One check of one backend: a TCP connection, or an HTTP request on one.
 
     await tcp(Target(ip_address("10.0.1.11"), 8080))
-    await http(target, path="/healthz", host="10.0.1.11:8080", statuses={200})
+    await http(target, path="/healthz", host=None, statuses={200})
 
 A check returns what it saw. Otherwise it raises:
 
@@ -95,15 +95,20 @@ async def tcp(target: Target) -> str:
         return "connected"
 
 
-async def http(target: Target, *, path: str, host: str, statuses: Collection[int]) -> str:
+async def http(target: Target, *, path: str, host: str | None, statuses: Collection[int]) -> str:
     """Passes if a GET of `path` is answered with one of `statuses`.
 
-    `host` is the Host header. Redirects are answers like any other: they are not followed.
+    `host` is the Host header; None names the target itself. Redirects are answers like any other: they are not followed.
     """
     request = h11.Request(
         method="GET",
         target=path,
-        headers=[("Host", host), ("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Connection", "close")],
+        headers=[
+            ("Host", host or host_header(target)),
+            ("User-Agent", USER_AGENT),
+            ("Accept", "*/*"),
+            ("Connection", "close"),
+        ],
     )
     connection = h11.Connection(h11.CLIENT)
     async with _connect(target) as sock:

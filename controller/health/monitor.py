@@ -73,9 +73,8 @@ async def ask(watch: Watch) -> str:
     match watch.check:
         case TcpCheck():
             check = checks.tcp(watch.target)
-        case HttpCheck(path=path, status=status):
-            host = checks.host_header(watch.target)
-            check = checks.http(watch.target, path=path, host=host, statuses={status})
+        case HttpCheck(path=path, host=host, status=statuses):
+            check = checks.http(watch.target, path=path, host=host, statuses=statuses)
     return await checks.within(watch.check.timeout, check)
 
 
