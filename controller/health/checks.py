@@ -98,7 +98,8 @@ async def tcp(target: Target) -> str:
 async def http(target: Target, *, path: str, host: str | None, statuses: Collection[int]) -> str:
     """Passes if a GET of `path` is answered with one of `statuses`.
 
-    `host` is the Host header; None names the target itself. Redirects are answers like any other: they are not followed.
+    `host` is the Host header; None names the target itself. Redirects are answers like any other, and not
+    followed.
     """
     request = h11.Request(
         method="GET",
