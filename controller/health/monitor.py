@@ -181,7 +181,7 @@ class Monitor:
             return
         count = settings.rise if passed else settings.fall
         reason = f"{count} of {count} checks {'passed' if passed else 'failed'}: {seen}"
-        self._report(watch.pool, watch.backend, checked.state.health == Health.UP, reason)
+        self._report(watch.pool, watch.backend, checked.state.health == Health.HEALTHY, reason)
 
     def _complain(self, text: str, cause: str) -> None:
         """Records that the checks themselves are in trouble, at most once a minute for each trouble."""
