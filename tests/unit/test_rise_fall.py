@@ -1,4 +1,4 @@
-"""Verdicts from check results, as truth tables: `+` passed, `-` failed; u, H and D are unknown, healthy and down."""
+"""Verdicts from check results, as truth tables: `+` passed, `-` failed; u, H, D: unknown, healthy, down."""
 
 import pytest
 from hypothesis import given
