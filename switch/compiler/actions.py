@@ -33,7 +33,9 @@ def write_data(w: Writer, program: Program, symbols: Symbols) -> None:
                 w.line(f"{storage(place.bits).name} {place.name}; /* {place.bits} bits */")
         w.line(f'_Static_assert(sizeof({name}) == {layout.size}, "as the engine packs it");')
         for place in layout.places:
-            w.line(f'_Static_assert(offsetof({name}, {place.name}) == {place.offset}, "as the engine packs it");')
+            w.line(
+                f'_Static_assert(offsetof({name}, {place.name}) == {place.offset}, "as the engine packs it");'
+            )
         w.line()
 
 

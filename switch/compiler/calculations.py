@@ -56,7 +56,9 @@ def _write_calculation(w: Writer, symbols: Symbols, calculation: Calculation) ->
     what = f"calculation '{calculation.name}'"
     if calculation.algorithm not in ALGORITHMS:
         known = ", ".join(ALGORITHMS)
-        raise refuse(what, f"unknown algorithm '{calculation.algorithm}' (known: {known})", calculation.source)
+        raise refuse(
+            what, f"unknown algorithm '{calculation.algorithm}' (known: {known})", calculation.source
+        )
     function, type_ = ALGORITHMS[calculation.algorithm]
     head = f"static inline {type_.name} calculate_{symbols.calculations[calculation]}"
     with w.function(f"{head}(struct state *s, const struct packet *p)"):
@@ -91,7 +93,10 @@ def _most_bytes(inputs: Sequence[Input]) -> int:
 def scratch_bytes(program: Program) -> int:
     """Room for the inputs in front of a payload."""
     return max(
-        (_most_bytes([i for i in c.inputs if not isinstance(i, Payload)]) for c in program.calculations.values()),
+        (
+            _most_bytes([i for i in c.inputs if not isinstance(i, Payload)])
+            for c in program.calculations.values()
+        ),
         default=0,
     )
 
@@ -146,7 +151,9 @@ def _runs(symbols: Symbols, what: str, inputs: Sequence[Input]) -> list[Run | He
     return runs
 
 
-def _pack_bits(w: Writer, symbols: Symbols, what: str, runs: Sequence[Run | HeaderRef | FieldRef], most: int) -> None:
+def _pack_bits(
+    w: Writer, symbols: Symbols, what: str, runs: Sequence[Run | HeaderRef | FieldRef], most: int
+) -> None:
     """Runs that do not end at whole bytes: bit by bit, with a running place."""
     w.line("unsigned at = 0;")
     w.line(f"memset(b, 0, {most});")

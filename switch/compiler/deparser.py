@@ -63,5 +63,3 @@ def write_learn(w: Writer, program: Program, symbols: Symbols) -> None:
                 w.line("    break;")
             w.line("default: return;")
         w.line("digest_send(&s->core);")
-
-

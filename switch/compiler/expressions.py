@@ -136,10 +136,14 @@ class Expressions:
             case Const(value):
                 return self._constant(value, need)
             case FieldRef(header, field):
-                return self._load(f"{self.symbols.header(header)}.{self.symbols.field(header.type, field)}", field, need)
+                return self._load(
+                    f"{self.symbols.header(header)}.{self.symbols.field(header.type, field)}", field, need
+                )
             case LastField(stack, field):
                 count = self.symbols.next_free(stack)
-                place = f"{self.symbols.stack(stack.name)}[{count} - 1].{self.symbols.field(stack.type, field)}"
+                place = (
+                    f"{self.symbols.stack(stack.name)}[{count} - 1].{self.symbols.field(stack.type, field)}"
+                )
                 return self._load(f"({count} ? {place} : 0)", field, need)
             case Member(header, field):
                 guard, place = self.header(header)
@@ -153,7 +157,9 @@ class Expressions:
                 text = f"read_{self.symbols.registers[array]}(s, {at.text})"
                 return raw(text, storage(array.bits), 0, ones(array.bits))
             case Lookahead(offset, bits):
-                return raw(f"(({storage(bits).name})get_bits(b, {offset}, {bits}))", storage(bits), 0, ones(bits))
+                return raw(
+                    f"(({storage(bits).name})get_bits(b, {offset}, {bits}))", storage(bits), 0, ones(bits)
+                )
             case Op():
                 return self._operator(expr, need)
             case Bool() | Valid():
@@ -243,7 +249,9 @@ class Expressions:
             wanted = container(need) if need is not None else None
             if type_ and (need is None or (low >= 0 and wanted and type_.bits <= wanted.bits)):
                 if op in "|^" and left.type.promoted and right.type.promoted:
-                    return Value(f"{left.closed} {op} {right.closed}", max(left.type, right.type, key=_bits), low, high)
+                    return Value(
+                        f"{left.closed} {op} {right.closed}", max(left.type, right.type, key=_bits), low, high
+                    )
                 return Value(f"{left.cast(type_)} {op} {right.beside(type_)}", type_, low, high)
         type_ = container(need) if need is not None else None
         if type_ is None:
@@ -293,7 +301,9 @@ class Expressions:
             type_ = fitting(value.low << by.low, value.high << by.low)
             wanted = container(need) if need is not None else None
             if type_ and (need is None or (value.low >= 0 and wanted and type_.bits <= wanted.bits)):
-                return Value(f"{value.cast(type_)} << {by.low}", type_, value.low << by.low, value.high << by.low)
+                return Value(
+                    f"{value.cast(type_)} << {by.low}", type_, value.low << by.low, value.high << by.low
+                )
         type_ = container(need) if need is not None else None
         if type_ is None:
             high = value.high << by.high if by.high <= 128 and value.within(0, ones(128)) else ones(129)
@@ -395,7 +405,9 @@ class Expressions:
             case Op(op="?", left=left, right=right, cond=cond) if left and right and cond:
                 parts = (self._bool(cond).closed, self._bool(left).closed, self._bool(right).closed)
                 return Value("{} ? {} : {}".format(*parts), U8, 0, 1)
-            case Op(op=op, left=left, right=right) if op in COMPARISONS and left is not None and right is not None:
+            case Op(op=op, left=left, right=right) if (
+                op in COMPARISONS and left is not None and right is not None
+            ):
                 return self._comparison(op, left, right)
         value = self.exact(expr)
         return Value(f"{value.closed} != 0", U8, 0, 1)

@@ -88,7 +88,9 @@ def _check_varbit(type_: HeaderType) -> None:
     bits = 0
     for field in type_.fields:
         if field.varbit and bits % BYTE:
-            raise refuse(f"header type '{type_.name}'", f"the varbit '{field.name}' does not begin at a whole byte")
+            raise refuse(
+                f"header type '{type_.name}'", f"the varbit '{field.name}' does not begin at a whole byte"
+            )
         bits += field.bits
 
 

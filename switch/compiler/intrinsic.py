@@ -52,9 +52,13 @@ def write_intrinsics(w: Writer, program: Program, symbols: Symbols) -> None:
     for intrinsic in INTRINSICS:
         found = _find(program, intrinsic)
         name = intrinsic.name
-        text = f"{symbols.header(found.header)}.{symbols.field(found.header.type, found.field)}" if found else ""
+        text = (
+            f"{symbols.header(found.header)}.{symbols.field(found.header.type, found.field)}" if found else ""
+        )
         if intrinsic.read:
-            w.line(f"static inline uint32_t get_{name}(const struct packet *p) {{ (void)p; return {text or 0}; }}")
+            w.line(
+                f"static inline uint32_t get_{name}(const struct packet *p) {{ (void)p; return {text or 0}; }}"
+            )
         with w.block(f"static inline void set_{name}(struct packet *p, uint64_t v)"):
             if found:
                 bits = found.field.bits

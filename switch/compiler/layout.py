@@ -47,7 +47,9 @@ class KeyLayout:
         for key in table.keys:
             if key.kind is MatchKind.RANGE:
                 if key.bits > WORD:
-                    raise refuse(f"table '{table.name}'", f"range key '{key.name}' has over {WORD} bits", table.source)
+                    raise refuse(
+                        f"table '{table.name}'", f"range key '{key.name}' has over {WORD} bits", table.source
+                    )
                 places.append(KeyPlace(key.kind, key.bits, ranges))
                 ranges += 1
                 continue
@@ -58,7 +60,9 @@ class KeyLayout:
             end += key.bits
         words = -(-end // WORD)
         if words > MAX_KEY_WORDS:
-            raise refuse(f"table '{table.name}'", f"its key has over {MAX_KEY_WORDS * WORD} bits", table.source)
+            raise refuse(
+                f"table '{table.name}'", f"its key has over {MAX_KEY_WORDS * WORD} bits", table.source
+            )
         return cls(tuple(places), words, ranges)
 
     def data_offset(self, kind: MatchKind) -> int:

@@ -65,7 +65,9 @@ class _ParserWriter:
     def write(self) -> None:
         w, parser = self.w, self.program.parser
         w.line()
-        w.comment("b is the place in the packet; what an error finds extracted stays so, and ingress runs all the same.")
+        w.comment(
+            "b is the place in the packet; what an error finds extracted stays so, and ingress runs all the same."
+        )
         w.line("static void parse(struct state *s, struct packet *p)")
         with w.block():
             w.line("(void)s;")
@@ -189,7 +191,11 @@ class _ParserWriter:
         for part in state.key:
             self._look_ahead_of(part.value)
         keys = [expressions.bits(part.value, part.bits).closed for part in state.key]
-        if len(keys) == 1 and state.key[0].bits <= U64.bits and all(_whole(c, state.key) for c in state.cases):
+        if (
+            len(keys) == 1
+            and state.key[0].bits <= U64.bits
+            and all(_whole(c, state.key) for c in state.cases)
+        ):
             self._switch(state, keys[0])
         else:
             for case in state.cases:
@@ -244,5 +250,3 @@ def _has_loop(parser: Parser) -> bool:
         return found
 
     return visit(parser.start, frozenset())
-
-

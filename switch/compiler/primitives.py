@@ -16,7 +16,6 @@ from switch.compiler.model import (
     HeaderRef,
     HeaderType,
     LastField,
-
     Member,
     Primitive,
     Program,
@@ -38,7 +37,9 @@ UINT64 = ones(64)
 class Primitives:
     """Writes the primitives of one action (or parser state)."""
 
-    def __init__(self, w: Writer, program: Program, symbols: Symbols, what: str, action: Action | None) -> None:
+    def __init__(
+        self, w: Writer, program: Program, symbols: Symbols, what: str, action: Action | None
+    ) -> None:
         self.w = w
         self.program = program
         self.symbols = symbols
@@ -80,11 +81,15 @@ class Primitives:
             raise refuse(self.what, f"this switch cannot do the primitive '{primitive.op}'", primitive.source)
         if primitive.source:
             self.w.comment("", primitive.source)
-        self.expressions.what = f"{self.what}, {primitive.op}" + (f" at {primitive.source}" if primitive.source else "")
+        self.expressions.what = f"{self.what}, {primitive.op}" + (
+            f" at {primitive.source}" if primitive.source else ""
+        )
         try:
             handler(primitive)
         except (IndexError, AttributeError, TypeError) as error:
-            raise refuse(self.what, f"'{primitive.op}' has unsuitable parameters", primitive.source) from error
+            raise refuse(
+                self.what, f"'{primitive.op}' has unsuitable parameters", primitive.source
+            ) from error
 
     def store(self, target: Expr, value: Value | None, source: Expr | None = None) -> None:
         """Into a field; either a value, or an expression that is cut to the field's width."""
@@ -136,7 +141,10 @@ class Primitives:
     def _assign_varbit(self, p: Primitive) -> None:
         to, type_to, _, place_to = self._lvalue(p.arguments[0])  # type: ignore[arg-type]
         source, type_from, _, place_from = self._lvalue(p.arguments[1])  # type: ignore[arg-type]
-        target, origin = f"{place_to}.{self.symbols.field(type_to, to)}", self.symbols.field(type_from, source)
+        target, origin = (
+            f"{place_to}.{self.symbols.field(type_to, to)}",
+            self.symbols.field(type_from, source),
+        )
         room = max(to.bits // 8, 1)
         with self.w.block():
             self.w.line(f"const uint32_t length = {place_from}.{origin}_length;")
@@ -304,5 +312,3 @@ def jump_target(primitive: Primitive, what: str) -> int:
     if not isinstance(target, Const):
         raise refuse(what, f"the target of '{primitive.op}' must be a constant", primitive.source)
     return target.value
-
-

@@ -32,7 +32,9 @@ def write_program(program: Program) -> str:
     """Raises LoadError for what cannot be done."""
     w = Writer()
     symbols = Symbols(program)
-    w.comment(f"{program.name}: written by switch/compiler from the BMv2 JSON. Comments name the lines of the P4 source.")
+    w.comment(
+        f"{program.name}: written by switch/compiler from the BMv2 JSON. Comments name the lines of the P4 source."
+    )
     for header in ("stddef.h", "stdlib.h"):
         w.line(f"#include <{header}>")
     w.line()
@@ -71,7 +73,9 @@ def _write_state_parts(w: Writer, program: Program, symbols: Symbols) -> None:
     with w.block("struct registers", "};"):
         for register in program.registers.values():
             note = f"{register.bits} bits" + (f", {register.source}" if register.source else "")
-            w.line(f"{storage(register.bits).name} *{symbols.registers[register]}; /* [{register.size}] of {note} */")
+            w.line(
+                f"{storage(register.bits).name} *{symbols.registers[register]}; /* [{register.size}] of {note} */"
+            )
     w.line()
     with w.block("struct counters", "};"):
         for counter in program.counters.values():
@@ -81,7 +85,9 @@ def _write_state_parts(w: Writer, program: Program, symbols: Symbols) -> None:
     with w.block("enum", "};"):
         w.line(f"MOST_HEADER_BYTES = {most_header_bytes(program)},")
         w.line(f"SCRATCH_BYTES = MAX_PACKET + {scratch_bytes(program)},")
-        w.line(f"DIGEST_WORDS = {max((digest_words(x.fields) for x in program.learn_lists.values()), default=0)},")
+        w.line(
+            f"DIGEST_WORDS = {max((digest_words(x.fields) for x in program.learn_lists.values()), default=0)},"
+        )
     w.line()
 
 

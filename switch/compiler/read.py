@@ -17,7 +17,6 @@ from switch.compiler.model import (
     Counter,
     Field,
     FieldList,
-    FieldRef,
     Header,
     HeaderRef,
     HeaderType,
@@ -130,7 +129,9 @@ def _header_type(what: str, obj: dict[str, Any]) -> HeaderType:
             raise refuse(what, f"field '{name}' is saturating, which this switch cannot do")
         if bits == "*":
             if "max_length" not in obj or obj.get("length_exp") is not None:
-                raise refuse(what, f"the length of varbit '{name}' must come from the parser's extract", source(obj))
+                raise refuse(
+                    what, f"the length of varbit '{name}' must come from the parser's extract", source(obj)
+                )
             fields.append(Field(name, 0, varbit=True))
         elif isinstance(bits, int) and bits > 0:
             fields.append(Field(name, bits, signed=bool(flags and flags[0])))
@@ -139,7 +140,9 @@ def _header_type(what: str, obj: dict[str, Any]) -> HeaderType:
     fixed = sum(f.bits for f in fields)
     wide = next((f for f in fields if f.bits > MAX_BITS), None)
     if wide:
-        raise refuse(what, f"field '{wide.name}' has {wide.bits} bits; this switch does {MAX_BITS}", source(obj))
+        raise refuse(
+            what, f"field '{wide.name}' has {wide.bits} bits; this switch does {MAX_BITS}", source(obj)
+        )
     if "max_length" in obj and any(f.varbit for f in fields):
         room = member(obj, "max_length", int, what) * BITS_PER_BYTE - fixed
         fields = [Field(f.name, room, varbit=True) if f.varbit else f for f in fields]
@@ -211,7 +214,9 @@ def _pipelines(names: Names, actions: dict[int, Action], document: dict[str, Any
         pipeline = read_pipeline(names, actions, obj)
         found[pipeline.name] = pipeline
     if set(found) != {"ingress", "egress"}:
-        raise LoadError(f"the program needs the pipelines ingress and egress, and has {', '.join(found) or 'none'}")
+        raise LoadError(
+            f"the program needs the pipelines ingress and egress, and has {', '.join(found) or 'none'}"
+        )
     return found
 
 
@@ -252,7 +257,9 @@ def _field_lists(names: Names, document: dict[str, Any]) -> dict[int, FieldList]
         for element in member(obj, "elements", list, what):
             reference = names.plain_field(element.get("value"), what)
             if not reference.header.metadata:
-                raise refuse(what, f"holds '{reference.header.name}.{reference.field.name}', which is not metadata")
+                raise refuse(
+                    what, f"holds '{reference.header.name}.{reference.field.name}', which is not metadata"
+                )
             fields.append(reference)
         list_id = member(obj, "id", int, what)
         found[list_id] = FieldList(list_id, member(obj, "name", str, what), tuple(fields))

@@ -32,8 +32,32 @@ from switch.compiler.model import (
 
 VALID_FIELD = "$valid$"
 
-BINARY = frozenset("+ - * / % << >> & | ^ == != > < >= <= and or two_comp_mod usat_cast sat_cast".split())
-UNARY = frozenset("~ not d2b b2d last_stack_index size_stack".split())
+BINARY = frozenset(
+    [
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "<<",
+        ">>",
+        "&",
+        "|",
+        "^",
+        "==",
+        "!=",
+        ">",
+        "<",
+        ">=",
+        "<=",
+        "and",
+        "or",
+        "two_comp_mod",
+        "usat_cast",
+        "sat_cast",
+    ]
+)
+UNARY = frozenset(["~", "not", "d2b", "b2d", "last_stack_index", "size_stack"])
 
 
 @dataclass
@@ -195,5 +219,3 @@ def read_argument(names: Names, obj: Any, what: str) -> Any:
         case "extern":
             raise refuse(what, f"this switch has no extern '{value}'")
     return read_expression(names, obj, what)
-
-

@@ -33,8 +33,10 @@ def read_parser(names: Names, document: dict[str, Any]) -> Parser:
     if len(found) != 1:
         raise refuse("the program", f"it has {len(found)} parsers instead of one")
     what, obj = found[0]
-    states = [_state(names, f"parser state '{state.get('name')}'", state) for _, state in members(
-        obj, "parse_states", "parser state")]
+    states = [
+        _state(names, f"parser state '{state.get('name')}'", state)
+        for _, state in members(obj, "parse_states", "parser state")
+    ]
     by_name = {state.name: state for state in states}
     start = optional_name(obj, "init_state", what)
     for state in states:
@@ -59,8 +61,11 @@ def _state(names: Names, what: str, obj: dict[str, Any]) -> ParserState:
             case "hexstr":
                 cases.append(_case(what, transition, key, next_state))
             case kind:
-                raise refuse(what, f"this switch cannot do transitions of type '{kind}' "
-                                   f"('{transition.get('value')}')", source(obj))
+                raise refuse(
+                    what,
+                    f"this switch cannot do transitions of type '{kind}' ('{transition.get('value')}')",
+                    source(obj),
+                )
     return ParserState(member(obj, "name", str, what), ops, key, tuple(cases), default)
 
 
@@ -106,12 +111,16 @@ def _op(names: Names, what: str, obj: dict[str, Any]) -> ParserOp:
         case "extract":
             return Extract(_extract_target(names, what, parameters[0]))
         case "extract_VL":
-            return Extract(_extract_target(names, what, parameters[0]), read_expression(names, parameters[1], what))
+            return Extract(
+                _extract_target(names, what, parameters[0]), read_expression(names, parameters[1], what)
+            )
         case "set":
             target = names.plain_field(member(parameters[0], "value", list, what), what)
             return Set(target, read_expression(names, parameters[1], what))
         case "verify":
-            return Verify(read_expression(names, parameters[0], what), read_expression(names, parameters[1], what))
+            return Verify(
+                read_expression(names, parameters[0], what), read_expression(names, parameters[1], what)
+            )
         case "shift":
             return Advance(Const(number(parameters[0], what) * BITS_PER_BYTE))
         case "advance":

@@ -61,7 +61,9 @@ def _table(names: Names, actions: Mapping[int, Action], what: str, obj: dict[str
     if table_type != "simple":
         raise refuse(what, f"this switch cannot do tables of type '{table_type}' (action profiles)", where)
     if obj.get("direct_meters") is not None:
-        raise refuse(what, f"uses the direct meter '{obj['direct_meters']}', and this switch has no meters", where)
+        raise refuse(
+            what, f"uses the direct meter '{obj['direct_meters']}', and this switch has no meters", where
+        )
     keys = tuple(_key(names, what, key) for key in member(obj, "key", list, what))
     lpm = [key.name for key in keys if key.kind is MatchKind.LPM]
     kind = _table_kind(keys)
@@ -144,8 +146,12 @@ def _default(actions: Mapping[int, Action], what: str, obj: dict[str, Any]) -> D
 
 def _action_data(action: Action, values: list[Any], what: str) -> tuple[int, ...]:
     if len(values) != len(action.parameters):
-        raise refuse(what, f"action '{action.name}' takes {len(action.parameters)} parameters, not {len(values)}")
-    return tuple(number(v, what) & ((1 << p.bits) - 1) for v, p in zip(values, action.parameters, strict=True))
+        raise refuse(
+            what, f"action '{action.name}' takes {len(action.parameters)} parameters, not {len(values)}"
+        )
+    return tuple(
+        number(v, what) & ((1 << p.bits) - 1) for v, p in zip(values, action.parameters, strict=True)
+    )
 
 
 def _entries(
@@ -160,7 +166,9 @@ def _entries(
         call = member(entry, "action_entry", dict, what)
         action = _action(actions, member(call, "action_id", int, what), what)
         priority = entry.get("priority", place) if kind is MatchKind.TERNARY else 0
-        found.append(ConstEntry(match, priority, action, _action_data(action, call.get("action_data") or [], what)))
+        found.append(
+            ConstEntry(match, priority, action, _action_data(action, call.get("action_data") or [], what))
+        )
     return tuple(found)
 
 

@@ -69,7 +69,9 @@ class Symbols:
         meta, headers = Scope(), Scope()
         self.stacks: dict[str, str] = {s.name: headers.name(s.name) for s in program.stacks.values()}
         self.headers: dict[Header, str] = {
-            h: (meta if h.metadata else headers).name(h.name) for h in program.headers.values() if h.stack is None
+            h: (meta if h.metadata else headers).name(h.name)
+            for h in program.headers.values()
+            if h.stack is None
         }
         self.actions: dict[Action, str] = _named(program.actions)
         self.tables: dict[TableNode, str] = _named(program.tables.values())
