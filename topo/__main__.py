@@ -9,7 +9,7 @@ import signal
 import sys
 
 from topo import cleanup, plan, preflight
-from topo.errors import LabError
+from topo.errors import LabError, NoLab
 from topo.lab import DEFAULT_NAME, Lab
 from topo.targets import TARGETS
 
@@ -49,8 +49,12 @@ def up(arguments: argparse.Namespace) -> int:
 
 
 def down(arguments: argparse.Namespace) -> int:
-    Lab.find(arguments.name).down()
-    print(f"{arguments.name} is down")
+    """End the lab; there being none is not an error."""
+    try:
+        Lab.find(arguments.name).down()
+        print(f"{arguments.name} is down")
+    except NoLab:
+        print(f"nothing runs under the name {arguments.name!r}")
     return HELD
 
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -82,7 +83,7 @@ P4SH = Environment(".venv-p4sh", "requirements/p4sh.txt", with_project=False)
 def install_packages() -> None:
     """Install the Debian packages that are missing. Raises InstallError."""
     missing = sorted({need.package for need in NEEDS if not need.met()})
-    if not _has_module("ensurepip") or not _has_module("venv"):
+    if find_spec("ensurepip") is None or find_spec("venv") is None:
         missing.append(f"python{PYTHON[0]}.{PYTHON[1]}-venv")
     if not missing:
         return
@@ -147,10 +148,6 @@ def _same_python(environment: Environment) -> bool:
     except OSError:
         return False
     return result.stdout.strip() == sys.version
-
-
-def _has_module(name: str) -> bool:
-    return subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True).returncode == 0
 
 
 def _run(command: Sequence[str], remedy: str) -> None:
