@@ -12,13 +12,21 @@ control Admission(inout headers_t headers, inout metadata_t meta, inout standard
     }
 
     apply {
+        if (meta.gone == 0) {
+            meta.port = standard.ingress_port;
+            meta.now = standard.ingress_global_timestamp[31:18];
+        }
         bool group = headers.ethernet.destination[40:40] == 1;
         bool question = headers.arp.isValid() || headers.neighbor.isValid();
+        // RFC 4291 2.5.5.2: an address that stands for an IPv4 one here. In an IPv6 packet it would meet IPv4's entries.
+        bool mapped = headers.ipv6.isValid() && (headers.ipv6.source[127:32] == IPV4_MAPPED
+            || headers.ipv6.destination[127:32] == IPV4_MAPPED);
 
         if (standard.parser_error != error.NoError) DROP(drop_t.MALFORMED)
         else if (standard.checksum_error == 1) DROP(drop_t.BAD_IP_CHECKSUM)
         else if (group && !question) DROP(drop_t.IGNORED_MULTICAST)
         else if (!group && macs.apply().miss) DROP(drop_t.NOT_FOR_US)
+        else if (mapped) DROP(drop_t.MARTIAN)
         else if (!question && !headers.ipv4.isValid() && !headers.ipv6.isValid()) DROP(drop_t.UNKNOWN_PROTOCOL)
     }
 }

@@ -13,6 +13,7 @@
 // ---- ports of the switch
 
 const bit<9> CPU_PORT = 255;         // packet-in and packet-out; must equal the switch's --cpu-port
+const bit<9> DROP_PORT = 511;        // what mark_to_drop sets; never a port
 
 // ---- time: ticks of 2^18 microseconds (0.262 s); 14 bits of them wrap after 71 minutes
 
@@ -43,6 +44,17 @@ const bit<8> ICMPV6_NEIGHBOR_SOLICITATION = 135;
 const bit<8> ICMPV6_NEIGHBOR_ADVERTISEMENT = 136;
 const bit<8> ND_TARGET_LINK_LAYER_ADDRESS = 2;
 const bit<32> ND_ROUTER_SOLICITED_OVERRIDE = 0xe0000000;
+const bit<32> ND_ROUTER_OVERRIDE = 0xa0000000;
+const bit<128> ALL_NODES = 0xff020000000000000000000000000001;   // ff02::1, RFC 4291 2.7.1
+const bit<48> ALL_NODES_MAC = 0x333300000001;                    // RFC 2464 7
+const bit<104> SOLICITED_NODE = 0xff0200000000000000000001ff;    // ff02::1:ff00:0/104, RFC 4291 2.7.1
+
+// ---- the least length of what follows an IP header, in bytes
+
+const bit<16> TCP_HEADER_LENGTH = 20;
+const bit<16> UDP_HEADER_LENGTH = 8;
+const bit<16> ICMP_HEADER_LENGTH = 8;
+const bit<16> NEIGHBOR_MESSAGE_LENGTH = 24;   // a solicitation or advertisement without options
 
 const bit<8> TCP_FIN_RST = 0x05;
 const bit<8> TCP_HANDSHAKE_MASK = 0x17;   // ACK, RST, SYN, FIN

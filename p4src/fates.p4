@@ -11,7 +11,7 @@ enum bit<8> drop_t {
     UNKNOWN_PROTOCOL              = 5,    // neither IPv4, IPv6 nor ARP
     ARP_IGNORED                   = 6,    // a request for somebody else's address
     NEIGHBOR_SOLICITATION_IGNORED = 7,    // likewise; or one that RFC 4861 7.1.1 calls invalid
-    FRAGMENT                      = 8,    // of a datagram for one of our addresses
+    FRAGMENT                      = 8,    // of a datagram to one of our addresses, or from a nat backend
     NO_SERVICE                    = 9,    // to an address of ours, but to no VIP
     NO_POOL                       = 10,   // the VIP's pool is not in the table
     NO_BACKEND                    = 11,   // nobody serves the flow
@@ -20,7 +20,8 @@ enum bit<8> drop_t {
     DIRECT_TO_BACKEND             = 14,   // past the VIP to a nat backend's service
     TTL_EXPIRED                   = 15,
     NO_ROUTE                      = 16,
-    BAD_PACKET_OUT                = 17    // an order we do not know, or a packet-out that is too short
+    BAD_PACKET_OUT                = 17,   // an order we do not know, no port, or too short
+    MARTIAN                       = 18    // an address that must not be on a wire
 }
 
 enum bit<8> punt_t {
@@ -53,13 +54,14 @@ control Drop(inout headers_t headers, inout metadata_t meta, inout standard_meta
     action ttl_expired() {}
     action no_route() {}
     action bad_packet_out() {}
+    action martian() {}
 
     table drops {
         key = { meta.reason: exact @name("reason"); }
         actions = {
             malformed; bad_ip_checksum; not_for_us; ignored_multicast; unknown_protocol; arp_ignored;
             neighbor_solicitation_ignored; fragment; no_service; no_pool; no_backend; hairpin;
-            family_mismatch; direct_to_backend; ttl_expired; no_route; bad_packet_out;
+            family_mismatch; direct_to_backend; ttl_expired; no_route; bad_packet_out; martian;
             @defaultonly NoAction;
         }
         const entries = {
@@ -80,6 +82,7 @@ control Drop(inout headers_t headers, inout metadata_t meta, inout standard_meta
             (bit<8>)drop_t.TTL_EXPIRED: ttl_expired();
             (bit<8>)drop_t.NO_ROUTE: no_route();
             (bit<8>)drop_t.BAD_PACKET_OUT: bad_packet_out();
+            (bit<8>)drop_t.MARTIAN: martian();
         }
         const default_action = NoAction;
         counters = drop_counter;
@@ -114,7 +117,7 @@ control Punt(inout headers_t headers, inout metadata_t meta, inout standard_meta
         punts.apply();
         headers.packet_in.setValid();
         headers.packet_in.reason = meta.reason;
-        headers.packet_in.ingress_port = (bit<16>)standard.ingress_port;
+        headers.packet_in.ingress_port = (bit<16>)meta.port;
         standard.egress_spec = CPU_PORT;
     }
 }

@@ -90,8 +90,13 @@ struct route_t {
 }
 
 struct metadata_t {
+    // These three survive the resubmit (exceptions.p4). BMv2 would otherwise resubmit from port 0, at time 0.
     @field_list(1)
-    bit<1>      gone;                // survives the resubmit: see exceptions.p4
+    bit<1>      gone;
+    @field_list(1)
+    bit<9>      port;                // that the packet came from
+    @field_list(1)
+    tick_t      now;                 // when it came
     fate_t      fate;
     bit<8>      reason;              // a drop_t or a punt_t, as the fate says
     bit<1>      own;                 // addressed to one of our addresses

@@ -55,7 +55,7 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
             if (UNDECIDED) {
                 if (meta.service.mode != mode_t.NONE) {
                     find_bucket.apply(meta);                                 // 6  flow hash, bucket
-                    find_owner.apply(meta, standard);                        // 7  exceptions, owner
+                    find_owner.apply(meta);                                  // 7  exceptions, owner
                     reach_backend.apply(headers, meta, standard);            // 8  rewrite, where to
                 } else {
                     restore_answers.apply(headers, meta);                    // 9  answers of nat backends
