@@ -96,7 +96,7 @@ def watch_traffic(arguments: argparse.Namespace) -> int:
 
     lab = Lab.find(arguments.name)
     clients = [client.name for client in plan.Plan().clients]
-    watch(Traffic(lab, clients, Load(plan.VIP_URL)), Observer(lab, plan.POOL))
+    watch(Traffic(lab, clients, Load(plan.VIP_URL)), Observer(lab.socket, plan.POOL))
     return HELD
 
 

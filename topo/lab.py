@@ -251,16 +251,16 @@ class Lab:
             status = self.sluice_json("status")
         except CommandFailed:
             return False
-        return bool(status["switch"]["connected"])
+        return bool(status["switch"]["synchronized"])
 
     def kill_daemon(self) -> None:
         """SIGKILL, as a crash would."""
         self._kill(DAEMON)
 
-    def start_server(self, host: str) -> None:
+    def start_server(self, host: str, port: int = plan.SERVICE_PORT) -> None:
         """Start the HTTP server of a backend and wait until it listens."""
         log = self.logs / f"{host}.log"
-        command = self.python("topo.server", "--name", host, "--port", str(plan.SERVICE_PORT))
+        command = self.python("topo.server", "--name", host, "--port", str(port))
         child = self._launch(host, self.inside_host(host, command), log=log, pipe_output=True)
         self._await_line(child, READY, SERVER_READY_SECONDS, f"the server on {host}", log)
 
@@ -296,11 +296,6 @@ class Lab:
         return self._launch(
             name, self.inside_host(host, command), log=self.logs / f"{name}.log", pipe_output=True
         )
-
-    def start_cli(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a CLI command that goes on by itself; its output is a pipe."""
-        command = [str(SLUICE), *arguments]
-        return self._launch("cli", command, log=self.logs / "cli.log", pipe_output=True)
 
     # Speaking to the controller
 

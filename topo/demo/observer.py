@@ -1,81 +1,76 @@
 """What the controller says while the demonstration runs: its events as they come, and the pool's state."""
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 
-from topo.demo.screen import BackendView
-from topo.errors import CommandFailed
-from topo.lab import Lab
+from controller.api.client import Client, Unreachable
+from controller.api.schemas import PoolView
+from controller.events import Event
 
 POOL_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class Pool:
-    """A pool as `sluice pool show` reports it."""
-
-    backends: tuple[BackendView, ...]
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """The part of the buckets that each backend has for new connections."""
-        return {backend.name: backend.share for backend in self.backends}
-
-    def share(self, backend: str) -> float:
-        return self.shares.get(backend, 0.0)
-
-
 class Observer:
-    """Asks through the CLI, as an operator would."""
+    """Follows one pool through the daemon's API."""
 
-    def __init__(self, lab: Lab, pool: str) -> None:
-        self.lab = lab
+    def __init__(self, socket: Path, pool: str) -> None:
+        self.socket = socket
         self.pool_name = pool
-        self.backends: tuple[BackendView, ...] = ()
-        """As last seen."""
+        self.last: PoolView | None = None
+        """The pool as last seen."""
 
-    def pool(self) -> Pool:
+    def pool(self) -> PoolView:
         """The pool as it is now."""
-        report = self.lab.sluice_json("pool", "show", self.pool_name)
-        backends = tuple(
-            BackendView(entry["name"], entry["health"], entry["state"], entry["weight"], entry["share"])
-            for entry in report["backends"]
-        )
-        self.backends = backends
-        return Pool(backends)
+        with Client(self.socket) as daemon:
+            self.last = daemon.get(PoolView, "pools", self.pool_name)
+        return self.last
 
     @contextmanager
     def following(self, tell: Callable[[str], None]) -> Iterator[None]:
-        """Call `tell` with each event of the controller, and keep `backends` fresh, while the block lasts."""
+        """Call `tell` with each new event of the controller, and keep `last` fresh, while the block lasts."""
         end = threading.Event()
-        process = self.lab.start_cli("events", "--follow", "-o", "json")
-        assert process.stdout is not None
-        output = process.stdout
+        with Client(self.socket) as daemon:
+            past = daemon.get(list[Event], "events")
 
-        def follow() -> None:
-            for line in output:
-                event = json.loads(line)
-                cause = f" ({event['cause']})" if event["cause"] else ""
-                tell(f"{event['subject']}: {event['text']}{cause}")
+        def follow(after: int) -> None:
+            with Client(self.socket) as daemon:
+                for event in daemon.follow(after):
+                    if end.is_set():
+                        return
+                    cause = f" ({event.cause})" if event.cause else ""
+                    tell(f"{event.subject}: {event.text}{cause}")
 
         def refresh() -> None:
             while not end.wait(POOL_SECONDS):
-                try:
-                    self.pool()
-                except CommandFailed:  # the daemon is being restarted; the next look will tell
-                    continue
+                self.pool()
 
-        threads = [threading.Thread(target=work, daemon=True) for work in (follow, refresh)]
-        for thread in threads:
-            thread.start()
+        # Both end with the process at the latest: the stream of events has no end of its own.
+        threading.Thread(target=_until_daemon_ends(follow), args=(_last(past),), daemon=True).start()
+        refresher = threading.Thread(target=_until_daemon_ends(refresh), daemon=True)
+        refresher.start()
         try:
             yield
         finally:
             end.set()
-            process.terminate()
-            process.wait()
-            for thread in threads:
-                thread.join()
+            refresher.join()
+
+
+def shares(pool: PoolView) -> dict[str, float]:
+    """The part of the buckets that each backend has for new connections."""
+    return {backend.name: backend.share for backend in pool.backends}
+
+
+def _last(events: list[Event]) -> int:
+    return events[-1].number if events else 0
+
+
+def _until_daemon_ends(work: Callable[..., None]) -> Callable[..., None]:
+    def guarded(*arguments: int) -> None:
+        try:
+            work(*arguments)
+        except Unreachable:
+            return
+
+    return guarded

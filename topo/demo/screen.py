@@ -15,20 +15,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from controller.report import BackendReport
+
 PLAIN_WIDTH = 110
 REFRESH_SECONDS = 0.5
 PLAIN_SECONDS = 3.0
-
-
-@dataclass(frozen=True)
-class BackendView:
-    """A backend as the controller reports it."""
-
-    name: str
-    health: str
-    state: str
-    weight: int
-    share: float
 
 
 @dataclass(frozen=True)
@@ -36,7 +27,7 @@ class View:
     """One moment: what the controller says of the pool beside what the clients see."""
 
     phase: str
-    backends: tuple[BackendView, ...] = ()
+    backends: tuple[BackendReport, ...] = ()
     requests: Mapping[str, int] = field(default_factory=Counter)
     recent: Mapping[str, int] = field(default_factory=Counter)
     streams: Mapping[str, int] = field(default_factory=Counter)

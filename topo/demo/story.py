@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller import config as configuration
+from controller.api.schemas import PoolView
 from controller.model import HttpCheck, TcpCheck
 from topo import plan
 from topo.demo.capture import SynWatch
-from topo.demo.observer import Observer, Pool
+from topo.demo.observer import Observer, shares
 from topo.demo.screen import Screen, View
 from topo.demo.summary import print_summary
 from topo.demo.traffic import RATE_WINDOW, Load, Traffic
@@ -27,7 +28,7 @@ WARM_UP_SECONDS = 1.0
 STEADY_SECONDS = 10.0
 PHASE_SECONDS = 8.0
 PATIENCE_SECONDS = 15.0
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.05
 
 WRITE_SECONDS = 0.5
 """Within this a decision of the controller is in the switch."""
@@ -40,7 +41,7 @@ class StoryFailed(LabError):
 def demonstrate(lab: Lab) -> bool:
     """Run the demonstration on a lab that has just started. Returns whether the promises held."""
     traffic = Traffic(lab, [client.name for client in plan.Plan().clients], Load(plan.VIP_URL))
-    observer = Observer(lab, plan.POOL)
+    observer = Observer(lab.socket, plan.POOL)
     story = Story(lab, traffic, observer, allowance=switch_over_seconds(Path(lab.record.config)))
     with Screen(story.view, RATE_WINDOW) as screen, observer.following(screen.event):
         try:
@@ -123,7 +124,7 @@ class Story:
             with self._in_phase(f"{KILLED} killed") as phase:
                 self.screen.event(f"kill -9: the server process of {KILLED}")
                 killed = self.lab.kill_server(KILLED)
-                pool = self._await(f"{KILLED} taken out", lambda now: now.share(KILLED) == 0)
+                pool = self._await(f"{KILLED} taken out", lambda now: shares(now)[KILLED] == 0)
                 taken_out = time.monotonic()
                 self._change_is_in_force(phase, pool)
                 time.sleep(PHASE_SECONDS)
@@ -137,7 +138,7 @@ class Story:
             self.screen.event(f"the server process of {KILLED} runs again")
             self.deaths.append(Death(KILLED, killed, self.allowance, taken_out, last_syn, back))
             self._change_is_in_force(
-                phase, self._await(f"{KILLED} in service", lambda now: now.share(KILLED) > 0)
+                phase, self._await(f"{KILLED} in service", lambda now: shares(now)[KILLED] > 0)
             )
             time.sleep(PHASE_SECONDS)
 
@@ -147,7 +148,7 @@ class Story:
         with self._in_phase(f"{ADDED} added") as phase:
             self._command("backend", "add", plan.POOL, ADDED, address)
             self._change_is_in_force(
-                phase, self._await(f"{ADDED} in service", lambda now: now.share(ADDED) > 0)
+                phase, self._await(f"{ADDED} in service", lambda now: shares(now)[ADDED] > 0)
             )
             time.sleep(PHASE_SECONDS)
         self._command("pool", "show", plan.POOL)
@@ -156,18 +157,18 @@ class Story:
         self.screen.phase(f"{DRAINED} is drained: no new connections, the old ones stay")
         with self._in_phase(f"{DRAINED} drained") as phase:
             self._command("backend", "drain", plan.POOL, DRAINED)
-            self._change_is_in_force(phase, self._await("the drain", lambda now: now.share(DRAINED) == 0))
+            self._change_is_in_force(phase, self._await("the drain", lambda now: shares(now)[DRAINED] == 0))
             time.sleep(PHASE_SECONDS)
             staying = self.traffic.streams()[DRAINED]
         self.screen.say(f"{staying} long-lived connections are still served by {DRAINED}.")
 
     def weigh(self) -> None:
         self.screen.phase(f"{WEIGHED} gets weight {NEW_WEIGHT}")
-        before = self.observer.pool().share(WEIGHED)
+        before = shares(self.observer.pool())[WEIGHED]
         with self._in_phase(f"{WEIGHED} weight {NEW_WEIGHT}") as phase:
             self._command("backend", "weight", plan.POOL, WEIGHED, str(NEW_WEIGHT))
             self._change_is_in_force(
-                phase, self._await("the new weight", lambda now: now.share(WEIGHED) > before)
+                phase, self._await("the new weight", lambda now: shares(now)[WEIGHED] > before)
             )
             time.sleep(PHASE_SECONDS)
         self._command("pool", "show", plan.POOL)
@@ -193,12 +194,12 @@ class Story:
             raise StoryFailed(f"in phase {name!r} nothing came into force")
         self.phases.append(Phase(name, current.began, current.in_force, time.monotonic(), current.shares))
 
-    def _change_is_in_force(self, phase: CurrentPhase, pool: Pool | None = None) -> None:
+    def _change_is_in_force(self, phase: CurrentPhase, pool: PoolView | None = None) -> None:
         """From now on the shares of the phase's requests are compared with those of the pool's buckets."""
-        phase.shares = (pool or self.observer.pool()).shares
+        phase.shares = shares(pool or self.observer.pool())
         phase.in_force = time.monotonic()
 
-    def _await(self, what: str, condition: Callable[[Pool], bool]) -> Pool:
+    def _await(self, what: str, condition: Callable[[PoolView], bool]) -> PoolView:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             pool = self.observer.pool()

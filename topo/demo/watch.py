@@ -30,7 +30,7 @@ def look(title: str, traffic: Traffic, observer: Observer) -> View:
     requests = list(traffic.observed.requests)
     return View(
         phase=title,
-        backends=observer.backends,
+        backends=observer.last.backends if observer.last else (),
         requests=Counter(request.backend for request in requests if request.backend),
         recent=traffic.rates(),
         streams=traffic.streams(),
