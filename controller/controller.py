@@ -83,8 +83,8 @@ class Controller:
         """Makes a new revision of what `edit` returns, stores it, and waits until the switch has it.
 
         With `drain=False` backends that the change takes away leave at once and their connections are cut;
-        otherwise they stay, shown as `removing`, until nobody needs them. An `edit` that changes nothing makes
-        no revision. Raises what `edit` raises, InvalidConfig, RevisionConflict, StoreError.
+        otherwise they stay, shown as `removing`, until nobody needs them. An `edit` that changes nothing
+        makes no revision. Raises what `edit` raises, InvalidConfig, RevisionConflict, StoreError.
         """
         raise NotImplementedError
 
