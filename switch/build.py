@@ -21,8 +21,6 @@ COMPILERS = ("cc", "gcc", "clang")
 FLAGS = (
     "-std=gnu11",
     "-O2",
-    "-Wall",
-    "-Wextra",
     "-shared",
     "-fPIC",
     "-fvisibility=hidden",

@@ -1,7 +1,7 @@
 """The shared object of a compiled program, as functions. Their C side is runtime/core.c and runtime/lifetime.h."""
 
 import ctypes
-from ctypes import POINTER, c_bool, c_char_p, c_int32, c_uint, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_int, c_int32, c_uint, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ class Replica(ctypes.Structure):
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "program_create": (c_void_p, ()),
     "program_destroy": (None, (c_void_p,)),
-    "program_array": (c_void_p, (c_void_p, c_uint)),
+    "program_array": (c_void_p, (c_void_p, c_int)),
     "program_process": (None, (c_void_p, c_uint, c_char_p, c_uint, c_uint64, EmitFunction, c_void_p)),
     "program_quiesce": (None, (c_void_p,)),
     "core_table_insert": (

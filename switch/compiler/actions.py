@@ -18,6 +18,7 @@ def write_numbers(w: Writer, program: Program, symbols: Symbols) -> None:
     with w.block("enum action", "};"):
         for number, action in enumerate(program.actions):
             w.line(f"ACTION_{symbols.actions[action]} = {number},")
+        w.line("ACTIONS,")
     w.line()
 
 

@@ -29,6 +29,7 @@ from switch.compiler.model import (
     StackElement,
     StackRef,
     Valid,
+    ValidUnion,
 )
 from switch.compiler.symbols import VALID, Symbols, identifier
 from switch.compiler.widths import S64, S128, U8, U32, U64, CType, container, fitting, literal, ones, storage
@@ -162,7 +163,7 @@ class Expressions:
                 )
             case Op():
                 return self._operator(expr, need)
-            case Bool() | Valid():
+            case Bool() | Valid() | ValidUnion():
                 return Value(self._bool(expr).text, U8, 0, 1)
         raise self._refuse("expected a number")
 
@@ -395,6 +396,9 @@ class Expressions:
                 guard, text = self.header(header)
                 found = f"{guard} && {text}.{VALID}" if guard else f"{text}.{VALID}"
                 return Value(found, U8, 0, 1, atom=guard is None)
+            case ValidUnion(union):
+                members = [f"{self.symbols.header(h)}.{VALID}" for h in union.headers]
+                return Value(" || ".join(members) or "false", U8, 0, 1)
             case Op(op="d2b", right=right) if right is not None:
                 return Value(f"{self.exact(right).closed} != 0", U8, 0, 1)
             case Op(op="not", right=right) if right is not None:
@@ -439,7 +443,7 @@ class Expressions:
 
 def is_boolean(expr: Expr) -> bool:
     match expr:
-        case Bool() | Valid():
+        case Bool() | Valid() | ValidUnion():
             return True
         case Op(op="?", left=left) if left is not None:
             return is_boolean(left)

@@ -59,19 +59,31 @@ class HeaderType:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Header:
-    """A header or metadata instance. Members of a stack know the stack's name and their place in it."""
+    """A header or metadata instance.
+
+    Members of a stack know the stack's name and their place in it, members of a union the union's name.
+    """
 
     name: str
     type: HeaderType
     metadata: bool
     stack: str | None = None
     index: int = 0
+    union: str | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stack:
     name: str
     type: HeaderType
+    headers: tuple[Header, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Union:
+    """Headers of which at most one is valid."""
+
+    name: str
     headers: tuple[Header, ...]
 
 
@@ -159,6 +171,18 @@ class StackRef:
 
 
 @dataclass(frozen=True, slots=True)
+class UnionRef:
+    union: Union
+
+
+@dataclass(frozen=True, slots=True)
+class ValidUnion:
+    """Whether any header of a union is valid."""
+
+    union: Union
+
+
+@dataclass(frozen=True, slots=True)
 class Op:
     """An operator with its operands, in BMv2's spelling; unary operators have only `right`."""
 
@@ -182,6 +206,8 @@ Expr = (
     | HeaderRef
     | StackElement
     | StackRef
+    | UnionRef
+    | ValidUnion
     | Op
 )
 
@@ -450,6 +476,7 @@ class Program:
     name: str
     headers: Mapping[str, Header]
     stacks: Mapping[str, Stack]
+    unions: Mapping[str, Union]
     aliases: Mapping[str, FieldRef]
     errors: Mapping[str, int]
     parser: Parser

@@ -17,7 +17,7 @@ from switch.compiler.model import (
     Verify,
 )
 from switch.compiler.primitives import STOPPING, Primitives
-from switch.compiler.symbols import Scope, Symbols
+from switch.compiler.symbols import VALID, Scope, Symbols
 from switch.compiler.widths import U8, U64, literal, ones
 from switch.compiler.writer import Writer
 
@@ -146,7 +146,10 @@ class _ParserWriter:
             w.line(f"b += {fixed};")
         else:
             self._extract_varbit(op, place, expressions)
-        if not isinstance(target, Header):
+        if isinstance(target, Header):
+            for rival in self.symbols.rivals(target):
+                w.line(f"{rival}.{VALID} = false;")
+        else:
             w.line(f"{self.symbols.next_free(target)}++;")
 
     def _extract_varbit(self, op: Extract, place: str, expressions: Expressions) -> None:

@@ -22,6 +22,7 @@ from switch.compiler.model import (
     Register,
     StackElement,
     StackRef,
+    UnionRef,
 )
 from switch.compiler.symbols import VALID, Symbols
 from switch.compiler.widths import U32, U64, ones, storage
@@ -51,6 +52,7 @@ class Primitives:
             "assign_header": self._assign_header,
             "copy_header": self._assign_header,
             "assign_header_stack": self._assign_stack,
+            "assign_union": self._assign_union,
             "add_header": self._add_header,
             "remove_header": self._remove_header,
             "push": self._push_pop,
@@ -156,8 +158,22 @@ class Primitives:
         _, guard_from, source = self._header(p.arguments[1])
         guard = " && ".join(f"({g})" for g in (guard_to, guard_from) if g)
         with self.w.block(f"if ({guard})" if guard else ""):
-            self.w.line(f"if ({source}.{VALID}) {to} = {source};")
+            with self.w.block(f"if ({source}.{VALID})"):
+                self.w.line(f"{to} = {source};")
+                self._invalidate_rivals(p.arguments[0])
             self.w.line(f"else {to}.{VALID} = false;")
+
+    def _invalidate_rivals(self, header: object) -> None:
+        if isinstance(header, HeaderRef):
+            for rival in self.symbols.rivals(header.header):
+                self.w.line(f"{rival}.{VALID} = false;")
+
+    def _assign_union(self, p: Primitive) -> None:
+        to, source = p.arguments
+        if not isinstance(to, UnionRef) or not isinstance(source, UnionRef):
+            raise refuse(self.expressions.what, "expected two header unions")
+        for target, origin in zip(to.union.headers, source.union.headers, strict=True):
+            self._assign_header(Primitive(p.op, (HeaderRef(target), HeaderRef(origin)), None))
 
     def _assign_stack(self, p: Primitive) -> None:
         to, source = p.arguments
@@ -174,6 +190,7 @@ class Primitives:
             self.w.line(f"memset(&{place}, 0, sizeof {place});")
             self.w.line(f"{place}.{VALID} = true;")
             self.w.line(f"p->c.length_now += {type_.fixed_bits // 8};")
+            self._invalidate_rivals(p.arguments[0])
 
     def _remove_header(self, p: Primitive) -> None:
         type_, guard, place = self._header(p.arguments[0])

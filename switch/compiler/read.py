@@ -28,6 +28,7 @@ from switch.compiler.model import (
     Program,
     Register,
     Stack,
+    Union,
 )
 from switch.compiler.read_expressions import Names, read_argument, read_expression
 from switch.compiler.read_parser import read_parser
@@ -55,6 +56,7 @@ def read_program(config: bytes) -> Program:
         name=str(document.get("program") or "program"),
         headers=names.headers,
         stacks=names.stacks,
+        unions=names.unions,
         aliases=names.aliases,
         errors=dict(_error(e) for e in document.get("errors") or []),
         parser=read_parser(names, document),
@@ -82,7 +84,6 @@ def _check_version(document: dict[str, Any]) -> None:
 def _read_refused(names: Names, document: dict[str, Any]) -> None:
     """Notes what cannot be done, so that the error names the use of it."""
     kinds = {
-        "header_unions": "the header union",
         "header_union_stacks": "the stack of header unions",
         "meter_arrays": "the meter",
         "parse_vsets": "the value set",
@@ -109,14 +110,30 @@ def _read_headers(names: Names, document: dict[str, Any]) -> None:
         own = tuple(Header(by_id[i]["name"], type_, False, name, place) for place, i in enumerate(ids))
         names.stacks[name] = Stack(name, type_, own)
     in_stacks = {header.name: header for stack in names.stacks.values() for header in stack.headers}
+    in_unions = _union_members(document)
     for what, obj in members(document, "headers", "header"):
         name = member(obj, "name", str, what)
         type_ = names.find(names.types, obj.get("header_type"), "header type", what)
-        names.headers[name] = in_stacks.get(name) or Header(name, type_, bool(obj.get("metadata")))
+        names.headers[name] = in_stacks.get(name) or Header(
+            name, type_, bool(obj.get("metadata")), union=in_unions.get(member(obj, "id", int, what))
+        )
         if not obj.get("metadata") and type_.fixed_bits % BITS_PER_BYTE:
             raise refuse(what, f"its {type_.fixed_bits} bits are no whole bytes")
+    for what, obj in members(document, "header_unions", "header union"):
+        name = member(obj, "name", str, what)
+        own = tuple(header for header in names.headers.values() if header.union == name)
+        names.unions[name] = Union(name, own)
     for alias, target in (pair(a, "field_aliases") for a in document.get("field_aliases") or []):
         names.aliases[alias] = names.plain_field(target, f"field alias '{alias}'")
+
+
+def _union_members(document: dict[str, Any]) -> dict[int, str]:
+    """The union of each header that is in one, by the header's id."""
+    return {
+        header: member(obj, "name", str, what)
+        for what, obj in members(document, "header_unions", "header union")
+        for header in member(obj, "header_ids", list, what)
+    }
 
 
 def _header_type(what: str, obj: dict[str, Any]) -> HeaderType:

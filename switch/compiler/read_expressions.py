@@ -27,7 +27,10 @@ from switch.compiler.model import (
     Stack,
     StackElement,
     StackRef,
+    Union,
+    UnionRef,
     Valid,
+    ValidUnion,
 )
 
 VALID_FIELD = "$valid$"
@@ -67,6 +70,7 @@ class Names:
     types: dict[str, HeaderType] = field(default_factory=dict)
     headers: dict[str, Header] = field(default_factory=dict)
     stacks: dict[str, Stack] = field(default_factory=dict)
+    unions: dict[str, Union] = field(default_factory=dict)
     aliases: dict[str, FieldRef] = field(default_factory=dict)
     counters: dict[str, Counter] = field(default_factory=dict)
     registers: dict[str, Register] = field(default_factory=dict)
@@ -132,6 +136,8 @@ def read_expression(names: Names, obj: Any, what: str) -> Expr:
             return HeaderRef(names.header(value, what))
         case "header_stack":
             return StackRef(names.stack(value, what))
+        case "header_union":
+            return UnionRef(names.find(names.unions, value, "header union", what))
         case "stack_field":
             stack_name, field_name = pair(value, what)
             stack = names.stack(stack_name, what)
@@ -160,6 +166,11 @@ def _operator(names: Names, obj: dict[str, Any], what: str) -> Expr:
     match op:
         case "valid":
             return Valid(_header(operand("right"), what))
+        case "valid_union":
+            union = operand("right")
+            if not isinstance(union, UnionRef):
+                raise refuse(what, f"this switch can do '{op}' only of a union by its name")
+            return ValidUnion(union.union)
         case "?":
             return Op(op, operand("left"), operand("right"), operand("cond"))
         case "==b" | "!=b" | "==h" | "!=h":

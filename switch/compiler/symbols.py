@@ -73,6 +73,7 @@ class Symbols:
             for h in program.headers.values()
             if h.stack is None
         }
+        self._unions = program.unions
         self.actions: dict[Action, str] = _named(program.actions)
         self.tables: dict[TableNode, str] = _named(program.tables.values())
         self.registers: dict[Register, str] = _named(program.registers.values())
@@ -91,6 +92,12 @@ class Symbols:
     def next_free(self, stack: Stack) -> str:
         """The number of headers that the parser (and push, pop) put into a stack."""
         return f"p->next.{self.stacks[stack.name]}"
+
+    def rivals(self, header: Header) -> list[str]:
+        """The structs of the other headers of a union, which become invalid when this one becomes valid."""
+        if header.union is None:
+            return []
+        return [self.header(other) for other in self._unions[header.union].headers if other is not header]
 
     def field(self, type_: HeaderType, field: Field) -> str:
         return self.fields[type_, field]

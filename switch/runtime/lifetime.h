@@ -7,7 +7,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-static void **array_pointer(struct state *s, unsigned number)
+static void **array_pointer(struct state *s, int number)
 {
     return (void **)((char *)s + arrays[number].place);
 }
@@ -18,7 +18,7 @@ EXPORT void program_destroy(void *state)
     struct state *s = state;
     if (!s)
         return;
-    for (unsigned i = 0; i < ARRAYS; i++)
+    for (int i = 0; i < ARRAYS; i++)
         free(*array_pointer(s, i));
     for (unsigned i = 0; i < PENDING; i++)
         free(s->pending[i].bytes);
@@ -36,7 +36,7 @@ EXPORT void *program_create(void)
         return NULL;
     memset(s, 0, sizeof *s);
     bool ok = core_init(&s->core, s->tables, table_shapes, TABLES, DIGEST_WORDS);
-    for (unsigned i = 0; i < ARRAYS; i++) {
+    for (int i = 0; i < ARRAYS; i++) {
         void **pointer = array_pointer(s, i);
         *pointer = calloc(arrays[i].cells ? arrays[i].cells : 1, arrays[i].cell_size);
         ok &= *pointer != NULL;
@@ -52,7 +52,7 @@ EXPORT void *program_create(void)
 }
 
 /* The cells of an array, numbered as in the generated list. */
-EXPORT void *program_array(void *state, unsigned number)
+EXPORT void *program_array(void *state, int number)
 {
     return *array_pointer(state, number);
 }
