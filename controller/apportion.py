@@ -4,7 +4,8 @@ The controller is the only writer of buckets, so the assignment is state that is
 possible, not a hash that everybody must be able to compute. Shares are those of the largest remainder method
 (Hamilton), exact to one bucket. A change moves as many buckets as the new shares demand and not one more.
 
-Everything here is a pure function of arrays, one element per bucket; backends are their identities (0: nobody).
+Everything here is a pure function of arrays, one element per bucket; backends are their identities (0:
+nobody).
 """
 
 import numpy as np
@@ -21,8 +22,8 @@ IDENTITIES = 65536
 def quotas(weights: Counts, total: int, held: Counts) -> Counts:
     """How many of `total` buckets each weight gets; they add up to `total` unless all weights are 0.
 
-    Equal remainders go first to those who hold more than their whole part already, which saves a move, then to
-    the earlier one. Integers throughout: no rounding error decides.
+    Equal remainders go first to those who hold more than their whole part already, which saves a move, then
+    to the earlier one. Integers throughout: no rounding error decides.
     """
     sum_of_weights = int(weights.sum())
     if sum_of_weights == 0:
@@ -41,7 +42,8 @@ def apportion(
 
     Of a backend that has too many, buckets are taken in this order: moving ones that can go back to their
     `previous`, which settles them at once; settled ones; other moving ones. Buckets without a serving backend
-    go back to `previous`, or to their `standby`, which may have their new flows already, where those lack some.
+    go back to `previous`, or to their `standby`, which may have their new flows already, where those lack
+    some.
     """
     shares = _Shares(current, serving, weights)
     if not shares.serving:
@@ -77,7 +79,7 @@ class _Shares:
         return self._indexes[identities]
 
     def give_back(self, preferred: Counts, candidates: Counts) -> None:
-        """Hands `candidates` whose owner has too many (or which have none) to their `preferred` if it lacks some."""
+        """Hands `candidates` whose owner has too many, or which have none, to their `preferred` if it lacks some."""
         while len(candidates):
             owner, wish = self.owner[candidates], preferred[candidates]
             fits = (wish >= 0) & (self.deficit[wish] > 0) & ((owner < 0) | (self.surplus[owner] > 0))
@@ -109,8 +111,8 @@ def spread_standbys(
 ) -> Identities:
     """The new `standby` of each bucket: for the buckets of one backend, spread over all the others by weight.
 
-    Each of the others gets its share of them exact to one bucket, and those who have it keep it. Where there is
-    no other, the standby is `current` itself.
+    Each of the others gets its share of them exact to one bucket, and those who have it keep it. Where
+    there is no other, the standby is `current` itself.
     """
     serving, weights = serving[weights > 0], weights[weights > 0]
     if len(serving) < 2:
@@ -137,7 +139,8 @@ def _unfair(owner: Counts, other: Counts, weights: Counts) -> list[int]:
     """The backends whose buckets' standbys may be off their shares: with many backends, most are not."""
     backends = len(weights)
     count, rest = np.bincount(owner, minlength=backends), weights.sum() - weights
-    # A share of one whole bucket or more can be missed from below; looking closer costs as much as redoing it.
+    # A share of one whole bucket or more can be missed from below; looking closer costs as much as redoing
+    # it.
     unfair = count * weights.max() >= rest
     unfair[owner[other < 0]] = True
     pairs, held = np.unique((owner * backends + other)[other >= 0], return_counts=True)
@@ -167,7 +170,7 @@ def _standbys_of(owner: int, standby: Counts, weights: Counts) -> Counts:
 def grow(owners: Identities) -> Identities:
     """The same flows in twice the buckets: bucket b splits into b and b + 2^k with the same owner.
 
-    A flow's bucket is the low k bits of its hash. With one bit more it falls into one of the two halves of the
-    bucket that it was in, so no flow changes its owner.
+    A flow's bucket is the low k bits of its hash. With one bit more it falls into one of the two halves of
+    the bucket that it was in, so no flow changes its owner.
     """
     return np.concatenate([owners, owners])
