@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import sys
 from collections import Counter
 
@@ -36,9 +37,13 @@ async def ask(url: str, count: int) -> tuple[Counter[str], Counter[str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True)
+    parser.add_argument("--json", action="store_true")
     parser.add_argument("count", nargs="?", type=int, default=100)
     arguments = parser.parse_args()
     answers, failures = asyncio.run(ask(arguments.url, arguments.count))
+    if arguments.json:
+        print(json.dumps({"answers": answers, "failures": failures}))
+        return 1 if failures else 0
     for backend, count in sorted(answers.items()):
         print(f"{backend:8} {count:6}  {count / arguments.count:6.1%}")
     for failure, count in failures.most_common():

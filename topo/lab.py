@@ -106,6 +106,7 @@ class Lab:
         config: Path = plan.CONFIG,
         return_vips: Sequence[str] = (),
         servers: Sequence[str] = (),
+        server_port: int = plan.SERVICE_PORT,
     ) -> "Lab":
         """Build the network, start the switch, the servers named, and the controller with `config`.
 
@@ -117,7 +118,7 @@ class Lab:
         try:
             lab._start_network(target, return_vips)
             for server in servers:
-                lab.start_server(server)
+                lab.start_server(server, server_port)
             lab.start_daemon()
         except BaseException:
             lab.down()
@@ -298,6 +299,10 @@ class Lab:
         )
 
     # Speaking to the controller
+
+    def start_cli(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a CLI command without waiting for it."""
+        return self._launch("cli", [str(SLUICE), *arguments], log=self.logs / "cli.log")
 
     def sluice(self, *arguments: str) -> str:
         """Run the CLI and return what it prints. Raises CommandFailed with its words when it refuses."""
