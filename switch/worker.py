@@ -12,17 +12,25 @@ import ctypes
 import os
 import select
 import threading
+import time
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
-from switch.engine import Engine
+from switch.build import RUNTIME, build
 
-RUNTIME = Path(__file__).parent / "runtime"
-SOURCES = ("interface.c", "ports.c")
+SOURCES = (RUNTIME / "interface.c", RUNTIME / "ports.c")
 
 MAX_PORT = 511  # v1model's PortId_t has 9 bits
 NO_CPU_PORT = MAX_PORT + 1
 PACKET_ROOM = 128 * 1024  # bytes; interface.h
+
+
+class Program(Protocol):
+    """What takes packets: C functions and their state, as in runtime/program.h. An Engine is one."""
+
+    process_address: int
+    quiesce_address: int
+    state: int
 
 
 class PortError(Exception):
@@ -90,7 +98,7 @@ class Worker:
 
     def __init__(self, cpu_port: int | None = None) -> None:
         self.cpu_port = cpu_port
-        self._library = _declare(_load_library())
+        self._library = _load_library()
         self._ports = self._library.ports_create(NO_CPU_PORT if cpu_port is None else cpu_port)
         if not self._ports:
             raise MemoryError("no memory for the switch's ports")
@@ -98,6 +106,7 @@ class Worker:
         self._taking = threading.Lock()
         self._buffer = ctypes.create_string_buffer(PACKET_ROOM)
         self._event: int = self._library.ports_take_event(self._ports)
+        self._program: Program | None = None
         self.interfaces: dict[int, str] = {}
 
     def attach(self, number: int, interface: str) -> None:
@@ -127,12 +136,18 @@ class Worker:
             self._library.ports_destroy(self._ports)
             self._ports = None
 
-    def run(self, engine: Engine | None) -> None:
-        """Take packets through this engine from now on (None: drop them). The one before is unused on return."""
-        if engine is None:
+    def run(self, program: Program | None) -> None:
+        """Take packets through this program from now on (None: drop them).
+
+        On return the program before is no longer in use. This one must not be closed before the next call.
+        """
+        if program is None:
             self._library.ports_run(self._ports, None, None, None)
         else:
-            self._library.ports_run(self._ports, engine.process_address, engine.quiesce_address, engine.state)
+            self._library.ports_run(
+                self._ports, program.process_address, program.quiesce_address, program.state
+            )
+        self._program = program  # the packet thread works in its memory
 
     def packet_out(self, packet: bytes) -> bool:
         """Give the program a packet from the CPU port; False if there is no room for it."""
@@ -141,11 +156,13 @@ class Worker:
 
     def packet_in(self, timeout: float) -> bytes | None:
         """The next packet that the program sent to the CPU port; waits up to `timeout` seconds for one."""
+        deadline = time.monotonic() + timeout
         with self._taking:
-            packet = self._take()
-            if packet is None and select.select([self._event], [], [], timeout)[0]:
+            # The event may be left over from a packet that was taken already.
+            while (packet := self._take()) is None:
+                if not select.select([self._event], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                    return None
                 os.eventfd_read(self._event)
-                packet = self._take()
             return packet
 
     def _take(self) -> bytes | None:
@@ -170,24 +187,4 @@ class Worker:
 
 
 def _load_library() -> ctypes.CDLL:
-    import subprocess
-    import tempfile
-
-    out = tempfile.mktemp(suffix=".so")
-    subprocess.run(
-        [
-            "cc",
-            "-std=gnu11",
-            "-O2",
-            "-Wall",
-            "-Wextra",
-            "-fPIC",
-            "-shared",
-            "-pthread",
-            *[str(RUNTIME / s) for s in SOURCES],
-            "-o",
-            out,
-        ],
-        check=True,
-    )
-    return ctypes.CDLL(out, use_errno=True)
+    return _declare(ctypes.CDLL(str(build("ports", SOURCES)), use_errno=True))

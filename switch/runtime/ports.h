@@ -16,6 +16,8 @@ enum {
 
 struct ports;
 
+#pragma GCC visibility push(default)
+
 /* cpu_port: the number of the port whose packets go to and come from Python, or NO_CPU_PORT. NULL: no memory. */
 struct ports *ports_create(unsigned cpu_port);
 
@@ -56,5 +58,7 @@ struct ports_losses {
     uint64_t cpu_port_full; /* to the CPU port faster than Python takes them */
 };
 void ports_read_losses(struct ports *ports, struct ports_losses *losses);
+
+#pragma GCC visibility pop
 
 #endif

@@ -26,7 +26,7 @@ class DataPlane(Protocol):
     @property
     def cpu_port(self) -> int | None: ...
 
-    def run(self, engine: Engine | None) -> None:
+    def run(self, program: Engine | None) -> None:
         """Use this engine from now on. On return the one before is no longer in use."""
         ...
 
