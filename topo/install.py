@@ -46,6 +46,7 @@ NEEDS = (
     Need("iproute2", program="ip"),
     Need("ethtool", program="ethtool"),
     Need("util-linux", program="nsenter"),
+    Need("iputils-ping", program="ping"),
     Need("mininet", program="mnexec"),
     Need("mininet", file=str(DEBIAN_MININET)),
     Need("gcc", program="gcc"),
