@@ -17,9 +17,9 @@ def main() -> int:
         from switch.main import main as switch
 
         return switch(arguments[1:])
-    from controller.cli import main as controller
+    from controller.cli.main import main as controller
 
-    return controller()
+    return controller(arguments)
 
 
 if __name__ == "__main__":
