@@ -13,6 +13,8 @@ from tests.switch.engines import load
 GOOD, BAD = 1, 9
 NEW_DESTINATION = "10.9.8.7"
 
+ETHERNET = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
@@ -35,13 +37,13 @@ def rebuilt(packet: Packet) -> Packet:
 OPTIONS = [IPOption_RR(routers=["1.2.3.4", "5.6.7.8"]), IPOption_NOP()]
 
 PACKETS = {
-    "icmp": Ether() / IP(src="192.0.2.1", dst="192.0.2.2") / ICMP(),
-    "options": Ether() / IP(src="192.0.2.1", dst="192.0.2.2", options=OPTIONS) / ICMP(),
-    "empty udp": Ether() / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=1, dport=2),
-    "even udp": Ether() / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=1, dport=2) / Raw(b"ab" * 500),
-    "odd udp": Ether() / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=1, dport=2) / Raw(b"abc" * 333),
-    "udp without checksum": Ether() / IP(dst="192.0.2.2") / UDP(sport=1, dport=2, chksum=0) / Raw(b"abc"),
-    "udp and options": Ether() / IP(dst="192.0.2.2", options=OPTIONS) / UDP(sport=1, dport=2) / Raw(b"abc"),
+    "icmp": ETHERNET / IP(src="192.0.2.1", dst="192.0.2.2") / ICMP(),
+    "options": ETHERNET / IP(src="192.0.2.1", dst="192.0.2.2", options=OPTIONS) / ICMP(),
+    "empty udp": ETHERNET / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=1, dport=2),
+    "even udp": ETHERNET / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=1, dport=2) / Raw(b"ab" * 500),
+    "odd udp": ETHERNET / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=1, dport=2) / Raw(b"abc" * 333),
+    "udp without checksum": ETHERNET / IP(dst="192.0.2.2") / UDP(sport=1, dport=2, chksum=0) / Raw(b"abc"),
+    "udp and options": ETHERNET / IP(dst="192.0.2.2", options=OPTIONS) / UDP(sport=1, dport=2) / Raw(b"abc"),
 }
 
 
@@ -71,5 +73,5 @@ def test_every_flipped_bit_is_noticed(engine: Engine, name: str) -> None:
 
 
 def test_a_packet_without_the_header_is_not_checked(engine: Engine) -> None:
-    frame = bytes(Ether(type=0x1234) / Raw(b"not IPv4"))
+    frame = bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x1234) / Raw(b"not IPv4"))
     assert engine.process(3, frame) == [(GOOD, frame)]
