@@ -16,6 +16,7 @@ from switch.errors import EngineError
 from switch.p4info import P4InfoError, Schema
 from switch.server.digests import DigestLists
 from switch.server.packets import HeaderCodec
+from switch.server.replication import Replication
 from switch.server.status import invalid
 from switch.server.tables import TableCodec
 
@@ -63,7 +64,7 @@ class Pipeline:
         self.tables = {
             info.id: TableState(TableCodec(info, engine.tables[info.name])) for info in schema.tables.values()
         }
-        self.groups: dict[int, p4r.MulticastGroupEntry] = {}
+        self.replication = Replication(engine)
         self.digests = DigestLists(schema.digests)
         self.packet_in = HeaderCodec(schema.packet_in)
         self.packet_out = HeaderCodec(schema.packet_out)

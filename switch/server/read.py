@@ -253,16 +253,7 @@ def _register_entries(pipeline: Pipeline, wanted: p4r.RegisterEntry) -> Entities
 
 
 def _replication_entries(pipeline: Pipeline, wanted: p4r.PacketReplicationEngineEntry) -> list[p4r.Entity]:
-    if wanted.WhichOneof("type") != "multicast_group_entry":
-        return []  # this switch has no clone sessions
-    number = wanted.multicast_group_entry.multicast_group_id
-    groups = [g for g in pipeline.groups.values() if number in (0, g.multicast_group_id)]
-    return [
-        p4r.Entity(
-            packet_replication_engine_entry=p4r.PacketReplicationEngineEntry(multicast_group_entry=group)
-        )
-        for group in groups
-    ]
+    return [p4r.Entity(packet_replication_engine_entry=entry) for entry in pipeline.replication.read(wanted)]
 
 
 def _digest_entries(pipeline: Pipeline, wanted: p4r.DigestEntry) -> list[p4r.Entity]:

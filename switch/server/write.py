@@ -6,17 +6,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from finsy.proto import p4r, rpc_code
+from finsy.proto import p4r
 
 from switch.server.pipeline import Annotations, Pipeline, TableState
-from switch.server.status import RequestError, denied, invalid, out_of_range, unimplemented
+from switch.server.status import denied, invalid, out_of_range, unimplemented
 from switch.server.values import decode
 
 INSERT, MODIFY, DELETE = p4r.Update.INSERT, p4r.Update.MODIFY, p4r.Update.DELETE
-
-MAX_MULTICAST_GROUP = 0xFFFF  # v1model: bit<16> mcast_grp
-MAX_INSTANCE = 0xFFFF  # v1model: bit<16> egress_rid
-PORT_BITS = 9  # v1model: PortId_t
 
 
 def apply(pipeline: Pipeline, update: p4r.Update) -> None:
@@ -206,48 +202,11 @@ def _register_entry(pipeline: Pipeline, kind: int, entry: p4r.RegisterEntry) -> 
         pipeline.engine.register_write(info.name, index, value)
 
 
-# ---- Packet replication ----
+# ---- Packet replication and digests ----
 
 
 def _replication_entry(pipeline: Pipeline, kind: int, entry: p4r.PacketReplicationEngineEntry) -> None:
-    if entry.WhichOneof("type") != "multicast_group_entry":
-        raise unimplemented("this switch has no clone sessions")
-    group = entry.multicast_group_entry
-    number = group.multicast_group_id
-    if not 0 < number <= MAX_MULTICAST_GROUP:
-        raise invalid(f"multicast group {number} is not in 1..{MAX_MULTICAST_GROUP}")
-    exists = number in pipeline.groups
-    if kind == INSERT and exists:
-        raise RequestError(rpc_code.ALREADY_EXISTS, f"multicast group {number} exists already")
-    if kind != INSERT and not exists:
-        raise RequestError(rpc_code.NOT_FOUND, f"there is no multicast group {number}")
-    if kind == DELETE:
-        pipeline.engine.delete_multicast_group(number)
-        del pipeline.groups[number]
-        return
-    replicas = [_replica(replica) for replica in group.replicas]
-    if len(set(replicas)) < len(replicas):
-        raise invalid(f"multicast group {number}: two replicas have the same port and instance")
-    pipeline.engine.set_multicast_group(number, replicas)
-    pipeline.groups[number] = p4r.MulticastGroupEntry()
-    pipeline.groups[number].CopyFrom(group)  # a reference would keep the whole request
-
-
-def _replica(replica: p4r.Replica) -> tuple[int, int]:
-    if replica.backup_replicas:
-        raise unimplemented("this switch has no backup replicas")
-    if replica.instance > MAX_INSTANCE:
-        raise invalid(f"replica instance {replica.instance} is above {MAX_INSTANCE}")
-    if replica.WhichOneof("port_kind") == "port":
-        port = decode(replica.port, PORT_BITS, "a replica's port")
-    else:
-        port = replica.egress_port
-        if port >> PORT_BITS:
-            raise out_of_range(f"a replica's port: {port} does not fit within {PORT_BITS} bits")
-    return port, replica.instance
-
-
-# ---- Digests ----
+    pipeline.replication.write(kind, entry)
 
 
 def _digest_entry(pipeline: Pipeline, kind: int, entry: p4r.DigestEntry) -> None:
