@@ -8,7 +8,8 @@ from pathlib import Path
 from controller.events import EventLog
 from controller.model import Config
 from controller.report import Report
-from controller.store import Revision, Store
+from controller.revision import Revision
+from controller.store import Store
 from controller.wire import SwitchTarget
 
 CHANGE_WAIT = 5.0

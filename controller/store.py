@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +18,7 @@ from controller.assignment import Assignment, PoolAssignment
 from controller.buckets import Buckets
 from controller.errors import StoreError
 from controller.identities import Identity, Numbers
+from controller.revision import Revision
 
 SCHEMA_VERSION = 1
 
@@ -33,16 +33,6 @@ CREATE TABLE numbers (what TEXT PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE resting (what TEXT NOT NULL, number INTEGER NOT NULL, since REAL NOT NULL,
     PRIMARY KEY (what, number));
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """One state of the configuration. `number` counts from 1; `time` is in seconds since the epoch."""
-
-    number: int
-    time: float
-    who: str
-    what: str
 
 
 class Store(Protocol):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from controller.difference import Difference
 from controller.model import Config, Health, Int, State, UdpFlows
 from controller.report import PoolReport, Report
-from controller.store import Revision
+from controller.revision import Revision
 from controller.values import Duration, refuse
 
 USER_HEADER = "X-Sluice-User"

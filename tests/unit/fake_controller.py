@@ -17,7 +17,7 @@ from controller.report import (
     Traffic,
     VipReport,
 )
-from controller.store import Revision
+from controller.revision import Revision
 
 DOCUMENT = """\
 switch: {address: "127.0.0.1:9559", device_id: 1, mac: "02:00:00:00:00:01"}
