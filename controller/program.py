@@ -196,3 +196,20 @@ def backend_address(address: Address, port: int | None) -> Do:
 
 def forward(port: int, source_mac: int, destination_mac: int, vlan: int) -> Do:
     return Do("forward", (port, source_mac, destination_mac, vlan))
+
+
+class Kind(StrEnum):
+    """What is done to a row."""
+
+    INSERT = "insert"
+    MODIFY = "modify"
+    DELETE = "delete"
+
+
+class Change(NamedTuple):
+    """One write to a table; a deletion needs no `do`."""
+
+    kind: Kind
+    table: Table
+    key: Key
+    do: Do | None
