@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from controller.cli.options import DEFAULT_SOCKET, Format, Output, Socket, session
-from controller.cli.output import console, moment, print_json
+from controller.cli.output import moment, print_json, print_table
 from controller.events import Event, Severity
 
 SUBJECT_WIDTH = 12
@@ -41,13 +41,11 @@ def _print(event: Event, form: Format) -> None:
     if form is Format.JSON:
         print_json(event, indent=None)
         return
-    text = Text()
-    text.append(f"{moment(event.time)}  ", "dim")
-    text.append(f"{event.subject:<{SUBJECT_WIDTH}}  ", "bold")
-    text.append(event.text, STYLES[event.severity])
+    text = Text(event.text, STYLES[event.severity])
     if event.cause:
-        text.append(f": {event.cause}")
-    console().print(text, soft_wrap=True)
+        text.append(f": {event.cause}", "default")
+    subject = Text(f"{event.subject:<{SUBJECT_WIDTH}}", "bold")
+    print_table(("", "", ""), [(Text(moment(event.time, short=True), "dim"), subject, text)], header=False)
 
 
 def register(app: typer.Typer) -> None:

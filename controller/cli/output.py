@@ -86,6 +86,7 @@ def percent(share: float) -> str:
     return f"{share * 100:.1f}%"
 
 
-def moment(seconds: float) -> str:
-    """A time of day, in the reader's time zone."""
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def moment(seconds: float, short: bool = False) -> str:
+    """A time in the reader's time zone; `short` leaves out the year."""
+    form = "%m-%d %H:%M:%S" if short else "%Y-%m-%d %H:%M:%S"
+    return datetime.fromtimestamp(seconds).astimezone().strftime(form)
