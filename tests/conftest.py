@@ -1,6 +1,9 @@
-"""What all tests share: tests that need something which this machine has not are skipped, with the reason."""
+"""What all tests share: our own commands on PATH, and skips, with their reason, of what is missing here."""
 
+import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +11,9 @@ from topo import preflight
 from topo.targets import BMV2
 
 P4C = "p4c-bm2-ss"
+
+# Tests call the project's own commands by name; they are those of the environment that runs the tests.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def _no_root() -> str:
