@@ -54,7 +54,10 @@ def parse(arguments: Sequence[str]) -> Options:
     """Ends the process with USAGE_ERROR and a message when the arguments make no sense."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
     parser, target_parser = _parser(), _target_parser()
-    general = parser.parse_args(arguments[:split])
+    # As with the reference switch, --pcap's folder comes behind "=" only: the next word is the program.
+    general = parser.parse_args(
+        [word.split("=")[0] if word.startswith("--pcap=") else word for word in arguments[:split]]
+    )
     target = target_parser.parse_args(arguments[split + 1 :])
     if general.program is None and not general.no_p4:
         parser.error("give a BMv2 JSON, or --no-p4 to begin without a program")
@@ -119,7 +122,12 @@ def _parser() -> _Parser:
     add("-L", "--log-level", choices=LOG_LEVELS, default="info", help="what to log (default: %(default)s)")
     for name in ("--nanolog", "--thrift-port", "--notifications-addr"):
         add(name, metavar="X", help="taken for compatibility; does nothing")
-    add("--pcap", nargs="?", const="", metavar="FOLDER", help="taken for compatibility; does nothing")
+    add(
+        "--pcap",
+        action="store_const",
+        const="",
+        help="--pcap[=FOLDER]: taken for compatibility; does nothing",
+    )
     return parser
 
 

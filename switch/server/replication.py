@@ -68,7 +68,9 @@ class Replication:
         sets, number, _ = self._parts(wanted)
         if number == 0:
             return list(sets.entries.values())
-        return [sets.entries[number]] if number in sets.entries else []
+        if number not in sets.entries:
+            raise not_found(f"there is no {sets.what} {number}")
+        return [sets.entries[number]]
 
     def _parts(self, entry: ReplicationEntry) -> tuple[_Sets, int, Iterable[p4r.Replica]]:
         which = entry.WhichOneof("type")
