@@ -3,6 +3,7 @@
 Which half of the project is meant is decided before either is imported: they don't know each other.
 """
 
+import os
 import sys
 from importlib.metadata import version
 
@@ -14,6 +15,8 @@ def main() -> int:
         print(f"sluice {version('sluice')}")
         return 0
     if arguments[:1] == ["switch"]:
+        # On standard error gRPC would only repeat, in terms of its source, what the switch says itself.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from switch.main import main as switch
 
         return switch(arguments[1:])

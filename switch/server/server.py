@@ -37,7 +37,7 @@ class AddressError(Exception):
 class Server:
     """Listens from the start; serves from `start` to `stop`.
 
-    address: HOST:PORT; port 0 takes a free one.
+    address: HOST:PORT, of which port 0 takes a free one; or unix:PATH.
     """
 
     def __init__(self, device: Device, address: str) -> None:
@@ -65,8 +65,9 @@ class Server:
 
     def _listen(self, address: str) -> str:
         host, colon, port = address.rpartition(":")
-        if not (colon and host and port.isdecimal() and int(port) < 1 << 16):
-            raise AddressError(f"{address!r} is not HOST:PORT (for example 127.0.0.1:9559)")
+        local = host == "unix" and port
+        if not local and not (colon and host and port.isdecimal() and int(port) < 1 << 16):
+            raise AddressError(f"{address!r} is neither HOST:PORT (for example 127.0.0.1:9559) nor unix:PATH")
         try:
             bound = self._grpc.add_insecure_port(address)
         except RuntimeError:
@@ -76,7 +77,7 @@ class Server:
                 f"cannot listen on {address}: is another switch running there? "
                 "Choose another with -- --grpc-server-addr HOST:PORT (port 0: any free one)"
             )
-        return f"{host}:{bound}"
+        return address if local else f"{host}:{bound}"
 
     def start(self) -> None:
         self._grpc.start()

@@ -147,3 +147,14 @@ def field_id(header: str, name: str) -> int:
 
 def table_info(alias: str) -> p4i.Table:
     return next(table for table in P4INFO.tables if table.preamble.alias == alias)
+
+
+def packet_out(port: int | None, payload: bytes, **more: int) -> p4r.StreamMessageRequest:
+    """port None: its metadata is left out. more: other metadata, by name."""
+    values = {"unused": 0, "egress_port": port, **more}
+    metadata = [
+        p4r.PacketMetadata(metadata_id=field_id("packet_out", name), value=octets(value))
+        for name, value in values.items()
+        if value is not None
+    ]
+    return p4r.StreamMessageRequest(packet=p4r.PacketOut(payload=payload, metadata=metadata))

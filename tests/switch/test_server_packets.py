@@ -10,20 +10,10 @@ from tests.switch import service
 from tests.switch.client import Client, Refused, Stream, code_name
 from tests.switch.conftest import Running, running
 from tests.switch.in_process import InProcess
-from tests.switch.service import TYPE_LEARN, action, bridge, digest, field_id, frame, octets
+from tests.switch.service import TYPE_LEARN, action, bridge, digest, field_id, frame, octets, packet_out
 
 PACKET = frame(1)
 SILENCE = 0.3  # seconds
-
-
-def packet_out(port: int | None, payload: bytes = PACKET, **more: int) -> p4r.StreamMessageRequest:
-    values = {"unused": 0, "egress_port": port, **more}
-    metadata = [
-        p4r.PacketMetadata(metadata_id=field_id("packet_out", name), value=octets(value))
-        for name, value in values.items()
-        if value is not None
-    ]
-    return p4r.StreamMessageRequest(packet=p4r.PacketOut(payload=payload, metadata=metadata))
 
 
 def refusal(stream: Stream) -> tuple[str, p4r.StreamError]:
@@ -104,7 +94,7 @@ def test_packets_that_no_client_reads_are_bounded() -> None:
 
 def test_a_packet_out_leaves_where_its_metadata_says(switch: Running, stream: tuple[Client, Stream]) -> None:
     _, own = stream
-    own.send(packet_out(300))
+    own.send(packet_out(300, PACKET))
     own.send(p4r.StreamMessageRequest(digest_ack=p4r.DigestListAck(digest_id=99)))
     own.receive()  # the error about that: the packet before is through
     assert switch.data_plane.sent == [(300, PACKET)]
@@ -112,15 +102,15 @@ def test_a_packet_out_leaves_where_its_metadata_says(switch: Running, stream: tu
 
 def test_metadata_must_match_the_p4info(switch: Running, stream: tuple[Client, Stream]) -> None:
     _, own = stream
-    wrong = packet_out(None)
+    wrong = packet_out(None, PACKET)
     own.send(wrong)
     code, error = refusal(own)
     assert code == "INVALID_ARGUMENT"
     assert error.message == "packet_out: metadata egress_port is missing"
     assert error.packet_out.packet_out == wrong.packet
-    own.send(packet_out(512))
+    own.send(packet_out(512, PACKET))
     assert refusal(own)[0] == "OUT_OF_RANGE"
-    unknown = packet_out(1)
+    unknown = packet_out(1, PACKET)
     unknown.packet.metadata.add(metadata_id=99, value=b"\x01")
     own.send(unknown)
     assert refusal(own)[0] == "INVALID_ARGUMENT"
@@ -132,10 +122,10 @@ def test_a_backup_may_not_send_packets(switch: Running, stream: tuple[Client, St
         other = backup.open_stream()
         other.arbitrate(0)
         other.verdict()
-        other.send(packet_out(1))
+        other.send(packet_out(1, PACKET))
         assert refusal(other)[0] == "PERMISSION_DENIED"
         never_arbitrated = backup.open_stream()
-        never_arbitrated.send(packet_out(1))
+        never_arbitrated.send(packet_out(1, PACKET))
         assert refusal(never_arbitrated)[0] == "PERMISSION_DENIED"
     assert switch.data_plane.sent == []
 
@@ -143,7 +133,7 @@ def test_a_backup_may_not_send_packets(switch: Running, stream: tuple[Client, St
 def test_a_packet_out_needs_a_pipeline(switch: Running) -> None:
     with switch.client() as client:
         own = client.become_primary()
-        own.send(packet_out(1))
+        own.send(packet_out(1, PACKET))
         assert refusal(own)[0] == "FAILED_PRECONDITION"
 
 
@@ -151,7 +141,7 @@ def test_a_packet_out_needs_a_cpu_port() -> None:
     with running(InProcess(cpu_port=None)) as switch, switch.client() as client:
         own = client.become_primary()
         client.set_pipeline(service.CONFIG)
-        own.send(packet_out(1))
+        own.send(packet_out(1, PACKET))
         code, error = refusal(own)
         assert code == "FAILED_PRECONDITION"
         assert "--cpu-port" in error.message
