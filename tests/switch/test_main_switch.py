@@ -183,7 +183,7 @@ def test_an_address_that_another_program_shares() -> None:
 def test_an_address_that_is_none() -> None:
     code, said = failing("--no-p4", "--", "--grpc-server-addr", "9559")
     assert code == 5
-    assert "'9559' is not HOST:PORT" in said
+    assert "'9559' is neither HOST:PORT" in said
 
 
 @pytest.mark.root
