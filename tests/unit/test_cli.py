@@ -256,13 +256,11 @@ def test_moved_buckets_are_told(cli: Cli, controller: FakeController) -> None:
 
 
 def test_a_change_that_the_switch_lacks_is_no_success(cli: Cli, controller: FakeController) -> None:
-    controller.answer = ChangeResult(0, False, 5, "no connection to 127.0.0.1:9559")
+    controller.answer = ChangeResult(0, False, 5, "stored, but not on the switch yet: not reached")
     result = cli("backend", "drain", "web", "b1")
     assert result.code == 1
     assert result.out == "web/b1 drains (revision 2); 5 buckets moved\n"
-    assert result.err.startswith(
-        "stored, but the switch does not have it yet: no connection to 127.0.0.1:9559. "
-    )
+    assert result.err == "stored, but not on the switch yet: not reached; it follows by itself\n"
 
 
 def test_a_change_as_json(cli: Cli) -> None:
