@@ -319,6 +319,13 @@ def test_get_gives_what_apply_takes(cli: Cli, controller: FakeController, tmp_pa
     assert parse(json.dumps(data["config"])) == controller.config
 
 
+def test_one_mistake_of_a_file(cli: Cli, tmp_path: Path) -> None:
+    document = tmp_path / "bad.yaml"
+    document.write_text(DOCUMENT.replace("weight: 2", "weight: -2"))
+    result = cli("apply", "-f", str(document))
+    assert result.err == "sluice: line 10: pools[web].backends[b2].weight: is -2, must be at least 0\n"
+
+
 def test_every_mistake_of_a_file_with_its_line(
     cli: Cli, controller: FakeController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

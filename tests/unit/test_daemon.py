@@ -289,9 +289,11 @@ def test_changes_outlive_it_and_the_file_is_compared(with_switch: Daemon) -> Non
     second = daemon.start()
     assert daemon.status().revision == revision
     assert daemon.backends()["b1"].weight == 3
-    assert "the first of them pools[web].backends[b1].weight: they were changed by commands" in (
-        daemon.log.read_text()
+    assert (
+        f"revision {revision} of the store, which is not what {daemon.config} says"
+        in daemon.run("events").stdout
     )
+    assert "(commands changed pools[web].backends[b1].weight)" in daemon.log.read_text()
     second.terminate()
     second.wait(PATIENCE)
 
