@@ -43,6 +43,8 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         self._device = device
         self.arbiter = Arbiter(device.id, finish_writes=self._finish_writes)
         self._configuring = threading.Lock()
+        self._streams: set[ClientStream] = set()
+        self._streams_lock = threading.Lock()
 
     def _finish_writes(self) -> None:
         with self._device.lock:
@@ -172,9 +174,13 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         threading.Thread(
             target=self._listen, args=(stream, request_iterator), name="stream", daemon=True
         ).start()
+        with self._streams_lock:
+            self._streams.add(stream)
         try:
             yield from stream.responses()
         finally:
+            with self._streams_lock:
+                self._streams.discard(stream)
             self.arbiter.leave(stream)
             if stream.dropped:
                 LOG.warning(
@@ -182,6 +188,12 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
                 )
         if stream.error is not None:
             _abort(context, stream.error)
+
+    def end_streams(self) -> None:
+        """Tell all clients that the switch stops."""
+        with self._streams_lock:
+            for stream in self._streams:
+                stream.close(RequestError(rpc_code.UNAVAILABLE, "the switch is stopping"))
 
     def _listen(self, stream: ClientStream, requests: Iterator[p4r.StreamMessageRequest]) -> None:
         try:
