@@ -99,13 +99,14 @@ async def _start(options: Options, config: Config) -> None:
 def _compare_with_file(controller: Controller, config: Config, file: Path) -> None:
     found = differences(config, controller.config)
     if found:
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        first, *others = found
+        more = f" and {len(others)} more" if others else ""
         controller.events.record(
             Kind.DAEMON,
             "daemon",
-            f"goes on with revision {controller.revision.number} of the store, which is not what {file} says; "
-            f"`sluice apply -f {file}` goes back to the file",
-            f"commands changed {found[0].path}{more}",
+            f"goes on with revision {controller.revision.number} of the store, which is not what {file} "
+            f"says; `sluice apply -f {file}` goes back to the file",
+            f"commands changed {first.path}{more}",
             Severity.WARNING,
         )
 
