@@ -33,7 +33,7 @@ logger = logging.getLogger("sluice.controller")
 CHANGE_WAIT = 5.0
 """Seconds that a change waits for the switch before it answers `applied=False`."""
 
-FIRST_RECONNECT, LAST_RECONNECT = 0.1, 2.0
+FIRST_RECONNECT, LAST_RECONNECT = 0.1, 0.5
 """Seconds between attempts to connect; doubled each time."""
 
 FRAMES_WAITING = 4096
