@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from typing import NoReturn, TypeVar
 
@@ -72,9 +73,10 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
     def Read(self, request: p4r.ReadRequest, context: grpc.ServicerContext) -> Iterator[p4r.ReadResponse]:
         try:
             self._check_addressee(request.device_id, request.role)
-            with self._device.pipeline() as pipeline:
-                found: list[read.Entities] = []
+            found: list[read.Entities] = []
+            with ExitStack() as lease:
                 with self._device.lock:
+                    pipeline = lease.enter_context(self._device.pipeline())
                     errors = _attempt(
                         request.entities, lambda wanted: found.append(read.entities(pipeline, wanted))
                     )
@@ -203,6 +205,9 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
             stream.close(error)
         except grpc.RpcError:
             stream.close()  # the client vanished
+        except Exception:
+            stream.close(RequestError(rpc_code.INTERNAL, "the switch failed; its standard error says why"))
+            raise
         else:
             stream.close()
 
@@ -232,8 +237,6 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         if self.arbiter.primary is not stream:
             raise denied("only the primary may send packets")
         with self._device.running_pipeline() as pipeline:
-            if pipeline is None:
-                raise failed_precondition("No forwarding pipeline config set for this device")
             header = pipeline.packet_out.pack(packet.metadata)
         if self._device.data_plane.cpu_port is None:
             raise failed_precondition("the switch was started without a CPU port (-- --cpu-port N)")
