@@ -113,7 +113,7 @@ def _compare_with_file(controller: Controller, config: Config, file: Path) -> No
 
 async def serve(controller: Controller, path: Path, about: str) -> None:
     """Runs `controller` with health checks and the API at `path`, until SIGTERM or SIGINT."""
-    monitor = Monitor(controller.set_health, controller.events)
+    monitor = Monitor(controller.set_health, controller.events, way_is_clear=lambda: controller.way_is_clear)
     monitor.update(controller.config)
     controller.on_config(monitor.update)
     server = _Server(
