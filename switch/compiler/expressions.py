@@ -9,6 +9,7 @@ instead: they are congruent modulo 2**need, which is all that is asked of them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from switch.compiler.jsonin import refuse
 from switch.compiler.model import (
@@ -428,6 +429,8 @@ class Expressions:
     def _comparison(self, op: str, left: Expr, right: Expr) -> Value:
         if isinstance(left, HeaderRef | StackElement) and isinstance(right, HeaderRef | StackElement):
             return self._same_header(op, left, right)
+        if _is_varbit(left) and _is_varbit(right):
+            return self._same_varbit(op, self.symbols.place(left), self.symbols.place(right))
         if is_boolean(left) and is_boolean(right):
             return Value(f"{self._truth(left)} {op} {self._truth(right)}", U8, 0, 1)
         a, b = self.exact(left), self.exact(right)
@@ -441,6 +444,12 @@ class Expressions:
     def _truth(self, expr: Expr) -> str:
         return f"!!{self._bool(expr).closed}"
 
+    def _same_varbit(self, op: str, a: str, b: str) -> Value:
+        if op not in ("==", "!="):
+            raise self._refuse(f"varbits have no order, so no '{op}'")
+        text = f"({a}_length == {b}_length && memcmp({a}, {b}, {a}_length) == 0)"
+        return Value(f"!{text}" if op == "!=" else text, U8, 0, 1, atom=True)
+
     def _same_header(self, op: str, left: HeaderExpr, right: HeaderExpr) -> Value:
         (guard_a, a), (guard_b, b) = self.header(left), self.header(right)
         type_ = left.header.type if isinstance(left, HeaderRef) else left.stack.type
@@ -448,6 +457,10 @@ class Expressions:
         for guard in filter(None, (guard_a, guard_b)):
             text = f"({guard} && {text})"
         return Value(f"!{text}" if op == "!=" else text, U8, 0, 1, atom=True)
+
+
+def _is_varbit(expr: Expr) -> TypeGuard[FieldRef]:
+    return isinstance(expr, FieldRef) and expr.field.varbit
 
 
 def is_boolean(expr: Expr) -> bool:
