@@ -76,9 +76,12 @@ control FindOwner(inout metadata_t meta) {
             meta.exception.pick = pick;
             if (meta.flow.syn == 1 && !refused && (pick != meta.service.previous || meta.service.announced == 1))
                 meta.exception.record = 1;
-            way1.apply(meta.exception, meta.hash);
-            way2.apply(meta.exception, meta.hash >> 9);
-            way3.apply(meta.exception, meta.hash >> 18);
+            // The hash alone would not do: flows of the few buckets that move agree in its lower bits, and would
+            // crowd into as small a part of each way.
+            bit<32> place = meta.hash ^ meta.digest;
+            way1.apply(meta.exception, place);
+            way2.apply(meta.exception, place >> 9);
+            way3.apply(meta.exception, place >> 18);
         } else if (meta.service.udp_move == 1) {
             moving = false;                         // no flow of this pool minds to move: none is kept back
             meta.service.previous = meta.service.current;

@@ -100,8 +100,8 @@ struct metadata_t {
     fate_t      fate;
     bit<8>      reason;              // a drop_t or a punt_t, as the fate says
     bit<1>      own;                 // addressed to one of our addresses
-    bit<32>     digest;              // of the flow, for its exception
-    bit<32>     hash;                // of the flow, for its bucket and its exception's places
+    bit<32>     digest;              // of the flow, to know its exception by
+    bit<32>     hash;                // of the flow, for its bucket; with the digest, for its exception's places
     backend_t   owner;
     bit<1>      routed;              // one hop further: egress lowers its TTL and gives it new MACs
     bit<1>      advertisement;       // built here: its ICMPv6 checksum is still to be written

@@ -65,7 +65,7 @@ control FindBucket(inout metadata_t meta) {
 
     apply {
         // Two functions of the same fields: the order differs, and the pool is in the digest. The first picks the
-        // bucket and the places of an exception, the second tells the flows apart that share a place.
+        // bucket, the second tells flows apart that share a place for exceptions; both together pick the place.
         hash(meta.hash, HashAlgorithm.crc32, 32w0,
             { meta.flow.destination_port, meta.flow.source_port, meta.flow.destination, meta.flow.source,
               meta.flow.protocol }, 64w0x100000000);
