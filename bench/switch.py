@@ -3,11 +3,11 @@
     python -m bench.switch [--rounds N] [--window SECONDS]
 
 Both switches run at the same time, each in a namespace of its own with the same interfaces, with the same
-compiled program, the same entries and the same 64-byte packets (60 and Ethernet's checksum): TCP segments
-of 1024 flows to the VIP of a nat pool of 16 backends whose 1024 buckets are settled. Before anything is timed,
-every flow's packet is compared with what scapy says must come out. Then the switches take turns. In a turn the
-load is raised until more brings no more; the kernel counts packets at both interfaces, in the same window of
-time. The generator and the switch share the machine's cores.
+compiled program, the same entries and the same 64-byte packets (60 and Ethernet's checksum): TCP of 1024
+flows to the VIP of a nat pool of 16 backends, whose 1024 buckets are settled. Before anything is timed, the
+packet of every flow is compared with what scapy says must come out. Then the switches take turns. In a turn
+the load is raised until more brings no more; the kernel counts packets at both interfaces, in the same
+window of time. The generator and the switch share the machine's cores.
 
 Exit status: 0 the goal is met, 1 it is missed, 2 it could not be measured (no BMv2, no root). Figures go to
 bench/out/switch.json.
