@@ -3,8 +3,8 @@
     python p4src/build.py            compile with p4c
     python p4src/build.py --check    exit 1 if compiled/ is older than the sources (needs no compiler)
 
-compiled/ is checked in, because p4c is in no package registry: sluice.json is BMv2 JSON, sluice.p4info.txtpb is the
-P4Info, provenance.json names the compiler's version and the digest of the sources they were made from.
+compiled/ is checked in, because p4c is in no package registry: sluice.json is BMv2 JSON, sluice.p4info.txtpb
+is the P4Info, provenance.json names the compiler's version and the digest of the sources they were made from.
 """
 
 import argparse
@@ -26,8 +26,8 @@ PROVENANCE = "provenance.json"
 HOW_TO_GET_P4C = f"""\
 {COMPILER} is not on PATH, so the P4 program cannot be compiled here. Nothing was changed: the output in
 p4src/compiled/ is checked in, and only a change of p4src/*.p4 needs the compiler.
-To get it, build https://github.com/p4lang/p4c (its README has the steps; the bmv2 backend is enough) or install a
-distribution's package, and put {COMPILER} on PATH."""
+To get it, build https://github.com/p4lang/p4c (its README has the steps; the bmv2 backend is enough) or
+install a distribution's package, and put {COMPILER} on PATH."""
 
 
 def sources_digest() -> str:
