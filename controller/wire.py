@@ -253,14 +253,11 @@ class Connection:
         return refusals
 
     async def _write(self, changes: Sequence[Change]) -> list[Refusal]:
-        request = p4r.WriteRequest(
-            device_id=self.target.device_id,
-            election_id=self._election_id,
-            updates=[
-                p4r.Update(type=_UPDATE[change.kind], entity=self._codec.entry(*change[1:]))
-                for change in changes
-            ],
-        )
+        request = p4r.WriteRequest(device_id=self.target.device_id, election_id=self._election_id)
+        for kind, table, key, do in changes:
+            update = request.updates.add()
+            update.type = _UPDATE[kind]
+            self._codec.fill(update.entity.table_entry, table, key, do)
         try:
             await self._call(self._stub.Write, request, CALL_DEADLINE)
         except _Answered as error:
