@@ -55,6 +55,8 @@ class Codec:
     def __init__(self, p4info: p4i.P4Info) -> None:
         actions = {action.preamble.id: action for action in p4info.actions}
         tables = {table.preamble.alias: table for table in p4info.tables}
+        self.sizes = {table: tables[table.name].size for table in program.TABLES if table.name in tables}
+        """How many entries each table has room for."""
         self._ids: dict[Table, _Ids] = {}
         self._tables: dict[int, Table] = {}
         for table in (*program.TABLES, program.DROPS, program.PUNTS):
