@@ -58,11 +58,14 @@ _STATUS_DETAILS = "grpc-status-details-bin"
 
 @dataclass(frozen=True, slots=True)
 class SwitchTarget:
-    """Where the switch is, and by which election id we ask to be its primary controller."""
+    """Where the switch is, and by which election id we ask to be its primary controller.
+
+    Lower ids are left for those who only want to look, such as p4runtime-shell.
+    """
 
     address: str
     device_id: int = 1
-    election_id: int = 1
+    election_id: int = 100
 
 
 @dataclass(frozen=True, slots=True)
