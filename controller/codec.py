@@ -22,7 +22,11 @@ SHORT = 1 << 16
 
 
 def parse_p4info(text: str) -> p4i.P4Info:
-    return text_format.Parse(text, p4i.P4Info())
+    """Raises ValueError."""
+    try:
+        return text_format.Parse(text, p4i.P4Info())
+    except text_format.ParseError as error:
+        raise ValueError(f"not a P4Info: {error}") from None
 
 
 @cache
