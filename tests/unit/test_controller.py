@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from finsy.proto import rpc_code
@@ -15,7 +16,7 @@ from controller.errors import InvalidConfig, RevisionConflict, StoreError
 from controller.model import Config, change_backend, remove_backend, with_pool
 from controller.store import SqliteStore
 from controller.wire import SwitchTarget
-from tests.unit.test_wire import DEVICE_CONFIG, P4INFO, ScriptedSwitch, serving
+from tests.fakes.server import ScriptedSwitch, serving
 
 DOCUMENT = """
 switch: {mac: "02:00:00:00:00:01"}
@@ -27,6 +28,9 @@ pools:
     backends: [{name: b1, address: 10.0.1.11}, {name: b2, address: 10.0.1.12}]
 vips: [{name: web, address: 10.0.0.100, port: 80, pool: web}]
 """
+
+COMPILED = Path(__file__).parents[2] / "p4src" / "compiled"
+P4INFO, DEVICE_CONFIG = COMPILED / "sluice.p4info.txtpb", COMPILED / "sluice.json"
 
 NOWHERE = SwitchTarget("127.0.0.1:1")
 
@@ -166,7 +170,7 @@ def test_before_the_first_connection_the_backends_are_shown_as_configured(store:
 @pytest.fixture
 async def switch() -> AsyncIterator[ScriptedSwitch]:
     script = ScriptedSwitch()
-    async with serving(script) as script.address:  # type: ignore[attr-defined]
+    async with serving(script) as script.address:
         yield script
 
 
@@ -174,7 +178,7 @@ async def test_a_switch_that_takes_us_for_somebody_else_is_bid_more(
     switch: ScriptedSwitch, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(controllers, "LAST_RECONNECT", 0.05)
-    one = controller(store, target=SwitchTarget(switch.address, election_id=1))  # type: ignore[attr-defined]
+    one = controller(store, target=SwitchTarget(switch.address, election_id=1))
     running = asyncio.create_task(one.run())
 
     async def until_bid(bids: list[int]) -> None:
@@ -197,7 +201,7 @@ async def test_a_controller_that_never_had_the_switch_waits_for_it(
 ) -> None:
     monkeypatch.setattr(controllers, "LAST_RECONNECT", 0.05)
     switch.arbitrate = lambda bid: (rpc_code.INVALID_ARGUMENT, 0)
-    one = controller(store, target=SwitchTarget(switch.address, election_id=1))  # type: ignore[attr-defined]
+    one = controller(store, target=SwitchTarget(switch.address, election_id=1))
     running = asyncio.create_task(one.run())
     async with asyncio.timeout(10):
         while len(switch.bids) < 5:
@@ -211,7 +215,7 @@ async def test_a_controller_that_never_had_the_switch_waits_for_it(
 async def test_a_mistake_of_ours_is_told_and_the_next_connection_tried(
     switch: ScriptedSwitch, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = controller(store, target=SwitchTarget(switch.address, election_id=1))  # type: ignore[attr-defined]
+    one = controller(store, target=SwitchTarget(switch.address, election_id=1))
     tries: list[int] = []
 
     async def broken(*_: object) -> None:
