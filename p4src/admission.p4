@@ -12,13 +12,38 @@ control Admission(inout headers_t headers, inout metadata_t meta, inout standard
     }
 
     apply {
+        if (meta.gone == 0) {
+            meta.port = standard.ingress_port;
+            meta.now = standard.ingress_global_timestamp[31:18];
+        }
         bool group = headers.ethernet.destination[40:40] == 1;
         bool question = headers.arp.isValid() || headers.neighbor.isValid();
 
-        if (standard.parser_error != error.NoError) DROP(drop_t.MALFORMED)
+        // Ethernet may pad a packet, never cut it; and what was parsed must not be padding. A length that went below
+        // zero is larger than what it was taken from.
+        bit<32> room = standard.packet_length - (headers.vlan.isValid() ? 32w18 : 32w14);
+        bit<16> transport = 0;
+        if (headers.tcp.isValid()) transport = TCP_HEADER_LENGTH;
+        else if (headers.udp.isValid()) transport = UDP_HEADER_LENGTH;
+        else if (headers.neighbor.isValid()) transport = NEIGHBOR_MESSAGE_LENGTH;
+        else if (headers.icmp.isValid()) transport = ICMP_HEADER_LENGTH;
+        bool contradictory = meta.flow.length < transport;
+        if (headers.ipv4.isValid()) {
+            contradictory = contradictory || headers.ipv4.version != 4
+                || (bit<32>)headers.ipv4.total_length > room || meta.flow.length > headers.ipv4.total_length;
+        } else if (headers.ipv6.isValid()) {
+            contradictory = contradictory || headers.ipv6.version != 6
+                || (bit<32>)headers.ipv6.payload_length + 40 > room || meta.flow.length > headers.ipv6.payload_length;
+        }
+        // RFC 4291 2.5.5.2: an address that stands for an IPv4 one here. In an IPv6 packet it would meet IPv4's entries.
+        bool mapped = headers.ipv6.isValid() && (headers.ipv6.source[127:32] == IPV4_MAPPED
+            || headers.ipv6.destination[127:32] == IPV4_MAPPED);
+
+        if (standard.parser_error != error.NoError || contradictory) DROP(drop_t.MALFORMED)
         else if (standard.checksum_error == 1) DROP(drop_t.BAD_IP_CHECKSUM)
         else if (group && !question) DROP(drop_t.IGNORED_MULTICAST)
         else if (!group && macs.apply().miss) DROP(drop_t.NOT_FOR_US)
+        else if (mapped) DROP(drop_t.MARTIAN)
         else if (!question && !headers.ipv4.isValid() && !headers.ipv6.isValid()) DROP(drop_t.UNKNOWN_PROTOCOL)
     }
 }
@@ -28,15 +53,23 @@ control DescribeFlow(in headers_t headers, inout metadata_t meta) {
         if (headers.ipv4.isValid()) {
             meta.flow.source = IPV4_MAPPED ++ headers.ipv4.source;
             meta.flow.destination = IPV4_MAPPED ++ headers.ipv4.destination;
-            meta.flow.protocol = headers.ipv4.protocol;
             meta.flow.fragment = headers.ipv4.more_fragments;
-            if (headers.ipv4.fragment_offset != 0) meta.flow.fragment = 1;
+            if (headers.ipv4.fragment_offset != 0) {
+                meta.flow.fragment = 1;
+                meta.flow.later = 1;
+            }
         } else if (headers.ipv6.isValid()) {
             meta.flow.source = headers.ipv6.source;
             meta.flow.destination = headers.ipv6.destination;
-            meta.flow.protocol = headers.ipv6.next_header;
-            if (headers.ipv6.next_header == PROTOCOL_IPV6_FRAGMENT) meta.flow.fragment = 1;
+            // A datagram may be in a single fragment (RFC 6946): that is no fragment to us.
+            meta.flow.fragment = headers.ipv6_fragment.isValid() ? headers.ipv6_fragment.more_fragments : 0;
+            if (headers.ipv6_fragment.isValid() && headers.ipv6_fragment.fragment_offset != 0) {
+                meta.flow.fragment = 1;
+                meta.flow.later = 1;
+            }
         }
+        meta.route.asked = meta.flow.destination;
+        meta.route.target = meta.flow.destination;
         if (headers.ports.isValid()) {
             meta.flow.source_port = headers.ports.source;
             meta.flow.destination_port = headers.ports.destination;

@@ -49,7 +49,7 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
     }
 }
 
-control FindOwner(inout metadata_t meta, inout standard_metadata_t standard) {
+control FindOwner(inout metadata_t meta) {
     // Packets that the `previous` rule decided in a moving bucket: once their count stands still for the idle
     // timeout, nobody needs `previous` any more and the controller settles the bucket.
     counter(MOTIONS, CounterType.packets) moving_previous;
@@ -68,7 +68,7 @@ control FindOwner(inout metadata_t meta, inout standard_metadata_t standard) {
 
         if (meta.flow.tcp == 1) {
             meta.exception.digest = meta.digest;
-            meta.exception.now = standard.ingress_global_timestamp[31:18];
+            meta.exception.now = meta.now;
             meta.exception.idle = meta.service.idle;
             meta.exception.syn = meta.flow.syn;
             meta.exception.closing = meta.flow.closing;

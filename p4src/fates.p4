@@ -11,16 +11,20 @@ enum bit<8> drop_t {
     UNKNOWN_PROTOCOL              = 5,    // neither IPv4, IPv6 nor ARP
     ARP_IGNORED                   = 6,    // a request for somebody else's address
     NEIGHBOR_SOLICITATION_IGNORED = 7,    // likewise; or one that RFC 4861 7.1.1 calls invalid
-    FRAGMENT                      = 8,    // of a datagram for one of our addresses
+    FRAGMENT                      = 8,    // of a datagram to one of our addresses, or from a nat backend
     NO_SERVICE                    = 9,    // to an address of ours, but to no VIP
     NO_POOL                       = 10,   // the VIP's pool is not in the table
     NO_BACKEND                    = 11,   // nobody serves the flow
     HAIRPIN                       = 12,   // a nat backend was given itself
     FAMILY_MISMATCH               = 13,   // an IPv4 packet for an IPv6 nat backend, or the reverse
     DIRECT_TO_BACKEND             = 14,   // past the VIP to a nat backend's service
-    TTL_EXPIRED                   = 15,
+    TTL_EXPIRED                   = 15,   // and no ICMP error may be sent about it
     NO_ROUTE                      = 16,
-    BAD_PACKET_OUT                = 17    // an order we do not know, or a packet-out that is too short
+    BAD_PACKET_OUT                = 17,   // an order we do not know, no port, or too short
+    MARTIAN                       = 18,   // an address that must not be on a wire
+    TOO_BIG                       = 19,   // for the next link or the tunnel, and may be fragmented: we cannot
+    NO_TUNNEL                     = 20,   // the backend is reached by a tunnel that is not in the table
+    REPLY_RATE                    = 21    // a reply of our own was due, but not at this rate
 }
 
 enum bit<8> punt_t {
@@ -31,6 +35,8 @@ enum bit<8> punt_t {
 }
 
 #define DROP(why) { meta.fate = fate_t.DROPPED; meta.reason = (bit<8>)(why); }
+// A reply of our own; where none may be sent, a drop.
+#define REPLY(with, otherwise) { meta.fate = fate_t.REPLIED; meta.reply.kind = with; meta.reason = (bit<8>)(otherwise); }
 #define PUNT(why) { meta.fate = fate_t.PUNTED; meta.reason = (bit<8>)(why); }
 
 control Drop(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
@@ -53,13 +59,18 @@ control Drop(inout headers_t headers, inout metadata_t meta, inout standard_meta
     action ttl_expired() {}
     action no_route() {}
     action bad_packet_out() {}
+    action martian() {}
+    action too_big() {}
+    action no_tunnel() {}
+    action reply_rate() {}
 
     table drops {
         key = { meta.reason: exact @name("reason"); }
         actions = {
             malformed; bad_ip_checksum; not_for_us; ignored_multicast; unknown_protocol; arp_ignored;
             neighbor_solicitation_ignored; fragment; no_service; no_pool; no_backend; hairpin;
-            family_mismatch; direct_to_backend; ttl_expired; no_route; bad_packet_out;
+            family_mismatch; direct_to_backend; ttl_expired; no_route; bad_packet_out; martian;
+            too_big; no_tunnel; reply_rate;
             @defaultonly NoAction;
         }
         const entries = {
@@ -80,6 +91,10 @@ control Drop(inout headers_t headers, inout metadata_t meta, inout standard_meta
             (bit<8>)drop_t.TTL_EXPIRED: ttl_expired();
             (bit<8>)drop_t.NO_ROUTE: no_route();
             (bit<8>)drop_t.BAD_PACKET_OUT: bad_packet_out();
+            (bit<8>)drop_t.MARTIAN: martian();
+            (bit<8>)drop_t.TOO_BIG: too_big();
+            (bit<8>)drop_t.NO_TUNNEL: no_tunnel();
+            (bit<8>)drop_t.REPLY_RATE: reply_rate();
         }
         const default_action = NoAction;
         counters = drop_counter;
@@ -114,7 +129,7 @@ control Punt(inout headers_t headers, inout metadata_t meta, inout standard_meta
         punts.apply();
         headers.packet_in.setValid();
         headers.packet_in.reason = meta.reason;
-        headers.packet_in.ingress_port = (bit<16>)standard.ingress_port;
+        headers.packet_in.ingress_port = (bit<16>)meta.port;
         standard.egress_spec = CPU_PORT;
     }
 }

@@ -13,11 +13,15 @@ enum bit<8> order_t {
     SEND = 0                         // the payload is a frame: out of the port that the header names
 }
 
-// How a pool's packets reach its backends. The tunnels (ipip, gre, vxlan, gue) take their places here.
+// How a pool's packets reach its backends. From IPIP on, by a tunnel.
 enum bit<8> mode_t {
-    NONE = 0,
-    NAT  = 1,
-    DSR  = 2
+    NONE  = 0,
+    NAT   = 1,
+    DSR   = 2,
+    IPIP  = 3,
+    GRE   = 4,
+    VXLAN = 5,
+    GUE   = 6
 }
 
 // What becomes of the packet. A step that decides it sets it; the steps after it are not taken.
@@ -26,7 +30,17 @@ enum bit<8> fate_t {
     SENT      = 1,                   // to egress_spec: forwarded, or an answer of our own, or a packet-out
     PUNTED    = 2,                   // to the controller
     DROPPED   = 3,
-    AGAIN     = 4                    // through ingress once more
+    AGAIN     = 4,                   // through ingress once more
+    REPLIED   = 5                    // answered by the switch itself, see replies.p4
+}
+
+// A reply of our own to a packet. Numbers of the `replies` table.
+enum bit<8> reply_t {
+    NONE          = 0,
+    TIME_EXCEEDED = 1,
+    TOO_BIG       = 2,               // fragmentation needed, packet too big
+    UNREACHABLE   = 3,               // port unreachable
+    RESET         = 4                // TCP RST
 }
 
 // Which end of the packet the rewrite replaces.
@@ -39,10 +53,12 @@ enum bit<2> rewrite_t {
 struct flow_t {
     address_t source;
     address_t destination;
-    bit<8>    protocol;
+    bit<8>    protocol;              // behind IPv6's extension headers
+    bit<16>   length;                // of what follows the IP headers, bytes
     bit<16>   source_port;           // 0 unless TCP or UDP, and in fragments that hold no ports
     bit<16>   destination_port;
     bit<1>    fragment;              // part of a datagram, whichever
+    bit<1>    later;                 // a fragment that is not the first: it holds no ports
     bit<1>    syn;                   // opens a TCP connection
     bit<1>    closing;               // FIN or RST
     bit<1>    tcp;
@@ -81,17 +97,44 @@ struct translation_t {
     bit<16>   port;
 }
 
+struct tunnel_t {
+    mode_t    mode;                  // NONE: no tunnel
+    bit<1>    ipv6;                  // what carries it
+    address_t source;
+    bit<24>   vni;
+    mac_t     inner_source_mac;
+    mac_t     inner_destination_mac;
+    bit<16>   mtu;                   // of what it carries; 0: as the link allows
+    bit<16>   overhead;              // bytes that it adds
+    bit<32>   entropy;               // the same for all packets of a flow
+}
+
+struct reply_state_t {
+    reply_t   kind;                  // NONE: egress builds no reply
+    address_t source;
+    bit<16>   mtu;                   // that TOO_BIG tells
+    bit<1>    complaint;               // built here: an ICMP error, whose checksums are still to be written
+    bit<1>    segment;               // built here: a TCP segment without payload, likewise
+}
+
 struct route_t {
+    address_t asked;                 // the packet's destination as it came (of ARP and ND: whom they ask for)
     address_t target;                // where the packet is to go, however it is addressed
     address_t next_hop;
     mac_t     source_mac;
     mac_t     destination_mac;
     bit<12>   vlan;
+    bit<16>   mtu;                   // of the link; 0: unlimited
 }
 
 struct metadata_t {
+    // These three survive the resubmit (exceptions.p4). BMv2 would otherwise resubmit from port 0, at time 0.
     @field_list(1)
-    bit<1>      gone;                // survives the resubmit: see exceptions.p4
+    bit<1>      gone;
+    @field_list(1)
+    bit<9>      port;                // that the packet came from
+    @field_list(1)
+    tick_t      now;                 // when it came
     fate_t      fate;
     bit<8>      reason;              // a drop_t or a punt_t, as the fate says
     bit<1>      own;                 // addressed to one of our addresses
@@ -104,5 +147,8 @@ struct metadata_t {
     service_t   service;
     exception_t exception;
     translation_t translation;
+    tunnel_t    tunnel;
+    reply_state_t reply;
     route_t     route;
+    bit<16>     room;                // the parser's own
 }

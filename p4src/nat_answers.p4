@@ -51,9 +51,10 @@ control RestoreAnswers(inout headers_t headers, inout metadata_t meta) {
 
     apply {
         if (health_checkers.apply().miss) {
-            if (nat_answers.apply().miss) {
-                if (nat_services.apply().hit) DROP(drop_t.DIRECT_TO_BACKEND)
-            }
+            if (nat_answers.apply().hit) {
+                // Its later fragments name no port, and would leave untranslated.
+                if (meta.flow.fragment == 1) DROP(drop_t.FRAGMENT)
+            } else if (nat_services.apply().hit) DROP(drop_t.DIRECT_TO_BACKEND)
         }
     }
 }

@@ -8,16 +8,17 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
     action own(mac_t mac) { our_mac = mac; }
 
     table addresses {
-        key = { meta.route.target: exact @name("address"); }
+        key = { meta.route.asked: exact @name("address"); }
         actions = { own; NoAction; }
         default_action = NoAction;
         size = 8192;
     }
 
     action back_where_it_came_from(mac_t source) {
-        headers.ethernet.destination = headers.ethernet.source;
+        mac_t asker = headers.ethernet.source;
         headers.ethernet.source = source;
-        standard.egress_spec = standard.ingress_port;
+        headers.ethernet.destination = asker;
+        standard.egress_spec = meta.port;
         meta.fate = fate_t.SENT;
     }
 
@@ -36,11 +37,19 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
         headers.ipv6.source = headers.neighbor.target;
         headers.ipv6.payload_length = 32;
         headers.icmp.type = ICMPV6_NEIGHBOR_ADVERTISEMENT;
-        headers.neighbor.flags = ND_ROUTER_SOLICITED_OVERRIDE;
+        headers.icmp.rest = ND_ROUTER_SOLICITED_OVERRIDE;
         headers.link_layer_option.setValid();
         headers.link_layer_option = { ND_TARGET_LINK_LAYER_ADDRESS, 1, our_mac };
         meta.advertisement = 1;
         back_where_it_came_from(our_mac);
+    }
+
+    // RFC 4861 7.2.4: who asks from :: is choosing an address, and has none yet. All nodes hear that this one is taken.
+    action answer_address_probe() {
+        answer_neighbor_solicitation();
+        headers.ethernet.destination = ALL_NODES_MAC;
+        headers.ipv6.destination = ALL_NODES;
+        headers.icmp.rest = ND_ROUTER_OVERRIDE;
     }
 
     action answer_echo4() {
@@ -53,7 +62,8 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
         headers.icmp.checksum = adjusted(headers.icmp.checksum,
             change16(ICMP_ECHO_REQUEST ++ 8w0, ICMP_ECHO_REPLY ++ 8w0));
         headers.icmp.type = ICMP_ECHO_REPLY;
-        back_where_it_came_from(headers.ethernet.destination);
+        mac_t asked = headers.ethernet.destination;
+        back_where_it_came_from(asked);
     }
 
     action answer_echo6() {
@@ -64,28 +74,35 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
         headers.icmp.checksum = adjusted(headers.icmp.checksum,
             change16(ICMPV6_ECHO_REQUEST ++ 8w0, ICMPV6_ECHO_REPLY ++ 8w0));
         headers.icmp.type = ICMPV6_ECHO_REPLY;
-        back_where_it_came_from(headers.ethernet.destination);
+        mac_t asked = headers.ethernet.destination;
+        back_where_it_came_from(asked);
     }
 
     apply {
-        meta.route.target = meta.flow.destination;
-        if (headers.arp.isValid()) meta.route.target = IPV4_MAPPED ++ headers.arp.target_address;
-        else if (headers.neighbor.isValid()) meta.route.target = headers.neighbor.target;
+        if (headers.arp.isValid()) meta.route.asked = IPV4_MAPPED ++ headers.arp.target_address;
+        else if (headers.neighbor.isValid()) meta.route.asked = headers.neighbor.target;
         if (addresses.apply().hit) meta.own = 1;
 
         if (headers.arp.isValid()) {
             bool ethernet_ipv4 = headers.arp.hardware_type == 1 && headers.arp.protocol_type == ETHERTYPE_IPV4
                 && headers.arp.hardware_length == 6 && headers.arp.protocol_length == 4;
-            if (ethernet_ipv4 && headers.arp.operation == ARP_REPLY) PUNT(punt_t.ARP_REPLY)
+            // RFC 5227 3: an announcement is a request for the sender's own address. It tells as much as a reply.
+            bool announcement = headers.arp.operation == ARP_REQUEST && meta.own == 0
+                && headers.arp.sender_address == headers.arp.target_address;
+            if (ethernet_ipv4 && (headers.arp.operation == ARP_REPLY || announcement)) PUNT(punt_t.ARP_REPLY)
             else if (ethernet_ipv4 && headers.arp.operation == ARP_REQUEST && meta.own == 1) answer_arp();
             else DROP(drop_t.ARP_IGNORED)
         } else if (headers.neighbor.isValid()) {
             // RFC 4861 7.1: a hop limit below 255 has crossed a router, so its sender is not on this link.
-            // A solicitation from :: asks whether an address is free; one of ours never is anybody else's to ask.
             bool valid = headers.ipv6.hop_limit == 255 && headers.icmp.code == 0;
+            bool probe = headers.ipv6.source == 0;
+            if (headers.icmp.type == ICMPV6_NEIGHBOR_SOLICITATION)
+                valid = valid && meta.own == 1 && (!probe || headers.ipv6.destination[127:24] == SOLICITED_NODE);
+
             if (valid && headers.icmp.type == ICMPV6_NEIGHBOR_ADVERTISEMENT) PUNT(punt_t.NEIGHBOR_ADVERTISEMENT)
-            else if (valid && meta.own == 1 && headers.ipv6.source != 0) {
-                answer_neighbor_solicitation();
+            else if (valid) {
+                if (probe) answer_address_probe();
+                else answer_neighbor_solicitation();
                 truncate(headers.vlan.isValid() ? 32w90 : 32w86);
             } else DROP(drop_t.NEIGHBOR_SOLICITATION_IGNORED)
         } else if (meta.own == 1) {

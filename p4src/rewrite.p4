@@ -23,7 +23,7 @@ control Translate(inout headers_t headers, inout metadata_t meta) {
             headers.ipv4.checksum = adjusted(headers.ipv4.checksum, address_change);
         if (headers.tcp.isValid())
             headers.tcp.checksum = adjusted(headers.tcp.checksum, address_change + port_change);
-        else if (headers.udp.checksum != 0) {           // RFC 768: zero means that there is none
+        else if (headers.udp.isValid() && headers.udp.checksum != 0) {           // RFC 768: zero means that there is none
             headers.udp.checksum = adjusted(headers.udp.checksum, address_change + port_change);
             if (headers.udp.checksum == 0) headers.udp.checksum = 0xffff;
         }

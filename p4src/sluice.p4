@@ -25,7 +25,9 @@
 #include "backend.p4"
 #include "nat_answers.p4"
 #include "routing.p4"
+#include "replies.p4"
 #include "rewrite.p4"
+#include "tunnels.p4"
 
 control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
     Admission()      admission;
@@ -38,6 +40,7 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
     ReachBackend()   reach_backend;
     RestoreAnswers() restore_answers;
     Route()          route;
+    Reply()          reply;
     Punt()           punt;
     Drop()           drop;
 
@@ -55,7 +58,7 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
             if (UNDECIDED) {
                 if (meta.service.mode != mode_t.NONE) {
                     find_bucket.apply(meta);                                 // 6  flow hash, bucket
-                    find_owner.apply(meta, standard);                        // 7  exceptions, owner
+                    find_owner.apply(meta);                                  // 7  exceptions, owner
                     reach_backend.apply(headers, meta, standard);            // 8  rewrite, where to
                 } else {
                     restore_answers.apply(headers, meta);                    // 9  answers of nat backends
@@ -64,19 +67,26 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
             if (UNDECIDED) route.apply(headers, meta, standard);             // 10 route, next hop, port
         }
 
+        if (meta.fate == fate_t.REPLIED) reply.apply(headers, meta, standard);
         if (meta.fate == fate_t.PUNTED) punt.apply(headers, meta, standard);
         else if (meta.fate == fate_t.AGAIN) resubmit_preserving_field_list(1);
-        else if (meta.fate != fate_t.SENT) drop.apply(headers, meta, standard);
+        else if (meta.fate != fate_t.SENT && meta.fate != fate_t.REPLIED) drop.apply(headers, meta, standard);
     }
 }
 
 control SluiceEgress(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
-    Translate() translate;
-    OneHop()    one_hop;
+    BuildReply()  build_reply;
+    Translate()   translate;
+    OneHop()      one_hop;
+    Encapsulate() encapsulate;
 
     apply {
-        if (meta.translation.rewrite != rewrite_t.NONE) translate.apply(headers, meta);
-        if (meta.routed == 1) one_hop.apply(headers, meta);
+        if (meta.fate == fate_t.REPLIED) build_reply.apply(headers, meta);
+        else {
+            if (meta.translation.rewrite != rewrite_t.NONE) translate.apply(headers, meta);
+            if (meta.routed == 1) one_hop.apply(headers, meta);
+            if (meta.tunnel.mode != mode_t.NONE) encapsulate.apply(headers, meta);
+        }
     }
 }
 
