@@ -79,5 +79,24 @@ control DescribeFlow(in headers_t headers, inout metadata_t meta) {
             if (headers.tcp.flags & TCP_HANDSHAKE_MASK == TCP_SYN) meta.flow.syn = 1;
             if (headers.tcp.flags & TCP_FIN_RST != 0) meta.flow.closing = 1;
         }
+
+        // An ICMP error goes where the packets come from that it is about. Hence it belongs to the flow of the answers to
+        // them: what it quotes, the other way round. (A quote of somebody else's packet says nothing.)
+        if (headers.quoted_ports.isValid()) {
+            address_t quoted_source = headers.quoted_ipv6.source;
+            address_t quoted_destination = headers.quoted_ipv6.destination;
+            if (headers.quoted_ipv4.isValid()) {
+                quoted_source = IPV4_MAPPED ++ headers.quoted_ipv4.source;
+                quoted_destination = IPV4_MAPPED ++ headers.quoted_ipv4.destination;
+            }
+            if (quoted_source == meta.flow.destination) {
+                meta.flow.quoted = 1;
+                meta.flow.source = quoted_destination;
+                meta.flow.protocol = meta.quoted_protocol;
+                meta.flow.source_port = headers.quoted_ports.destination;
+                meta.flow.destination_port = headers.quoted_ports.source;
+                if (meta.quoted_protocol == PROTOCOL_TCP) meta.flow.tcp = 1;
+            }
+        }
     }
 }

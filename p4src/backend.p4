@@ -1,4 +1,4 @@
-// Step 8. From the owner to a rewrite and a place to send the packet to.
+// Step 9. From the owner to a rewrite and a place to send the packet to.
 
 control ReachBackend(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
     direct_counter(CounterType.packets_and_bytes) backend_counter;

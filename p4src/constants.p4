@@ -5,6 +5,9 @@
 #ifndef EXCEPTION_SLOTS
 #define EXCEPTION_SLOTS 16384        // per way; a power of two. Three ways hold 49152 exceptions.
 #endif
+#ifndef FRAGMENT_SLOTS
+#define FRAGMENT_SLOTS 16384         // datagrams in fragments, at the same time; a power of two
+#endif
 #define BACKENDS 65536               // backend identities; 0 is nobody
 #define POOLS 4096
 #define BUCKETS 1048576              // over all pools
@@ -22,6 +25,7 @@ const bit<2> METER_RED = 2;
 
 typedef bit<14> tick_t;
 const tick_t EMBRYONIC_TICKS = 57;   // 15 s: how long an exception lives of which only a SYN was seen
+const bit<12> FRAGMENT_TICKS = 115;  // 30 s: how long a datagram may take to arrive, as in Linux (ipfrag_time)
 
 // ---- EtherTypes (IEEE 802), protocols (IANA), message types (RFC 826, 792, 4443, 4861)
 

@@ -25,6 +25,7 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
         bit<32> index = place & (EXCEPTION_SLOTS - 1);
         bit<64> slot;
         slots.read(slot, index);
+        bit<64> was = slot;
 
         bool taken = slot[31:16] != NOBODY;
         bool known = taken && slot[63:32] == exception.digest;
@@ -45,6 +46,7 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
         } else if (known) {
             slot = 0;
         }
+        if (exception.observe == 1) slot = was;
         slots.write(index, slot);
     }
 }
@@ -73,6 +75,7 @@ control FindOwner(inout metadata_t meta) {
             meta.exception.syn = meta.flow.syn;
             meta.exception.closing = meta.flow.closing;
             meta.exception.gone = meta.gone;
+            meta.exception.observe = meta.flow.quoted;     // anybody can send an ICMP error: it confirms no flow
             meta.exception.pick = pick;
             if (meta.flow.syn == 1 && !refused && (pick != meta.service.previous || meta.service.announced == 1))
                 meta.exception.record = 1;
@@ -89,7 +92,7 @@ control FindOwner(inout metadata_t meta) {
         else if (refused) meta.owner = NOBODY;
         else {
             meta.owner = meta.service.previous;
-            if (moving) {
+            if (moving && meta.flow.quoted == 0) {
                 bit<32> motion = (bit<32>)meta.service.motion & (MOTIONS - 1);
                 moving_previous.count(motion);
                 if (meta.exception.record == 1) moving_unmoved.count(motion);

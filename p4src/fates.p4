@@ -11,7 +11,7 @@ enum bit<8> drop_t {
     UNKNOWN_PROTOCOL              = 5,    // neither IPv4, IPv6 nor ARP
     ARP_IGNORED                   = 6,    // a request for somebody else's address
     NEIGHBOR_SOLICITATION_IGNORED = 7,    // likewise; or one that RFC 4861 7.1.1 calls invalid
-    FRAGMENT                      = 8,    // of a datagram to one of our addresses, or from a nat backend
+    FRAGMENT                      = 8,    // whose datagram's first fragment was not seen; or of an ICMP message to us
     NO_SERVICE                    = 9,    // to an address of ours, but to no VIP
     NO_POOL                       = 10,   // the VIP's pool is not in the table
     NO_BACKEND                    = 11,   // nobody serves the flow
@@ -31,7 +31,8 @@ enum bit<8> punt_t {
     NONE                   = 0,
     ARP_REPLY              = 1,
     NEIGHBOR_ADVERTISEMENT = 2,
-    GLEAN                  = 3            // the next hop's MAC is not known yet; the packet is otherwise finished
+    GLEAN                  = 3,           // the next hop's MAC is not known yet; the packet is otherwise finished
+    TUNNEL_ERROR           = 4            // the underlay's ICMP error about a tunnel
 }
 
 #define DROP(why) { meta.fate = fate_t.DROPPED; meta.reason = (bit<8>)(why); }
@@ -112,14 +113,16 @@ control Punt(inout headers_t headers, inout metadata_t meta, inout standard_meta
     action arp_reply() {}
     action neighbor_advertisement() {}
     action glean() {}
+    action tunnel_error() {}
 
     table punts {
         key = { meta.reason: exact @name("reason"); }
-        actions = { arp_reply; neighbor_advertisement; glean; @defaultonly NoAction; }
+        actions = { arp_reply; neighbor_advertisement; glean; tunnel_error; @defaultonly NoAction; }
         const entries = {
             (bit<8>)punt_t.ARP_REPLY: arp_reply();
             (bit<8>)punt_t.NEIGHBOR_ADVERTISEMENT: neighbor_advertisement();
             (bit<8>)punt_t.GLEAN: glean();
+            (bit<8>)punt_t.TUNNEL_ERROR: tunnel_error();
         }
         const default_action = NoAction;
         counters = punt_counter;

@@ -62,6 +62,7 @@ struct flow_t {
     bit<1>    syn;                   // opens a TCP connection
     bit<1>    closing;               // FIN or RST
     bit<1>    tcp;
+    bit<1>    quoted;                // told by an ICMP error: the flow whose direction the error takes
 }
 
 struct service_t {                   // the VIP's, the pool's and the bucket's entries
@@ -84,6 +85,7 @@ struct exception_t {                 // a question to the exception table, and i
     bit<1>    syn;
     bit<1>    closing;
     bit<1>    gone;                  // the owner it names is in no table any more: forget it
+    bit<1>    observe;               // ask only: change nothing
     bit<1>    record;                // remember the flow with `pick`, if it is not known
     backend_t pick;
     bit<1>    found;                 // answer: the flow is known, `owner` is its owner
@@ -95,6 +97,8 @@ struct translation_t {
     rewrite_t rewrite;
     address_t address;               // of the backend, or for the packet's source
     bit<16>   port;
+    bit<32>   address_change;        // what the address adds to a checksum
+    bit<32>   port_change;           // and what the port adds
 }
 
 struct tunnel_t {
@@ -150,5 +154,6 @@ struct metadata_t {
     tunnel_t    tunnel;
     reply_state_t reply;
     route_t     route;
-    bit<16>     room;                // the parser's own
+    bit<16>     room;                // the parser's own: what the packet in an ICMP error has for its payload
+    bit<8>      quoted_protocol;
 }

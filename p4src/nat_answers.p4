@@ -1,4 +1,4 @@
-// Step 9. Not for a VIP. The answer of a nat backend gets the VIP back as its source, recognised by address, protocol
+// Step 10. Not for a VIP. The answer of a nat backend gets the VIP back as its source, recognised by address, protocol
 // and port alone: no connection is remembered. What keeps that sound is that nothing but answers comes from there:
 // packets sent directly to such a service are refused, and health checks come from addresses of their own.
 
@@ -51,10 +51,9 @@ control RestoreAnswers(inout headers_t headers, inout metadata_t meta) {
 
     apply {
         if (health_checkers.apply().miss) {
-            if (nat_answers.apply().hit) {
-                // Its later fragments name no port, and would leave untranslated.
-                if (meta.flow.fragment == 1) DROP(drop_t.FRAGMENT)
-            } else if (nat_services.apply().hit) DROP(drop_t.DIRECT_TO_BACKEND)
+            if (nat_answers.apply().miss) {
+                if (nat_services.apply().hit) DROP(drop_t.DIRECT_TO_BACKEND)
+            }
         }
     }
 }

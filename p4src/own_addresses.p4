@@ -83,6 +83,12 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
         else if (headers.neighbor.isValid()) meta.route.asked = headers.neighbor.target;
         if (addresses.apply().hit) meta.own = 1;
 
+        // The underlay complains about a tunnel of ours: the controller lowers its MTU, or hears what is wrong.
+        bool tunnel_error = meta.quoted_protocol == PROTOCOL_IPIP || meta.quoted_protocol == PROTOCOL_IPV6
+            || meta.quoted_protocol == PROTOCOL_GRE || (meta.quoted_protocol == PROTOCOL_UDP
+                && (headers.quoted_ports.destination == PORT_VXLAN || headers.quoted_ports.destination == PORT_GUE)
+                && headers.quoted_ports.source & DYNAMIC_PORTS == DYNAMIC_PORTS);
+
         if (headers.arp.isValid()) {
             bool ethernet_ipv4 = headers.arp.hardware_type == 1 && headers.arp.protocol_type == ETHERTYPE_IPV4
                 && headers.arp.hardware_length == 6 && headers.arp.protocol_length == 4;
@@ -105,14 +111,12 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
                 else answer_neighbor_solicitation();
                 truncate(headers.vlan.isValid() ? 32w90 : 32w86);
             } else DROP(drop_t.NEIGHBOR_SOLICITATION_IGNORED)
-        } else if (meta.own == 1) {
-            // ICMP errors that quote a balanced flow, and fragments, will follow their flow from here.
+        } else if (meta.own == 1 && headers.icmp.isValid() && meta.flow.quoted == 0) {
             if (meta.flow.fragment == 1) DROP(drop_t.FRAGMENT)
-            else if (headers.icmp.isValid()) {
-                if (headers.ipv4.isValid() && headers.icmp.type == ICMP_ECHO_REQUEST) answer_echo4();
-                else if (headers.ipv6.isValid() && headers.icmp.type == ICMPV6_ECHO_REQUEST) answer_echo6();
-                else DROP(drop_t.NO_SERVICE)
-            }
-        }
+            else if (headers.ipv4.isValid() && headers.icmp.type == ICMP_ECHO_REQUEST) answer_echo4();
+            else if (headers.ipv6.isValid() && headers.icmp.type == ICMPV6_ECHO_REQUEST) answer_echo6();
+            else if (tunnel_error) PUNT(punt_t.TUNNEL_ERROR)
+            else DROP(drop_t.NO_SERVICE)
+        } else if (meta.own == 1 && tunnel_error) PUNT(punt_t.TUNNEL_ERROR)
     }
 }

@@ -211,6 +211,7 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
     }
 
     state quoted_ipv4_payload {
+        meta.quoted_protocol = headers.quoted_ipv4.protocol;
         transition select(headers.quoted_ipv4.fragment_offset, headers.quoted_ipv4.protocol) {
             (0, PROTOCOL_TCP): quoted_tcp_ports;
             (0, PROTOCOL_UDP): quoted_udp;
@@ -228,6 +229,7 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
     state quoted_ipv6 {
         packet.extract(headers.quoted_ipv6);
         meta.room = meta.flow.length - ICMP_HEADER_LENGTH - 40;
+        meta.quoted_protocol = headers.quoted_ipv6.next_header;
         transition select(headers.quoted_ipv6.next_header) {
             PROTOCOL_TCP: quoted_tcp_ports;
             PROTOCOL_UDP: quoted_udp;
@@ -239,6 +241,7 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
     state quoted_ipv6_fragment {
         packet.extract(headers.quoted_ipv6_fragment);
         meta.room = meta.room - 8;
+        meta.quoted_protocol = headers.quoted_ipv6_fragment.next_header;
         bit<1> enough = (bit<1>)(meta.room >= 8);
         transition select(enough, headers.quoted_ipv6_fragment.fragment_offset,
                           headers.quoted_ipv6_fragment.next_header) {

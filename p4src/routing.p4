@@ -1,4 +1,4 @@
-// Step 10. Route, next hop, port; and does the packet fit there?
+// Step 11. Route, next hop, port; and does the packet fit there?
 
 // A packet that is larger than the link, or than what its tunnel carries, cannot go on: P4 does not split a payload. Whoever
 // asked for that to be told is told the size that fits (RFC 1191, RFC 8201); so are all IPv6 senders.

@@ -33,7 +33,9 @@ control FindService(inout headers_t headers, inout metadata_t meta) {
     }
 
     apply {
-        if (vips.apply().hit) {
+        // A later fragment has no port to find its VIP by.
+        if (meta.flow.later == 1) {}
+        else if (vips.apply().hit) {
             if (pools.apply().miss) DROP(drop_t.NO_POOL)
         } else if (meta.own == 1) DROP(drop_t.NO_SERVICE)
     }

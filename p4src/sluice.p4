@@ -22,6 +22,7 @@
 #include "own_addresses.p4"
 #include "service.p4"
 #include "exceptions.p4"
+#include "fragments.p4"
 #include "backend.p4"
 #include "nat_answers.p4"
 #include "routing.p4"
@@ -37,6 +38,7 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
     FindService()    find_service;
     FindBucket()     find_bucket;
     FindOwner()      find_owner;
+    Fragments()      fragments;
     ReachBackend()   reach_backend;
     RestoreAnswers() restore_answers;
     Route()          route;
@@ -55,16 +57,19 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
             if (UNDECIDED) own_addresses.apply(headers, meta, standard);     // 3  ARP, NDP, ping
                                                                              // 4  policy: its place
             if (UNDECIDED) find_service.apply(headers, meta);                // 5  VIP, pool
-            if (UNDECIDED) {
-                if (meta.service.mode != mode_t.NONE) {
-                    find_bucket.apply(meta);                                 // 6  flow hash, bucket
-                    find_owner.apply(meta);                                  // 7  exceptions, owner
-                    reach_backend.apply(headers, meta, standard);            // 8  rewrite, where to
-                } else {
-                    restore_answers.apply(headers, meta);                    // 9  answers of nat backends
-                }
+            if (UNDECIDED && meta.service.mode != mode_t.NONE) {
+                find_bucket.apply(meta);                                     // 6  flow hash, bucket
+                find_owner.apply(meta);                                      // 7  exceptions, owner
             }
-            if (UNDECIDED) route.apply(headers, meta, standard);             // 10 route, next hop, port
+            if (UNDECIDED && meta.flow.fragment == 1)
+                fragments.apply(headers, meta);                              // 8  as their first one went
+            if (UNDECIDED) {
+                if (meta.service.mode != mode_t.NONE)
+                    reach_backend.apply(headers, meta, standard);            // 9  rewrite or tunnel, where to
+                else
+                    restore_answers.apply(headers, meta);                    // 10 answers of nat backends
+            }
+            if (UNDECIDED) route.apply(headers, meta, standard);             // 11 route, next hop, port
         }
 
         if (meta.fate == fate_t.REPLIED) reply.apply(headers, meta, standard);
@@ -75,15 +80,21 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
 }
 
 control SluiceEgress(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
-    BuildReply()  build_reply;
-    Translate()   translate;
-    OneHop()      one_hop;
-    Encapsulate() encapsulate;
+    BuildReply()     build_reply;
+    MeasureTranslation() measure_translation;
+    Translate()      translate;
+    TranslateQuote() translate_quote;
+    OneHop()         one_hop;
+    Encapsulate()    encapsulate;
 
     apply {
         if (meta.fate == fate_t.REPLIED) build_reply.apply(headers, meta);
         else {
-            if (meta.translation.rewrite != rewrite_t.NONE) translate.apply(headers, meta);
+            if (meta.translation.rewrite != rewrite_t.NONE) {
+                measure_translation.apply(meta);
+                if (meta.flow.quoted == 1) translate_quote.apply(headers, meta);
+                else translate.apply(headers, meta);
+            }
             if (meta.routed == 1) one_hop.apply(headers, meta);
             if (meta.tunnel.mode != mode_t.NONE) encapsulate.apply(headers, meta);
         }
