@@ -16,6 +16,7 @@ control Admission(inout headers_t headers, inout metadata_t meta, inout standard
             meta.port = standard.ingress_port;
             meta.now = standard.ingress_global_timestamp[31:18];
         }
+        if (headers.vlan.isValid()) meta.vlan = headers.vlan.id;
         bool group = headers.ethernet.destination[40:40] == 1;
         bool question = headers.arp.isValid() || headers.neighbor.isValid();
 
@@ -39,12 +40,40 @@ control Admission(inout headers_t headers, inout metadata_t meta, inout standard
         bool mapped = headers.ipv6.isValid() && (headers.ipv6.source[127:32] == IPV4_MAPPED
             || headers.ipv6.destination[127:32] == IPV4_MAPPED);
 
+        // Sources that nobody has (RFC 1122 3.2.1.3, RFC 4291 2.5.2, 2.5.3, 2.7).
+        bit<8> octet = headers.ipv4.source[31:24];
+        bool nobodys = headers.ipv4.isValid() && (octet == 0 || octet == LOOPBACK || octet >= CLASS_D);
+        if (headers.ipv6.isValid() && !question)
+            nobodys = headers.ipv6.source == 0 || headers.ipv6.source == IPV6_LOOPBACK
+                || headers.ipv6.source[127:120] == IPV6_MULTICAST;
+
+        bool last_hop = headers.ipv4.isValid() && headers.ipv4.ttl == 0
+            || headers.ipv6.isValid() && headers.ipv6.hop_limit == 0;
+
+        // A first fragment holds the transport header, but less than that says.
+        bool fragment = headers.ipv4.isValid() && headers.ipv4.more_fragments == 1
+            || headers.ipv6_fragment.isValid() && headers.ipv6_fragment.more_fragments == 1;
+        bool bad_length = false;
+        if (headers.udp.isValid())
+            bad_length = headers.udp.length < UDP_HEADER_LENGTH || (!fragment && headers.udp.length > meta.flow.length);
+        else if (headers.tcp.isValid())
+            bad_length = headers.tcp.data_offset < 5
+                || (!fragment && (bit<16>)headers.tcp.data_offset << 2 > meta.flow.length);
+
+        // What RFC 9293 knows: a SYN, its answer, a reset with or without, and everything else with an ACK.
+        bit<8> flags = headers.tcp.flags & TCP_HANDSHAKE_MASK;
+        bool possible = flags == TCP_ACK || flags == TCP_SYN || flags == TCP_SYN_ACK || flags == TCP_FIN_ACK
+            || flags == TCP_RST || flags == TCP_RST_ACK;
+
         if (standard.parser_error != error.NoError || contradictory) DROP(drop_t.MALFORMED)
         else if (standard.checksum_error == 1) DROP(drop_t.BAD_IP_CHECKSUM)
         else if (group && !question) DROP(drop_t.IGNORED_MULTICAST)
         else if (!group && macs.apply().miss) DROP(drop_t.NOT_FOR_US)
-        else if (mapped) DROP(drop_t.MARTIAN)
+        else if (mapped || nobodys) DROP(drop_t.MARTIAN)
         else if (!question && !headers.ipv4.isValid() && !headers.ipv6.isValid()) DROP(drop_t.UNKNOWN_PROTOCOL)
+        else if (last_hop) DROP(drop_t.TTL_ZERO)
+        else if (bad_length) DROP(drop_t.BAD_LENGTH)
+        else if (headers.tcp.isValid() && !possible) DROP(drop_t.BAD_FLAGS)
     }
 }
 

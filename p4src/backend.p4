@@ -62,7 +62,13 @@ control ReachBackend(inout headers_t headers, inout metadata_t meta, inout stand
     }
 
     apply {
-        if (meta.owner == NOBODY) DROP(drop_t.NO_BACKEND)
+        if (meta.owner == NOBODY) {
+            bool silent = meta.service.refusal == refusal_t.NOTHING || meta.flow.quoted == 1;
+            bool reset = meta.service.refusal == refusal_t.RESET && headers.tcp.isValid();
+            if (silent || (reset && headers.tcp.flags & TCP_RST != 0)) DROP(drop_t.NO_BACKEND)
+            else if (reset) REPLY(reply_t.RESET, drop_t.NO_BACKEND)
+            else REPLY(reply_t.UNREACHABLE, drop_t.NO_BACKEND)
+        }
         else if (backends.apply().hit) {
             bool mapped = meta.translation.address[127:32] == IPV4_MAPPED;
             bool tunnelled = meta.service.mode >= mode_t.IPIP;

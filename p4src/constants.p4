@@ -9,6 +9,7 @@
 #define FRAGMENT_SLOTS 16384         // datagrams in fragments, at the same time; a power of two
 #endif
 #define BACKENDS 65536               // backend identities; 0 is nobody
+#define VIPS 8192
 #define POOLS 4096
 #define BUCKETS 1048576              // over all pools
 #define PORTS 512                    // of the switch
@@ -88,11 +89,19 @@ const bit<16> IPV6_HEADER_LENGTH = 40;
 
 const bit<8> TCP_FIN_RST = 0x05;
 const bit<8> TCP_HANDSHAKE_MASK = 0x17;   // ACK, RST, SYN, FIN
+const bit<8> TCP_SYN_ACK = 0x12;
+const bit<8> TCP_FIN_ACK = 0x11;
+const bit<8> TCP_RST_ACK = 0x14;
 const bit<8> TCP_FIN = 0x01;
 const bit<8> TCP_SYN = 0x02;
 const bit<8> TCP_RST = 0x04;
 const bit<8> TCP_ACK = 0x10;
 
 const bit<8> DEFAULT_TTL = 64;            // IANA's recommendation for packets of our own
+
+const bit<8> CLASS_D = 224;               // first octets, RFC 1122 3.2.1.3: multicast and beyond
+const bit<8> LOOPBACK = 127;
+const bit<128> IPV6_LOOPBACK = 1;
+const bit<8> IPV6_MULTICAST = 0xff;
 
 const bit<96> IPV4_MAPPED = 0xffff;       // ::ffff:0:0/96, RFC 4291 2.5.5.2

@@ -79,9 +79,9 @@ control FindOwner(inout metadata_t meta) {
             meta.exception.pick = pick;
             if (meta.flow.syn == 1 && !refused && (pick != meta.service.previous || meta.service.announced == 1))
                 meta.exception.record = 1;
-            way1.apply(meta.exception, meta.hash);
-            way2.apply(meta.exception, meta.hash >> 9);
-            way3.apply(meta.exception, meta.hash >> 18);
+            way1.apply(meta.exception, meta.places);
+            way2.apply(meta.exception, meta.places >> 9);
+            way3.apply(meta.exception, meta.places >> 18);
         } else if (meta.service.udp_move == 1) {
             moving = false;                         // no flow of this pool minds to move: none is kept back
             meta.service.previous = meta.service.current;

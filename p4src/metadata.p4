@@ -2,6 +2,7 @@
 
 typedef bit<128> address_t;          // IPv4 addresses are IPv4-mapped: one width, one table for both families
 typedef bit<48>  mac_t;
+typedef bit<16>  vip_t;
 typedef bit<16>  pool_t;
 typedef bit<16>  backend_t;
 typedef bit<16>  motion_t;
@@ -22,6 +23,13 @@ enum bit<8> mode_t {
     GRE   = 4,
     VXLAN = 5,
     GUE   = 6
+}
+
+// What a client hears whom nobody serves.
+enum bit<8> refusal_t {
+    NOTHING     = 0,
+    RESET       = 1,                 // TCP RST; port unreachable for other protocols
+    UNREACHABLE = 2                  // ICMP port unreachable
 }
 
 // What becomes of the packet. A step that decides it sets it; the steps after it are not taken.
@@ -66,7 +74,11 @@ struct flow_t {
 }
 
 struct service_t {                   // the VIP's, the pool's and the bucket's entries
+    vip_t     vip;
     pool_t    pool;
+    address_t source_mask;
+    bit<16>   port_mask;
+    refusal_t refusal;
     mode_t    mode;
     bit<16>   bucket_mask;
     tick_t    idle;
@@ -139,11 +151,13 @@ struct metadata_t {
     bit<9>      port;                // that the packet came from
     @field_list(1)
     tick_t      now;                 // when it came
+    bit<12>     vlan;                // that the packet came with; 0: none
     fate_t      fate;
     bit<8>      reason;              // a drop_t or a punt_t, as the fate says
     bit<1>      own;                 // addressed to one of our addresses
     bit<32>     digest;              // of the flow, for its exception
-    bit<32>     hash;                // of the flow, for its bucket and its exception's places
+    bit<32>     hash;                // of the flow, for its bucket
+    bit<32>     places;              // of the flow, for its exception's places
     backend_t   owner;
     bit<1>      routed;              // one hop further: egress lowers its TTL and gives it new MACs
     bit<1>      advertisement;       // built here: its ICMPv6 checksum is still to be written

@@ -14,6 +14,17 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
         size = 8192;
     }
 
+    action from_us() {}
+
+    // The same addresses, as sources of what comes to us. (On its way to somebody else such a packet may be right: a
+    // dsr backend's answer comes from the VIP.)
+    table own_sources {
+        key = { meta.flow.source: exact @name("address"); }
+        actions = { from_us; NoAction; }
+        default_action = NoAction;
+        size = 8192;
+    }
+
     action back_where_it_came_from(mac_t source) {
         mac_t asker = headers.ethernet.source;
         headers.ethernet.source = source;
@@ -85,7 +96,7 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
 
         // The underlay complains about a tunnel of ours: the controller lowers its MTU, or hears what is wrong.
         bool tunnel_error = meta.quoted_protocol == PROTOCOL_IPIP || meta.quoted_protocol == PROTOCOL_IPV6
-            || meta.quoted_protocol == PROTOCOL_GRE || (meta.quoted_protocol == PROTOCOL_UDP
+            || meta.quoted_protocol == PROTOCOL_GRE || (meta.quoted_protocol == PROTOCOL_UDP && headers.quoted_ports.isValid()
                 && (headers.quoted_ports.destination == PORT_VXLAN || headers.quoted_ports.destination == PORT_GUE)
                 && headers.quoted_ports.source & DYNAMIC_PORTS == DYNAMIC_PORTS);
 
@@ -111,7 +122,8 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
                 else answer_neighbor_solicitation();
                 truncate(headers.vlan.isValid() ? 32w90 : 32w86);
             } else DROP(drop_t.NEIGHBOR_SOLICITATION_IGNORED)
-        } else if (meta.own == 1 && headers.icmp.isValid() && meta.flow.quoted == 0) {
+        } else if (meta.own == 1 && own_sources.apply().hit) DROP(drop_t.OWN_SOURCE)
+        else if (meta.own == 1 && headers.icmp.isValid() && meta.flow.quoted == 0) {
             if (meta.flow.fragment == 1) DROP(drop_t.FRAGMENT)
             else if (headers.ipv4.isValid() && headers.icmp.type == ICMP_ECHO_REQUEST) answer_echo4();
             else if (headers.ipv6.isValid() && headers.icmp.type == ICMPV6_ECHO_REQUEST) answer_echo6();

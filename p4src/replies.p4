@@ -12,7 +12,7 @@ control Reply(inout headers_t headers, inout metadata_t meta, inout standard_met
     table interfaces {
         key = {
             meta.port: exact @name("port");
-            headers.vlan.id: exact @name("vlan");
+            meta.vlan: exact @name("vlan");
         }
         actions = { reply_from; NoAction; }
         default_action = NoAction;
@@ -103,6 +103,7 @@ control BuildReply(inout headers_t headers, inout metadata_t meta) {
                 headers.ipv4.total_length = IPV4_HEADER_LENGTH + TCP_HEADER_LENGTH;
                 headers.ipv4.identification = 0;
                 headers.ipv4.dont_fragment = 1;
+                headers.ipv4.more_fragments = 0;
                 headers.ipv4.ttl = DEFAULT_TTL;
                 headers.ipv4.source = meta.flow.destination[31:0];
                 headers.ipv4.destination = meta.flow.source[31:0];

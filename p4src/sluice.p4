@@ -21,6 +21,7 @@
 #include "controller_orders.p4"
 #include "own_addresses.p4"
 #include "service.p4"
+#include "policy.p4"
 #include "exceptions.p4"
 #include "fragments.p4"
 #include "backend.p4"
@@ -36,6 +37,7 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
     FollowOrder()    follow_order;
     OwnAddresses()   own_addresses;
     FindService()    find_service;
+    Policy()         policy;
     FindBucket()     find_bucket;
     FindOwner()      find_owner;
     Fragments()      fragments;
@@ -55,8 +57,9 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
             admission.apply(headers, meta, standard);                        // 1  whole, and for us?
             describe_flow.apply(headers, meta);
             if (UNDECIDED) own_addresses.apply(headers, meta, standard);     // 3  ARP, NDP, ping
-                                                                             // 4  policy: its place
-            if (UNDECIDED) find_service.apply(headers, meta);                // 5  VIP, pool
+            if (UNDECIDED) find_service.apply(headers, meta);                // 4  VIP, pool
+            if (UNDECIDED && meta.service.mode != mode_t.NONE)
+                policy.apply(meta);                                          // 5  who may, and how much
             if (UNDECIDED && meta.service.mode != mode_t.NONE) {
                 find_bucket.apply(meta);                                     // 6  flow hash, bucket
                 find_owner.apply(meta);                                      // 7  exceptions, owner

@@ -222,6 +222,9 @@ class Bmv2:
         entry.table_id, entry.priority = table.preamble.id, row.priority
         fields = {field.name: field for field in table.match_fields}
         for name, value in row.match.items():
+            everything = (Prefix(0, 0), Span(0, (1 << fields[name].bitwidth) - 1))
+            if value in everything or isinstance(value, Masked) and value.mask == 0:
+                continue  # P4Runtime 9.1.1: "don't care" is left out
             match = entry.match.add(field_id=fields[name].id)
             self._value(match, value, fields[name].bitwidth)
         allowed = {self.by_action_id[ref.id].preamble.alias: self.by_action_id[ref.id] for ref in table.action_refs}

@@ -9,7 +9,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 
-from bmv2 import Prefix, Row
+from bmv2 import Prefix, Row, Span
 from scapy.layers.inet import ICMP, IP, in4_chksum
 from scapy.layers.inet import TCP as TCP_LAYER
 from scapy.layers.inet import UDP as UDP_LAYER
@@ -109,8 +109,18 @@ def service(family: Family, protocol: int, port: int) -> dict[str, int]:
     return {"address": wide(family.vip), "protocol": protocol, "port": port}
 
 
-def vip(family: Family, protocol: int, port: int, pool: int = 1) -> Row:
-    return Row("vips", service(family, protocol, port), "serve", {"pool": pool})
+def serve(pool: int, number: int = 1, *, source_mask: int = ALL_ONES, port_mask: int = 0xFFFF, refusal: int = 0) -> dict[str, int]:
+    masks = {"source_mask": source_mask, "port_mask": port_mask}
+    return {"vip": number, "pool": pool, "refusal": refusal, **masks}
+
+
+def vip(family: Family, protocol: int, port: int, pool: int = 1, **settings: int) -> Row:
+    return Row("vips", service(family, protocol, port), "serve", serve(pool, **settings))
+
+
+def vip_range(family: Family, protocol: int, low: int, high: int, pool: int = 1, **settings: int) -> Row:
+    match = {"address": wide(family.vip), "protocol": protocol, "port": Span(low, high)}
+    return Row("vip_ranges", match, "serve", serve(pool, **settings), priority=1)
 
 
 def nat_answer(address: str, protocol: int, port: int, vip_address: str, vip_port: int) -> Row:
