@@ -77,8 +77,8 @@ control ComputeChecksums(inout headers_t headers, inout metadata_t meta) {
               headers.other.beginning },
             headers.complaint.checksum, HashAlgorithm.csum16);
 
-        // A TCP segment without options and payload.
-        update_checksum(meta.reply.segment == 1 && headers.ipv4.isValid(),
+        // A TCP segment without options and payload, or an echo request without payload.
+        update_checksum((meta.reply.segment == 1 || meta.reply.echo == 1) && headers.ipv4.isValid(),
             { headers.ipv4.version, headers.ipv4.header_words, headers.ipv4.tos, headers.ipv4.total_length,
               headers.ipv4.identification, headers.ipv4.reserved, headers.ipv4.dont_fragment,
               headers.ipv4.more_fragments, headers.ipv4.fragment_offset, headers.ipv4.ttl, headers.ipv4.protocol,
@@ -90,5 +90,11 @@ control ComputeChecksums(inout headers_t headers, inout metadata_t meta) {
               headers.tcp.sequence, headers.tcp.acknowledgement, headers.tcp.data_offset, headers.tcp.reserved,
               headers.tcp.flags, headers.tcp.window, headers.tcp.urgent },
             headers.tcp.checksum, HashAlgorithm.csum16);
+        update_checksum(meta.reply.echo == 1 && headers.ipv4.isValid(),
+            { headers.icmp.type, headers.icmp.code, headers.icmp.rest }, headers.icmp.checksum, HashAlgorithm.csum16);
+        update_checksum(meta.reply.echo == 1 && headers.ipv6.isValid(),
+            { headers.ipv6.source, headers.ipv6.destination, 16w0, headers.ipv6.payload_length, 24w0,
+              headers.ipv6.next_header, headers.icmp.type, headers.icmp.code, headers.icmp.rest },
+            headers.icmp.checksum, HashAlgorithm.csum16);
     }
 }

@@ -21,6 +21,7 @@ const bit<9> CPU_PORT = 255;         // packet-in and packet-out; must equal the
 const bit<9> DROP_PORT = 511;        // what mark_to_drop sets; never a port
 
 const bit<2> METER_RED = 2;
+const bit<32> REPLICATED = 5;        // instance_type of a multicast copy
 
 // ---- time: ticks of 2^18 microseconds (0.262 s); 14 bits of them wrap after 71 minutes
 
@@ -83,6 +84,9 @@ const bit<104> SOLICITED_NODE = 0xff0200000000000000000001ff;           // ff02:
 const bit<16> TCP_HEADER_LENGTH = 20;
 const bit<16> UDP_HEADER_LENGTH = 8;
 const bit<16> ICMP_HEADER_LENGTH = 8;
+const bit<16> PROBE_PORTS = 0x8000;       // 32768..65535: sources of probes
+const bit<16> PROBE_WINDOW = 1024;
+
 const bit<16> OTHER_LENGTH = 8;           // what an ICMP error quotes of a payload, RFC 792
 const bit<16> IPV4_HEADER_LENGTH = 20;
 const bit<16> IPV6_HEADER_LENGTH = 40;

@@ -34,7 +34,9 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
         bool expired = confirmed ? silent > exception.idle : silent > EMBRYONIC_TICKS;
         bool over = expired || (known && (exception.gone == 1 || (exception.syn == 1 && slot[15:15] == 1)));
 
-        if (known && !over) {
+        if (exception.scrub == 1) {
+            if (expired) slot = 0;
+        } else if (known && !over) {
             exception.found = 1;
             exception.owner = slot[31:16];
             slot[15:15] = slot[15:15] | exception.closing;
@@ -58,17 +60,31 @@ control FindOwner(inout metadata_t meta) {
     // SYNs that found no room and did not move.
     counter(MOTIONS, CounterType.packets) moving_unmoved;
 
+    // By current backend: new flows that its standby took, and those that it got because both seem to be down.
+    counter(BACKENDS, CounterType.packets) suspected;
+    counter(BACKENDS, CounterType.packets) all_suspect;
+
     ExceptionWay() way1;
     ExceptionWay() way2;
     ExceptionWay() way3;
 
     apply {
         bool moving = meta.service.previous != meta.service.current;
-        // Liveness will choose here: the standby, when current is suspect and the standby is not.
+
+        // New flows of a suspect go to the standby, unless that is suspect, too: when everything seems to be down, nothing
+        // is gained by moving, and it may be the probes that are. Established flows stay: a false alarm breaks nothing.
         backend_t pick = meta.service.current;
+        bool newcomer = meta.flow.syn == 1 || meta.service.udp_move == 1;
+        if (newcomer && meta.current_suspect == 1) {
+            bit<32> suspect = (bit<32>)meta.service.current & (BACKENDS - 1);
+            if (meta.service.standby != NOBODY && meta.standby_suspect == 0) {
+                pick = meta.service.standby;
+                suspected.count(suspect);
+            } else all_suspect.count(suspect);
+        }
         bool refused = meta.flow.syn == 1 && pick == NOBODY;
 
-        if (meta.flow.tcp == 1) {
+        if (meta.flow.tcp == 1 || meta.exception.scrub == 1) {
             meta.exception.digest = meta.digest;
             meta.exception.now = meta.now;
             meta.exception.idle = meta.service.idle;
@@ -79,12 +95,21 @@ control FindOwner(inout metadata_t meta) {
             meta.exception.pick = pick;
             if (meta.flow.syn == 1 && !refused && (pick != meta.service.previous || meta.service.announced == 1))
                 meta.exception.record = 1;
-            way1.apply(meta.exception, meta.places);
-            way2.apply(meta.exception, meta.places >> 9);
-            way3.apply(meta.exception, meta.places >> 18);
+            bit<32> place1 = meta.places;
+            bit<32> place2 = meta.places >> 9;
+            bit<32> place3 = meta.places >> 18;
+            if (meta.exception.scrub == 1) {
+                meta.exception.idle = meta.liveness.longest_idle;
+                place1 = meta.liveness.round;
+                place2 = meta.liveness.round;
+                place3 = meta.liveness.round;
+            }
+            way1.apply(meta.exception, place1);
+            way2.apply(meta.exception, place2);
+            way3.apply(meta.exception, place3);
         } else if (meta.service.udp_move == 1) {
             moving = false;                         // no flow of this pool minds to move: none is kept back
-            meta.service.previous = meta.service.current;
+            meta.service.previous = pick;
         }
 
         if (meta.exception.found == 1) meta.owner = meta.exception.owner;

@@ -30,7 +30,8 @@ enum bit<8> drop_t {
     TTL_ZERO                      = 24,   // arrived without a hop left, which no router sends
     OWN_SOURCE                    = 25,   // to us, allegedly from us
     SOURCE_DENIED                 = 26,   // by the VIP's policy
-    VIP_RATE                      = 27    // more than the VIP's rate
+    VIP_RATE                      = 27,   // more than the VIP's rate
+    PROBE_ANSWER                  = 28    // of an echo probe: heard, and at its end
 }
 
 enum bit<8> punt_t {
@@ -76,6 +77,7 @@ control Drop(inout headers_t headers, inout metadata_t meta, inout standard_meta
     action own_source() {}
     action source_denied() {}
     action vip_rate() {}
+    action probe_answer() {}
 
     table drops {
         key = { meta.reason: exact @name("reason"); }
@@ -84,7 +86,7 @@ control Drop(inout headers_t headers, inout metadata_t meta, inout standard_meta
             neighbor_solicitation_ignored; fragment; no_service; no_pool; no_backend; hairpin;
             family_mismatch; direct_to_backend; ttl_expired; no_route; bad_packet_out; martian;
             too_big; no_tunnel; reply_rate; bad_length; bad_flags; ttl_zero; own_source; source_denied;
-            vip_rate;
+            vip_rate; probe_answer;
             @defaultonly NoAction;
         }
         const entries = {
@@ -115,6 +117,7 @@ control Drop(inout headers_t headers, inout metadata_t meta, inout standard_meta
             (bit<8>)drop_t.OWN_SOURCE: own_source();
             (bit<8>)drop_t.SOURCE_DENIED: source_denied();
             (bit<8>)drop_t.VIP_RATE: vip_rate();
+            (bit<8>)drop_t.PROBE_ANSWER: probe_answer();
         }
         const default_action = NoAction;
         counters = drop_counter;

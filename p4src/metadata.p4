@@ -9,9 +9,20 @@ typedef bit<16>  motion_t;
 
 const backend_t NOBODY = 0;
 
-// What the packet-out's sender wants. Probe rounds and trace packets will be two more.
+// What the packet-out's sender wants.
 enum bit<8> order_t {
-    SEND = 0                         // the payload is a frame: out of the port that the header names
+    SEND  = 0,                       // the payload is a frame: out of the port that the header names
+    BEGIN = 1,                       // begin a probe round, and probe as the next
+    PROBE = 2                        // probe the backends of the multicast group that the header names
+}
+
+// What a packet has to do with liveness.
+enum bit<8> question_t {
+    NONE   = 0,
+    BEGIN  = 1,                      // it begins a round
+    PROBE  = 2,                      // it needs the round's number
+    ANSWER = 3,                      // it is a backend's answer to a probe
+    PICK   = 4                       // it may begin a flow: is its backend alive?
 }
 
 // How a pool's packets reach its backends. From IPIP on, by a tunnel.
@@ -48,7 +59,8 @@ enum bit<8> reply_t {
     TIME_EXCEEDED = 1,
     TOO_BIG       = 2,               // fragmentation needed, packet too big
     UNREACHABLE   = 3,               // port unreachable
-    RESET         = 4                // TCP RST
+    RESET         = 4,               // TCP RST
+    PROBE_RESET   = 5                // the same to a backend that answered a probe: its backlog stays clean
 }
 
 // Which end of the packet the rewrite replaces.
@@ -90,6 +102,16 @@ struct service_t {                   // the VIP's, the pool's and the bucket's e
     motion_t  motion;
 }
 
+struct liveness_t {
+    question_t question;
+    bit<32>   round;
+    bit<32>   tolerance;
+    bit<32>   gap;
+    tick_t    longest_idle;
+    backend_t backend;               // that answers
+    bit<16>   echo;                  // the round that the answer answers, its low half
+}
+
 struct exception_t {                 // a question to the exception table, and its answer
     bit<32>   digest;
     tick_t    now;
@@ -98,6 +120,7 @@ struct exception_t {                 // a question to the exception table, and i
     bit<1>    closing;
     bit<1>    gone;                  // the owner it names is in no table any more: forget it
     bit<1>    observe;               // ask only: change nothing
+    bit<1>    scrub;                 // no flow asks: erase what is void in the places of this round
     bit<1>    record;                // remember the flow with `pick`, if it is not known
     backend_t pick;
     bit<1>    found;                 // answer: the flow is known, `owner` is its owner
@@ -131,6 +154,7 @@ struct reply_state_t {
     bit<16>   mtu;                   // that TOO_BIG tells
     bit<1>    complaint;               // built here: an ICMP error, whose checksums are still to be written
     bit<1>    segment;               // built here: a TCP segment without payload, likewise
+    bit<1>    echo;                  // built here: an ICMP echo request without payload, likewise
 }
 
 struct route_t {
@@ -155,6 +179,7 @@ struct metadata_t {
     fate_t      fate;
     bit<8>      reason;              // a drop_t or a punt_t, as the fate says
     bit<1>      own;                 // addressed to one of our addresses
+    bit<1>      prober;              // which is one that probes come from
     bit<32>     digest;              // of the flow, for its exception
     bit<32>     hash;                // of the flow, for its bucket
     bit<32>     places;              // of the flow, for its exception's places
@@ -163,6 +188,9 @@ struct metadata_t {
     bit<1>      advertisement;       // built here: its ICMPv6 checksum is still to be written
     flow_t      flow;
     service_t   service;
+    liveness_t  liveness;
+    bit<1>      current_suspect;     // what liveness says of the bucket's two backends
+    bit<1>      standby_suspect;
     exception_t exception;
     translation_t translation;
     tunnel_t    tunnel;

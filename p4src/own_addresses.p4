@@ -6,10 +6,15 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
     mac_t our_mac = 0;
 
     action own(mac_t mac) { our_mac = mac; }
+    // One of ours that probes come from.
+    action prober(mac_t mac) {
+        our_mac = mac;
+        meta.prober = 1;
+    }
 
     table addresses {
         key = { meta.route.asked: exact @name("address"); }
-        actions = { own; NoAction; }
+        actions = { own; prober; NoAction; }
         default_action = NoAction;
         size = 8192;
     }
@@ -100,6 +105,10 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
                 && (headers.quoted_ports.destination == PORT_VXLAN || headers.quoted_ports.destination == PORT_GUE)
                 && headers.quoted_ports.source & DYNAMIC_PORTS == DYNAMIC_PORTS);
 
+        bool syn_ack = headers.tcp.isValid() && headers.tcp.flags & TCP_HANDSHAKE_MASK == TCP_SYN_ACK;
+        bool echo_reply = headers.icmp.isValid()
+            && headers.icmp.type == (headers.ipv4.isValid() ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY);
+
         if (headers.arp.isValid()) {
             bool ethernet_ipv4 = headers.arp.hardware_type == 1 && headers.arp.protocol_type == ETHERTYPE_IPV4
                 && headers.arp.hardware_length == 6 && headers.arp.protocol_length == 4;
@@ -122,6 +131,17 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
                 else answer_neighbor_solicitation();
                 truncate(headers.vlan.isValid() ? 32w90 : 32w86);
             } else DROP(drop_t.NEIGHBOR_SOLICITATION_IGNORED)
+        } else if (meta.prober == 1 && syn_ack) {
+            bit<32> sequence = headers.tcp.acknowledgement - 1;
+            meta.liveness.backend = sequence[15:0];
+            meta.liveness.echo = sequence[31:16];
+            meta.liveness.question = question_t.ANSWER;
+            REPLY(reply_t.PROBE_RESET, drop_t.NO_SERVICE)
+        } else if (meta.prober == 1 && echo_reply) {
+            meta.liveness.backend = headers.icmp.rest[31:16];
+            meta.liveness.echo = headers.icmp.rest[15:0];
+            meta.liveness.question = question_t.ANSWER;
+            DROP(drop_t.PROBE_ANSWER)
         } else if (meta.own == 1 && own_sources.apply().hit) DROP(drop_t.OWN_SOURCE)
         else if (meta.own == 1 && headers.icmp.isValid() && meta.flow.quoted == 0) {
             if (meta.flow.fragment == 1) DROP(drop_t.FRAGMENT)

@@ -28,15 +28,17 @@ control Reply(inout headers_t headers, inout metadata_t meta, inout standard_met
     action too_big() {}
     action unreachable() {}
     action reset() {}
+    action probe_reset() {}
 
     table replies {
         key = { meta.reply.kind: exact @name("reply"); }
-        actions = { time_exceeded; too_big; unreachable; reset; @defaultonly NoAction; }
+        actions = { time_exceeded; too_big; unreachable; reset; probe_reset; @defaultonly NoAction; }
         const entries = {
             reply_t.TIME_EXCEEDED: time_exceeded();
             reply_t.TOO_BIG: too_big();
             reply_t.UNREACHABLE: unreachable();
             reply_t.RESET: reset();
+            reply_t.PROBE_RESET: probe_reset();
         }
         const default_action = NoAction;
         counters = reply_counter;
@@ -57,7 +59,7 @@ control Reply(inout headers_t headers, inout metadata_t meta, inout standard_met
             ? headers.icmp.type != ICMP_ECHO_REQUEST && headers.icmp.type != ICMP_ECHO_REPLY
             : headers.icmp.type[7:7] == 0);
         if (addressless || complaint || meta.flow.later == 1) DROP(meta.reason)
-        else {
+        else if (meta.reply.kind != reply_t.PROBE_RESET) {
             bit<2> color;
             reply_rate.execute_meter((bit<32>)meta.port & (PORTS - 1), color);
             if (color == METER_RED) DROP(drop_t.REPLY_RATE)
@@ -76,7 +78,7 @@ control Reply(inout headers_t headers, inout metadata_t meta, inout standard_met
 control BuildReply(inout headers_t headers, inout metadata_t meta) {
     apply {
         bit<32> length = headers.vlan.isValid() ? 32w18 : 32w14;
-        if (meta.reply.kind == reply_t.RESET) {
+        if (meta.reply.kind >= reply_t.RESET) {
             // A segment that acknowledges something is answered from there on, any other is acknowledged.
             bit<32> payload = (bit<32>)meta.flow.length - ((bit<32>)headers.tcp.data_offset << 2);
             bit<32> flags = (bit<32>)(headers.tcp.flags & TCP_FIN) + (bit<32>)((headers.tcp.flags & TCP_SYN) >> 1);

@@ -109,5 +109,7 @@ control FindBucket(inout metadata_t meta) {
               meta.flow.source_port, meta.flow.destination_port }, 64w0x100000000);
         bucket = meta.hash[15:0] & meta.service.bucket_mask;
         buckets.apply();
+        if (meta.flow.syn == 1 || (meta.service.udp_move == 1 && meta.flow.tcp == 0))
+            meta.liveness.question = question_t.PICK;
     }
 }

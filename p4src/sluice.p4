@@ -22,6 +22,7 @@
 #include "own_addresses.p4"
 #include "service.p4"
 #include "policy.p4"
+#include "liveness.p4"
 #include "exceptions.p4"
 #include "fragments.p4"
 #include "backend.p4"
@@ -30,6 +31,7 @@
 #include "replies.p4"
 #include "rewrite.p4"
 #include "tunnels.p4"
+#include "probes.p4"
 
 control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
     Admission()      admission;
@@ -39,6 +41,7 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
     FindService()    find_service;
     Policy()         policy;
     FindBucket()     find_bucket;
+    Liveness()       liveness;
     FindOwner()      find_owner;
     Fragments()      fragments;
     ReachBackend()   reach_backend;
@@ -49,31 +52,30 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
     Drop()           drop;
 
 #define UNDECIDED meta.fate == fate_t.UNDECIDED
+#define BALANCED meta.service.mode != mode_t.NONE
 
     apply {
         if (standard.ingress_port == CPU_PORT) {
-            follow_order.apply(headers, meta, standard);                     // 2  an order of the controller
+            follow_order.apply(headers, meta, standard);                         // 2  an order of the controller
         } else {
-            admission.apply(headers, meta, standard);                        // 1  whole, and for us?
+            admission.apply(headers, meta, standard);                            // 1  whole, and for us?
             describe_flow.apply(headers, meta);
-            if (UNDECIDED) own_addresses.apply(headers, meta, standard);     // 3  ARP, NDP, ping
-            if (UNDECIDED) find_service.apply(headers, meta);                // 4  VIP, pool
-            if (UNDECIDED && meta.service.mode != mode_t.NONE)
-                policy.apply(meta);                                          // 5  who may, and how much
-            if (UNDECIDED && meta.service.mode != mode_t.NONE) {
-                find_bucket.apply(meta);                                     // 6  flow hash, bucket
-                find_owner.apply(meta);                                      // 7  exceptions, owner
-            }
-            if (UNDECIDED && meta.flow.fragment == 1)
-                fragments.apply(headers, meta);                              // 8  as their first one went
-            if (UNDECIDED) {
-                if (meta.service.mode != mode_t.NONE)
-                    reach_backend.apply(headers, meta, standard);            // 9  rewrite or tunnel, where to
-                else
-                    restore_answers.apply(headers, meta);                    // 10 answers of nat backends
-            }
-            if (UNDECIDED) route.apply(headers, meta, standard);             // 11 route, next hop, port
+            if (UNDECIDED) own_addresses.apply(headers, meta, standard);         // 3  ARP, NDP, ping, answers to probes
+            if (UNDECIDED) find_service.apply(headers, meta);                    // 4  VIP, pool
+            if (UNDECIDED && BALANCED) policy.apply(meta);                       // 5  who may, and how much
+            if (UNDECIDED && BALANCED) find_bucket.apply(meta);                  // 6  flow hash, bucket
         }
+        if (meta.liveness.question != question_t.NONE)
+            liveness.apply(meta, standard);                                      // 7  who is alive,
+        if ((UNDECIDED && BALANCED) || meta.exception.scrub == 1)
+            find_owner.apply(meta);                                              //    exceptions, owner
+        if (UNDECIDED && meta.flow.fragment == 1)
+            fragments.apply(headers, meta);                                      // 8  as their first one went
+        if (UNDECIDED && BALANCED)
+            reach_backend.apply(headers, meta, standard);                        // 9  rewrite or tunnel, where to
+        else if (UNDECIDED)
+            restore_answers.apply(headers, meta);                                // 10 answers of nat backends
+        if (UNDECIDED) route.apply(headers, meta, standard);                     // 11 route, next hop, port, size
 
         if (meta.fate == fate_t.REPLIED) reply.apply(headers, meta, standard);
         if (meta.fate == fate_t.PUNTED) punt.apply(headers, meta, standard);
@@ -89,9 +91,11 @@ control SluiceEgress(inout headers_t headers, inout metadata_t meta, inout stand
     TranslateQuote() translate_quote;
     OneHop()         one_hop;
     Encapsulate()    encapsulate;
+    Probe()          probe;
 
     apply {
-        if (meta.fate == fate_t.REPLIED) build_reply.apply(headers, meta);
+        if (standard.instance_type == REPLICATED) probe.apply(headers, meta, standard);
+        else if (meta.fate == fate_t.REPLIED) build_reply.apply(headers, meta);
         else {
             if (meta.translation.rewrite != rewrite_t.NONE) {
                 measure_translation.apply(meta);
