@@ -12,7 +12,7 @@ control Admission(inout headers_t headers, inout metadata_t meta, inout standard
     }
 
     apply {
-        if (meta.gone == 0) {
+        if (meta.gone == 0 && meta.trace == 0) {
             meta.port = standard.ingress_port;
             meta.now = standard.ingress_global_timestamp[31:18];
         }
@@ -23,6 +23,7 @@ control Admission(inout headers_t headers, inout metadata_t meta, inout standard
         // Ethernet may pad a packet, never cut it; and what was parsed must not be padding. A length that went below
         // zero is larger than what it was taken from.
         bit<32> room = standard.packet_length - (headers.vlan.isValid() ? 32w18 : 32w14);
+        if (meta.trace == 1) room = room - PACKET_OUT_LENGTH;
         bit<16> transport = 0;
         if (headers.tcp.isValid()) transport = TCP_HEADER_LENGTH;
         else if (headers.udp.isValid()) transport = UDP_HEADER_LENGTH;

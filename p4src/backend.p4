@@ -76,7 +76,7 @@ control ReachBackend(inout headers_t headers, inout metadata_t meta, inout stand
             else if (meta.service.mode == mode_t.NAT && meta.translation.address == meta.flow.source) DROP(drop_t.HAIRPIN)
             else if (tunnelled && tunnels.apply().miss) DROP(drop_t.NO_TUNNEL)
             else {
-                if (meta.flow.syn == 1) backend_syns.count((bit<32>)meta.owner & (BACKENDS - 1));
+                if (meta.flow.syn == 1 && meta.trace == 0) backend_syns.count((bit<32>)meta.owner & (BACKENDS - 1));
                 if (meta.service.mode == mode_t.NAT) translate();
                 else hand_over();
                 if (tunnelled) {
@@ -90,6 +90,9 @@ control ReachBackend(inout headers_t headers, inout metadata_t meta, inout stand
                     meta.tunnel.entropy = meta.digest;
                 }
             }
+        } else if (meta.exception.found == 1 && meta.trace == 1) {
+            meta.decision = decision_t.GONE;
+            DROP(drop_t.NO_BACKEND)
         } else if (meta.exception.found == 1) {
             // The exception names a backend that is gone. Decide afresh, with the exception erased on the way. (The
             // VIP counts the packet twice.)

@@ -23,6 +23,9 @@ const bit<9> DROP_PORT = 511;        // what mark_to_drop sets; never a port
 const bit<2> METER_RED = 2;
 const bit<32> REPLICATED = 5;        // instance_type of a multicast copy
 
+const bit<32> PACKET_IN_LENGTH = 20;      // bytes of packet_in_t
+const bit<32> PACKET_OUT_LENGTH = 3;      // and of packet_out_t
+
 // ---- time: ticks of 2^18 microseconds (0.262 s); 14 bits of them wrap after 71 minutes
 
 typedef bit<14> tick_t;

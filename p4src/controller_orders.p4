@@ -1,4 +1,4 @@
-// Step 2. A packet-out is an order from the controller: send a frame, or probe.
+// Step 2. A packet-out is an order from the controller: send a frame, probe, or trace one.
 
 control FollowOrder(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
     apply {
@@ -6,7 +6,10 @@ control FollowOrder(inout headers_t headers, inout metadata_t meta, inout standa
         bool port_is_real = headers.packet_out.port < (bit<16>)DROP_PORT && headers.packet_out.port != (bit<16>)CPU_PORT;
         bool probing = headers.packet_out.order == order_t.BEGIN || headers.packet_out.order == order_t.PROBE;
         meta.now = standard.ingress_global_timestamp[31:18];
-        if (standard.parser_error != error.NoError) DROP(drop_t.BAD_PACKET_OUT)
+        if (headers.packet_out.isValid() && headers.packet_out.order == order_t.TRACE && port_is_real) {
+            meta.trace = 1;
+            meta.port = (bit<9>)headers.packet_out.port;
+        } else if (standard.parser_error != error.NoError) DROP(drop_t.BAD_PACKET_OUT)
         else if (headers.packet_out.order == order_t.SEND && port_is_real) {
             standard.egress_spec = (bit<9>)headers.packet_out.port;
             meta.fate = fate_t.SENT;

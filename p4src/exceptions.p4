@@ -39,6 +39,9 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
         } else if (known && !over) {
             exception.found = 1;
             exception.owner = slot[31:16];
+            exception.was_closing = slot[15:15];
+            exception.was_confirmed = slot[14:14];
+            exception.silent = silent;
             slot[15:15] = slot[15:15] | exception.closing;
             slot[14:14] = slot[14:14] | ~exception.syn;
             slot[13:0] = exception.now;
@@ -79,8 +82,8 @@ control FindOwner(inout metadata_t meta) {
             bit<32> suspect = (bit<32>)meta.service.current & (BACKENDS - 1);
             if (meta.service.standby != NOBODY && meta.standby_suspect == 0) {
                 pick = meta.service.standby;
-                suspected.count(suspect);
-            } else all_suspect.count(suspect);
+                if (meta.trace == 0) suspected.count(suspect);
+            } else if (meta.trace == 0) all_suspect.count(suspect);
         }
         bool refused = meta.flow.syn == 1 && pick == NOBODY;
 
@@ -91,7 +94,7 @@ control FindOwner(inout metadata_t meta) {
             meta.exception.syn = meta.flow.syn;
             meta.exception.closing = meta.flow.closing;
             meta.exception.gone = meta.gone;
-            meta.exception.observe = meta.flow.quoted;     // anybody can send an ICMP error: it confirms no flow
+            meta.exception.observe = meta.flow.quoted | meta.trace;      // anybody can send an ICMP error: it confirms no flow
             meta.exception.pick = pick;
             if (meta.flow.syn == 1 && !refused && (pick != meta.service.previous || meta.service.announced == 1))
                 meta.exception.record = 1;
@@ -112,12 +115,23 @@ control FindOwner(inout metadata_t meta) {
             meta.service.previous = pick;
         }
 
-        if (meta.exception.found == 1) meta.owner = meta.exception.owner;
-        else if (meta.exception.placed == 1) meta.owner = pick;
-        else if (refused) meta.owner = NOBODY;
-        else {
+        if (meta.exception.found == 1) {
+            meta.owner = meta.exception.owner;
+            meta.decision = decision_t.EXCEPTION;
+        } else if (meta.exception.placed == 1) {
+            meta.owner = pick;
+            meta.decision = pick == meta.service.current ? decision_t.CURRENT : decision_t.STANDBY;
+        } else if (refused) {
+            meta.owner = NOBODY;
+            meta.decision = decision_t.REFUSED;
+        } else {
             meta.owner = meta.service.previous;
-            if (moving && meta.flow.quoted == 0) {
+            if (meta.exception.record == 1) meta.decision = decision_t.NO_ROOM;
+            else if (moving) meta.decision = decision_t.PREVIOUS;
+            else if (meta.service.udp_move == 1 && meta.flow.tcp == 0) meta.decision = decision_t.MOVES;
+            else meta.decision = decision_t.SETTLED;
+
+            if (moving && meta.flow.quoted == 0 && meta.trace == 0) {
                 bit<32> motion = (bit<32>)meta.service.motion & (MOTIONS - 1);
                 moving_previous.count(motion);
                 if (meta.exception.record == 1) moving_unmoved.count(motion);

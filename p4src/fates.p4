@@ -24,13 +24,13 @@ enum bit<8> drop_t {
     MARTIAN                       = 18,   // an address that must not be on a wire
     TOO_BIG                       = 19,   // for the next link or the tunnel, and may be fragmented: we cannot
     NO_TUNNEL                     = 20,   // the backend is reached by a tunnel that is not in the table
-    REPLY_RATE                    = 21,   // a reply of our own was due, but not at this rate
+    OVER_REPLY_RATE              = 21,   // a reply of our own was due, but not at this rate
     BAD_LENGTH                    = 22,   // of UDP, or TCP's data offset, against what IP says
     BAD_FLAGS                     = 23,   // no TCP sends these together
     TTL_ZERO                      = 24,   // arrived without a hop left, which no router sends
     OWN_SOURCE                    = 25,   // to us, allegedly from us
     SOURCE_DENIED                 = 26,   // by the VIP's policy
-    VIP_RATE                      = 27,   // more than the VIP's rate
+    OVER_VIP_RATE                = 27,   // more than the VIP's rate
     PROBE_ANSWER                  = 28    // of an echo probe: heard, and at its end
 }
 
@@ -39,7 +39,8 @@ enum bit<8> punt_t {
     ARP_REPLY              = 1,
     NEIGHBOR_ADVERTISEMENT = 2,
     GLEAN                  = 3,           // the next hop's MAC is not known yet; the packet is otherwise finished
-    TUNNEL_ERROR           = 4            // the underlay's ICMP error about a tunnel
+    TUNNEL_ERROR           = 4,           // the underlay's ICMP error about a tunnel
+    TRACE                  = 5            // what became of a packet that the controller asked about: trace.p4
 }
 
 #define DROP(why) { meta.fate = fate_t.DROPPED; meta.reason = (bit<8>)(why); }
@@ -70,13 +71,13 @@ control Drop(inout headers_t headers, inout metadata_t meta, inout standard_meta
     action martian() {}
     action too_big() {}
     action no_tunnel() {}
-    action reply_rate() {}
+    action over_reply_rate() {}
     action bad_length() {}
     action bad_flags() {}
     action ttl_zero() {}
     action own_source() {}
     action source_denied() {}
-    action vip_rate() {}
+    action over_vip_rate() {}
     action probe_answer() {}
 
     table drops {
@@ -85,8 +86,8 @@ control Drop(inout headers_t headers, inout metadata_t meta, inout standard_meta
             malformed; bad_ip_checksum; not_for_us; ignored_multicast; unknown_protocol; arp_ignored;
             neighbor_solicitation_ignored; fragment; no_service; no_pool; no_backend; hairpin;
             family_mismatch; direct_to_backend; ttl_expired; no_route; bad_packet_out; martian;
-            too_big; no_tunnel; reply_rate; bad_length; bad_flags; ttl_zero; own_source; source_denied;
-            vip_rate; probe_answer;
+            too_big; no_tunnel; over_reply_rate; bad_length; bad_flags; ttl_zero; own_source; source_denied;
+            over_vip_rate; probe_answer;
             @defaultonly NoAction;
         }
         const entries = {
@@ -110,13 +111,13 @@ control Drop(inout headers_t headers, inout metadata_t meta, inout standard_meta
             (bit<8>)drop_t.MARTIAN: martian();
             (bit<8>)drop_t.TOO_BIG: too_big();
             (bit<8>)drop_t.NO_TUNNEL: no_tunnel();
-            (bit<8>)drop_t.REPLY_RATE: reply_rate();
+            (bit<8>)drop_t.OVER_REPLY_RATE: over_reply_rate();
             (bit<8>)drop_t.BAD_LENGTH: bad_length();
             (bit<8>)drop_t.BAD_FLAGS: bad_flags();
             (bit<8>)drop_t.TTL_ZERO: ttl_zero();
             (bit<8>)drop_t.OWN_SOURCE: own_source();
             (bit<8>)drop_t.SOURCE_DENIED: source_denied();
-            (bit<8>)drop_t.VIP_RATE: vip_rate();
+            (bit<8>)drop_t.OVER_VIP_RATE: over_vip_rate();
             (bit<8>)drop_t.PROBE_ANSWER: probe_answer();
         }
         const default_action = NoAction;
@@ -153,8 +154,7 @@ control Punt(inout headers_t headers, inout metadata_t meta, inout standard_meta
     apply {
         punts.apply();
         headers.packet_in.setValid();
-        headers.packet_in.reason = meta.reason;
-        headers.packet_in.ingress_port = (bit<16>)meta.port;
+        headers.packet_in = { meta.reason, (bit<16>)meta.port, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
         standard.egress_spec = CPU_PORT;
     }
 }

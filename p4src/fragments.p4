@@ -39,16 +39,17 @@ control Fragments(in headers_t headers, inout metadata_t meta) {
             bit<64> slot;
             slots.read(slot, place);
             bit<12> age = meta.now[11:0] - slot[11:0];
-            if (meta.flow.later == 0) {
+            if (meta.flow.later == 0 && meta.trace == 0) {
                 bit<16> value = forward ? meta.owner : meta.flow.source_port;
                 bit<8> mode = meta.service.mode;
                 slot = datagram ++ value ++ mode[3:0] ++ meta.now[11:0];
-            } else if (slot != 0 && slot[63:32] == datagram && age <= FRAGMENT_TICKS) {
+            } else if (meta.flow.later == 1 && slot != 0 && slot[63:32] == datagram && age <= FRAGMENT_TICKS) {
                 meta.owner = slot[31:16];
                 meta.service.mode = (mode_t)((bit<8>)slot[15:12]);
                 meta.digest = datagram;
+                if (forward) meta.decision = decision_t.FRAGMENT;
                 if (!forward) meta.flow.source_port = slot[31:16];
-            } else DROP(drop_t.FRAGMENT)
+            } else if (meta.flow.later == 1) DROP(drop_t.FRAGMENT)
             slots.write(place, slot);
         }
     }

@@ -6,12 +6,29 @@
 header packet_in_t {
     bit<8>  reason;                  // a punt_t
     bit<16> ingress_port;
+    // What follows is told of a traced packet, and 0 for others.
+    bit<8>  fate;                    // a fate_t
+    bit<8>  why;                     // the drop_t or punt_t that goes with it
+    bit<8>  reply;                   // a reply_t
+    bit<16> egress_port;
+    bit<16> vip;
+    bit<16> pool;
+    bit<16> bucket;
+    bit<16> owner;
+    bit<8>  decision;                // a decision_t: why this owner
+    bit<4>  unused;
+    bit<1>  recorded;                // the flow would be recorded as an exception
+    bit<1>  closing;                 // the flow's exception saw a FIN or RST
+    bit<1>  confirmed;               // ... and more than a SYN
+    bit<1>  known;                   // the flow has an exception
+    bit<2>  unused_too;
+    bit<14> silent;                  // ticks since the exception's last packet
 }
 
 @controller_header("packet_out")
 header packet_out_t {
     bit<8>  order;                   // an order_t
-    bit<16> port;
+    bit<16> port;                    // to send out of, to have come from, or the multicast group to probe
 }
 
 // ---- layer 2

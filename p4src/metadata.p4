@@ -13,7 +13,8 @@ const backend_t NOBODY = 0;
 enum bit<8> order_t {
     SEND  = 0,                       // the payload is a frame: out of the port that the header names
     BEGIN = 1,                       // begin a probe round, and probe as the next
-    PROBE = 2                        // probe the backends of the multicast group that the header names
+    PROBE = 2,                       // probe the backends of the multicast group that the header names
+    TRACE = 3                        // the payload is a frame: what would become of it, had it come from the port?
 }
 
 // What a packet has to do with liveness.
@@ -53,14 +54,29 @@ enum bit<8> fate_t {
     REPLIED   = 5                    // answered by the switch itself, see replies.p4
 }
 
+// Why a flow's owner is its owner.
+enum bit<8> decision_t {
+    NONE      = 0,
+    SETTLED   = 1,                   // its bucket has one backend
+    EXCEPTION = 2,                   // recorded
+    CURRENT   = 3,                   // new, and now recorded with the bucket's current backend
+    STANDBY   = 4,                   // new, and now recorded with the standby: current is suspect
+    PREVIOUS  = 5,                   // older than the bucket's move
+    NO_ROOM   = 6,                   // new, to be recorded, but no place was free: it does not move
+    MOVES     = 7,                   // UDP of a pool that minds no move
+    FRAGMENT  = 8,                   // as its datagram's first fragment
+    REFUSED   = 9,                   // new, and nobody serves
+    GONE      = 10                   // recorded with a backend that is gone: to be decided afresh
+}
+
 // A reply of our own to a packet. Numbers of the `replies` table.
 enum bit<8> reply_t {
-    NONE          = 0,
-    TIME_EXCEEDED = 1,
-    TOO_BIG       = 2,               // fragmentation needed, packet too big
-    UNREACHABLE   = 3,               // port unreachable
-    RESET         = 4,               // TCP RST
-    PROBE_RESET   = 5                // the same to a backend that answered a probe: its backlog stays clean
+    NONE           = 0,
+    TIME_EXCEEDED  = 1,
+    PACKET_TOO_BIG = 2,              // fragmentation needed, packet too big
+    UNREACHABLE    = 3,              // port unreachable
+    RESET          = 4,              // TCP RST
+    PROBE_RESET    = 5               // the same to a backend that answered a probe: its backlog stays clean
 }
 
 // Which end of the packet the rewrite replaces.
@@ -88,6 +104,7 @@ struct flow_t {
 struct service_t {                   // the VIP's, the pool's and the bucket's entries
     vip_t     vip;
     pool_t    pool;
+    bit<16>   bucket;
     address_t source_mask;
     bit<16>   port_mask;
     refusal_t refusal;
@@ -126,6 +143,9 @@ struct exception_t {                 // a question to the exception table, and i
     bit<1>    found;                 // answer: the flow is known, `owner` is its owner
     bit<1>    placed;                // answer: the flow was recorded with `pick`
     backend_t owner;
+    bit<1>    was_closing;           // answer: what the exception said before this packet
+    bit<1>    was_confirmed;
+    tick_t    silent;
 }
 
 struct translation_t {
@@ -151,7 +171,7 @@ struct tunnel_t {
 struct reply_state_t {
     reply_t   kind;                  // NONE: egress builds no reply
     address_t source;
-    bit<16>   mtu;                   // that TOO_BIG tells
+    bit<16>   mtu;                   // that PACKET_TOO_BIG tells
     bit<1>    complaint;               // built here: an ICMP error, whose checksums are still to be written
     bit<1>    segment;               // built here: a TCP segment without payload, likewise
     bit<1>    echo;                  // built here: an ICMP echo request without payload, likewise
@@ -175,6 +195,8 @@ struct metadata_t {
     bit<9>      port;                // that the packet came from
     @field_list(1)
     tick_t      now;                 // when it came
+    bit<1>      trace;               // the controller only asks
+    decision_t  decision;
     bit<12>     vlan;                // that the packet came with; 0: none
     fate_t      fate;
     bit<8>      reason;              // a drop_t or a punt_t, as the fate says

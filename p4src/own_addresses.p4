@@ -129,18 +129,20 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
             else if (valid) {
                 if (probe) answer_address_probe();
                 else answer_neighbor_solicitation();
-                truncate(headers.vlan.isValid() ? 32w90 : 32w86);
+                bit<32> length = headers.vlan.isValid() ? 32w90 : 32w86;
+                if (meta.trace == 1) length = length + PACKET_IN_LENGTH;
+                truncate(length);
             } else DROP(drop_t.NEIGHBOR_SOLICITATION_IGNORED)
         } else if (meta.prober == 1 && syn_ack) {
             bit<32> sequence = headers.tcp.acknowledgement - 1;
             meta.liveness.backend = sequence[15:0];
             meta.liveness.echo = sequence[31:16];
-            meta.liveness.question = question_t.ANSWER;
+            if (meta.trace == 0) meta.liveness.question = question_t.ANSWER;
             REPLY(reply_t.PROBE_RESET, drop_t.NO_SERVICE)
         } else if (meta.prober == 1 && echo_reply) {
             meta.liveness.backend = headers.icmp.rest[31:16];
             meta.liveness.echo = headers.icmp.rest[15:0];
-            meta.liveness.question = question_t.ANSWER;
+            if (meta.trace == 0) meta.liveness.question = question_t.ANSWER;
             DROP(drop_t.PROBE_ANSWER)
         } else if (meta.own == 1 && own_sources.apply().hit) DROP(drop_t.OWN_SOURCE)
         else if (meta.own == 1 && headers.icmp.isValid() && meta.flow.quoted == 0) {

@@ -13,7 +13,10 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
 
     state order {
         packet.extract(headers.packet_out);
-        transition accept;
+        transition select(headers.packet_out.order) {
+            order_t.TRACE: ethernet;
+            default: accept;
+        }
     }
 
     state ethernet {

@@ -25,17 +25,17 @@ control Reply(inout headers_t headers, inout metadata_t meta, inout standard_met
     direct_counter(CounterType.packets_and_bytes) reply_counter;
 
     action time_exceeded() {}
-    action too_big() {}
+    action packet_too_big() {}
     action unreachable() {}
     action reset() {}
     action probe_reset() {}
 
     table replies {
         key = { meta.reply.kind: exact @name("reply"); }
-        actions = { time_exceeded; too_big; unreachable; reset; probe_reset; @defaultonly NoAction; }
+        actions = { time_exceeded; packet_too_big; unreachable; reset; probe_reset; @defaultonly NoAction; }
         const entries = {
             reply_t.TIME_EXCEEDED: time_exceeded();
-            reply_t.TOO_BIG: too_big();
+            reply_t.PACKET_TOO_BIG: packet_too_big();
             reply_t.UNREACHABLE: unreachable();
             reply_t.RESET: reset();
             reply_t.PROBE_RESET: probe_reset();
@@ -46,7 +46,7 @@ control Reply(inout headers_t headers, inout metadata_t meta, inout standard_met
 
     apply {
         // What is refused at the VIP is refused by the VIP; on the way, the router speaks, or else the VIP.
-        bool router = meta.reply.kind == reply_t.TIME_EXCEEDED || meta.reply.kind == reply_t.TOO_BIG;
+        bool router = meta.reply.kind == reply_t.TIME_EXCEEDED || meta.reply.kind == reply_t.PACKET_TOO_BIG;
         if (router) interfaces.apply();
         bool addressless = meta.reply.source == 0 || meta.reply.source == IPV4_MAPPED ++ 32w0;
         if (addressless && meta.own == 1) {
@@ -59,14 +59,14 @@ control Reply(inout headers_t headers, inout metadata_t meta, inout standard_met
             ? headers.icmp.type != ICMP_ECHO_REQUEST && headers.icmp.type != ICMP_ECHO_REPLY
             : headers.icmp.type[7:7] == 0);
         if (addressless || complaint || meta.flow.later == 1) DROP(meta.reason)
-        else if (meta.reply.kind != reply_t.PROBE_RESET) {
+        else if (meta.reply.kind != reply_t.PROBE_RESET && meta.trace == 0) {
             bit<2> color;
             reply_rate.execute_meter((bit<32>)meta.port & (PORTS - 1), color);
-            if (color == METER_RED) DROP(drop_t.REPLY_RATE)
+            if (color == METER_RED) DROP(drop_t.OVER_REPLY_RATE)
         }
 
         if (meta.fate == fate_t.REPLIED) {
-            replies.apply();
+            if (meta.trace == 0) replies.apply();
             mac_t ours = headers.ethernet.destination;
             headers.ethernet.destination = headers.ethernet.source;
             headers.ethernet.source = ours;
@@ -78,6 +78,7 @@ control Reply(inout headers_t headers, inout metadata_t meta, inout standard_met
 control BuildReply(inout headers_t headers, inout metadata_t meta) {
     apply {
         bit<32> length = headers.vlan.isValid() ? 32w18 : 32w14;
+        if (meta.trace == 1) length = length + PACKET_IN_LENGTH;
         if (meta.reply.kind >= reply_t.RESET) {
             // A segment that acknowledges something is answered from there on, any other is acknowledged.
             bit<32> payload = (bit<32>)meta.flow.length - ((bit<32>)headers.tcp.data_offset << 2);
@@ -130,7 +131,7 @@ control BuildReply(inout headers_t headers, inout metadata_t meta) {
                 DEFAULT_TTL, PROTOCOL_ICMP, 0, meta.reply.source[31:0], headers.ipv4.source };
             headers.complaint.setValid();
             if (meta.reply.kind == reply_t.TIME_EXCEEDED) headers.complaint = { ICMP_TIME_EXCEEDED, 0, 0, 0 };
-            else if (meta.reply.kind == reply_t.TOO_BIG)
+            else if (meta.reply.kind == reply_t.PACKET_TOO_BIG)
                 headers.complaint = { ICMP_UNREACHABLE, ICMP_FRAGMENTATION_NEEDED, 0, (bit<32>)meta.reply.mtu };   // RFC 1191 4
             else headers.complaint = { ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE, 0, 0 };
             meta.reply.complaint = 1;
@@ -143,7 +144,7 @@ control BuildReply(inout headers_t headers, inout metadata_t meta) {
                 meta.reply.source, headers.ipv6.source };
             headers.complaint.setValid();
             if (meta.reply.kind == reply_t.TIME_EXCEEDED) headers.complaint = { ICMPV6_TIME_EXCEEDED, 0, 0, 0 };
-            else if (meta.reply.kind == reply_t.TOO_BIG) headers.complaint = { ICMPV6_TOO_BIG, 0, 0, (bit<32>)meta.reply.mtu };
+            else if (meta.reply.kind == reply_t.PACKET_TOO_BIG) headers.complaint = { ICMPV6_TOO_BIG, 0, 0, (bit<32>)meta.reply.mtu };
             else headers.complaint = { ICMPV6_UNREACHABLE, ICMPV6_PORT_UNREACHABLE, 0, 0 };
             meta.reply.complaint = 1;
             length = length + 48 + (bit<32>)quoted;

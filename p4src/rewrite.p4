@@ -98,7 +98,11 @@ control OneHop(inout headers_t headers, inout metadata_t meta) {
 
         bit<16> type = headers.vlan.isValid() ? headers.vlan.type : headers.ethernet.type;
         if (meta.route.vlan != 0) {
-            headers.vlan.setValid();
+            if (!headers.vlan.isValid()) {
+                headers.vlan.setValid();
+                headers.vlan.priority = 0;
+                headers.vlan.drop_eligible = 0;
+            }
             headers.vlan.id = meta.route.vlan;
             headers.vlan.type = type;
             headers.ethernet.type = ETHERTYPE_VLAN;

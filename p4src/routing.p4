@@ -18,7 +18,7 @@ control FitSize(in headers_t headers, inout metadata_t meta) {
         if (limit != 0 && length > (bit<32>)limit) {
             meta.routed = 0;
             meta.reply.mtu = limit;
-            if (tell == 1) REPLY(reply_t.TOO_BIG, drop_t.TOO_BIG)
+            if (tell == 1) REPLY(reply_t.PACKET_TOO_BIG, drop_t.TOO_BIG)
             else DROP(drop_t.TOO_BIG)
         }
     }

@@ -69,8 +69,6 @@ control FindService(inout headers_t headers, inout metadata_t meta) {
 }
 
 control FindBucket(inout metadata_t meta) {
-    bit<16> bucket = 0;
-
     // Settled: previous == current. Moving: new flows go to current, those that began earlier stay at previous,
     // and `motion` names the bucket's counters. One write of the entry moves the bucket. The standby takes the
     // new flows of a backend that is suspected dead; announced means that a planned move is near.
@@ -85,7 +83,7 @@ control FindBucket(inout metadata_t meta) {
     table buckets {
         key = {
             meta.service.pool: exact @name("pool");
-            bucket: exact @name("bucket");
+            meta.service.bucket: exact @name("bucket");
         }
         actions = { owners; }
         default_action = owners(NOBODY, NOBODY, NOBODY, 0, 0);
@@ -107,7 +105,7 @@ control FindBucket(inout metadata_t meta) {
         hash(meta.digest, HashAlgorithm.crc32, 32w0,
             { meta.service.pool, meta.flow.source, meta.flow.destination, meta.flow.protocol,
               meta.flow.source_port, meta.flow.destination_port }, 64w0x100000000);
-        bucket = meta.hash[15:0] & meta.service.bucket_mask;
+        meta.service.bucket = meta.hash[15:0] & meta.service.bucket_mask;
         buckets.apply();
         if (meta.flow.syn == 1 || (meta.service.udp_move == 1 && meta.flow.tcp == 0))
             meta.liveness.question = question_t.PICK;

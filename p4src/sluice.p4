@@ -28,6 +28,7 @@
 #include "backend.p4"
 #include "nat_answers.p4"
 #include "routing.p4"
+#include "trace.p4"
 #include "replies.p4"
 #include "rewrite.p4"
 #include "tunnels.p4"
@@ -48,6 +49,7 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
     RestoreAnswers() restore_answers;
     Route()          route;
     Reply()          reply;
+    Report()         report;
     Punt()           punt;
     Drop()           drop;
 
@@ -55,16 +57,14 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
 #define BALANCED meta.service.mode != mode_t.NONE
 
     apply {
-        if (standard.ingress_port == CPU_PORT) {
+        if (standard.ingress_port == CPU_PORT)
             follow_order.apply(headers, meta, standard);                         // 2  an order of the controller
-        } else {
-            admission.apply(headers, meta, standard);                            // 1  whole, and for us?
-            describe_flow.apply(headers, meta);
-            if (UNDECIDED) own_addresses.apply(headers, meta, standard);         // 3  ARP, NDP, ping, answers to probes
-            if (UNDECIDED) find_service.apply(headers, meta);                    // 4  VIP, pool
-            if (UNDECIDED && BALANCED) policy.apply(meta);                       // 5  who may, and how much
-            if (UNDECIDED && BALANCED) find_bucket.apply(meta);                  // 6  flow hash, bucket
-        }
+        if (UNDECIDED) admission.apply(headers, meta, standard);                 // 1  whole, and for us?
+        if (UNDECIDED) describe_flow.apply(headers, meta);
+        if (UNDECIDED) own_addresses.apply(headers, meta, standard);             // 3  ARP, NDP, ping, answers to probes
+        if (UNDECIDED) find_service.apply(headers, meta);                        // 4  VIP, pool
+        if (UNDECIDED && BALANCED) policy.apply(meta);                           // 5  who may, and how much
+        if (UNDECIDED && BALANCED) find_bucket.apply(meta);                      // 6  flow hash, bucket
         if (meta.liveness.question != question_t.NONE)
             liveness.apply(meta, standard);                                      // 7  who is alive,
         if ((UNDECIDED && BALANCED) || meta.exception.scrub == 1)
@@ -78,7 +78,8 @@ control SluiceIngress(inout headers_t headers, inout metadata_t meta, inout stan
         if (UNDECIDED) route.apply(headers, meta, standard);                     // 11 route, next hop, port, size
 
         if (meta.fate == fate_t.REPLIED) reply.apply(headers, meta, standard);
-        if (meta.fate == fate_t.PUNTED) punt.apply(headers, meta, standard);
+        if (meta.trace == 1) report.apply(headers, meta, standard);
+        else if (meta.fate == fate_t.PUNTED) punt.apply(headers, meta, standard);
         else if (meta.fate == fate_t.AGAIN) resubmit_preserving_field_list(1);
         else if (meta.fate != fate_t.SENT && meta.fate != fate_t.REPLIED) drop.apply(headers, meta, standard);
     }
@@ -96,7 +97,7 @@ control SluiceEgress(inout headers_t headers, inout metadata_t meta, inout stand
     apply {
         if (standard.instance_type == REPLICATED) probe.apply(headers, meta, standard);
         else if (meta.fate == fate_t.REPLIED) build_reply.apply(headers, meta);
-        else {
+        else if (meta.fate != fate_t.DROPPED) {
             if (meta.translation.rewrite != rewrite_t.NONE) {
                 measure_translation.apply(meta);
                 if (meta.flow.quoted == 1) translate_quote.apply(headers, meta);

@@ -182,4 +182,4 @@ def test_an_order_without_a_group_is_refused(switch: Bmv2) -> None:
     before = switch.reasons("drops")["bad_packet_out"]
     switch.packet_out(order=BEGIN, port=0)
     assert switch.collect() == [] and switch.reasons("drops")["bad_packet_out"] == before + 1
-    assert CPU == 255
+

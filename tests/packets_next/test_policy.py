@@ -51,10 +51,10 @@ def test_the_longest_prefix_decides(switch: Bmv2, family: Family) -> None:
 def test_a_vip_has_its_rate(switch: Bmv2) -> None:
     switch.insert(*network(), *balanced(NAT, V4))
     switch.set_meter("vip_rate", 1, rate=1, burst=7)
-    before = switch.reasons("drops")["vip_rate"]
+    before = switch.reasons("drops")["over_vip_rate"]
     out = switch.send(1, *[V4.to_vip() / UDP(sport=s, dport=80) for s in range(30)])
     switch.set_meter("vip_rate", 1, rate=1_000_000, burst=1_000_000)
-    assert len(out) in (7, 8) and switch.reasons("drops")["vip_rate"] == before + 30 - len(out)
+    assert len(out) in (7, 8) and switch.reasons("drops")["over_vip_rate"] == before + 30 - len(out)
 
 
 def nobody(family: Family, refusal: int) -> list[Row]:

@@ -154,9 +154,9 @@ def test_no_complaint_about_a_complaint(switch: Bmv2) -> None:
 def test_complaints_are_rationed(switch: Bmv2) -> None:
     switch.insert(*network(), *balanced(NAT, V4))
     switch.set_meter("reply_rate", 1, rate=1, burst=5)
-    before, said = switch.reasons("drops")["reply_rate"], switch.reasons("replies")["time_exceeded"]
+    before, said = switch.reasons("drops")["over_reply_rate"], switch.reasons("replies")["time_exceeded"]
     out = switch.send(1, *[V4.to_vip(ttl=1) / UDP(dport=80)] * 20)
     switch.set_meter("reply_rate", 1, rate=1_000_000, burst=1_000_000)
     assert len(out) in (5, 6)
-    assert switch.reasons("drops")["reply_rate"] == before + 20 - len(out)
+    assert switch.reasons("drops")["over_reply_rate"] == before + 20 - len(out)
     assert switch.reasons("replies")["time_exceeded"] == said + len(out)
