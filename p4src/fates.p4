@@ -24,13 +24,13 @@ enum bit<8> drop_t {
     MARTIAN                       = 18,   // an address that must not be on a wire
     TOO_BIG                       = 19,   // for the next link or the tunnel, and may be fragmented: we cannot
     NO_TUNNEL                     = 20,   // the backend is reached by a tunnel that is not in the table
-    OVER_REPLY_RATE              = 21,   // a reply of our own was due, but not at this rate
+    OVER_REPLY_RATE               = 21,   // a reply of our own was due, but not at this rate
     BAD_LENGTH                    = 22,   // of UDP, or TCP's data offset, against what IP says
     BAD_FLAGS                     = 23,   // no TCP sends these together
     TTL_ZERO                      = 24,   // arrived without a hop left, which no router sends
     OWN_SOURCE                    = 25,   // to us, allegedly from us
     SOURCE_DENIED                 = 26,   // by the VIP's policy
-    OVER_VIP_RATE                = 27,   // more than the VIP's rate
+    OVER_VIP_RATE                 = 27,   // more than the VIP's rate
     PROBE_ANSWER                  = 28    // of an echo probe: heard, and at its end
 }
 
