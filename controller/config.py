@@ -54,7 +54,10 @@ def parse(document: str | bytes, source: str = "") -> Config:
 
 def dump(config: Config) -> str:
     """A document that `parse` reads as an equal configuration."""
-    return yaml.safe_dump(document_of(config), sort_keys=False, allow_unicode=True, width=100)
+    # default_flow_style=None: a backend or a VIP is one line, as a person would write it.
+    return yaml.safe_dump(
+        document_of(config), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
+    )
 
 
 def document_of(config: Config) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from controller.events import EventLog
 from controller.model import Config
 from controller.report import Report
-from controller.store import Revision, Store
+from controller.revision import Revision
+from controller.store import Store
 from controller.wire import SwitchTarget
 
 CHANGE_WAIT = 5.0
@@ -83,8 +84,8 @@ class Controller:
         """Makes a new revision of what `edit` returns, stores it, and waits until the switch has it.
 
         With `drain=False` backends that the change takes away leave at once and their connections are cut;
-        otherwise they stay, shown as `removing`, until nobody needs them. An `edit` that changes nothing makes
-        no revision. Raises what `edit` raises, InvalidConfig, RevisionConflict, StoreError.
+        otherwise they stay, shown as `removing`, until nobody needs them. An `edit` that changes nothing
+        makes no revision. Raises what `edit` raises, InvalidConfig, RevisionConflict, StoreError.
         """
         raise NotImplementedError
 

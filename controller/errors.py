@@ -47,8 +47,8 @@ class UnknownName(SluiceError):
     """There is no such thing; the message lists what there is."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
-        self.what, self.name = what, name
-        there_is = ", ".join(sorted(known)) or "none"
+        self.what, self.name, self.known = what, name, tuple(sorted(known))
+        there_is = ", ".join(self.known) or "none"
         super().__init__(f"no {what} named {name!r}; there is: {there_is}")
 
 

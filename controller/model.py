@@ -10,7 +10,16 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from controller import rules
 from controller.errors import InvalidConfig, UnknownName
@@ -29,6 +38,11 @@ CPU_PORT = 255
 Int = Annotated[int, Strict()]
 SwitchPort = Annotated[Int, Field(ge=1, le=LAST_SWITCH_PORT)]
 L4Port = Annotated[Int, Field(ge=1, le=65535)]
+Statuses = Annotated[
+    tuple[Annotated[Int, Field(ge=100, le=599)], ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, int) else value),
+    Field(min_length=1),
+]
 
 
 class Protocol(StrEnum):
@@ -130,12 +144,16 @@ class TcpCheck(HealthTiming):
 
 
 class HttpCheck(HealthTiming):
-    """Healthy if it answers a GET of `path` with `status`. Without `port`, as `TcpCheck`."""
+    """Healthy if it answers a GET of `path` with `status`, a number or a list of them.
+
+    Without `port`, as `TcpCheck`; without `host`, the Host header is the backend's address and port.
+    """
 
     type: Literal["http"]
     port: L4Port | None = None
     path: str = Field(default="/", pattern=r"^/[!-~]*$", max_length=2000)
-    status: Int = Field(default=200, ge=100, le=599)
+    host: str | None = Field(default=None, pattern=r"^[!-~]+$", max_length=255)
+    status: Statuses = (200,)
 
 
 class NoCheck(Part):

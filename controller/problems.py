@@ -88,6 +88,8 @@ def message(details: ErrorDetails, root: type[BaseModel]) -> str:
             return f"is {given}, must be a whole number"
         case "string_type":
             return f"is {given}, must be text"
+        case "string_pattern_mismatch" if details["loc"][-1] == "host":
+            return f"is {given}, must be a host name such as shop.example or shop.example:8080"
         case "string_pattern_mismatch" if details["loc"][-1] == "path":
             return f"is {given}, must begin with / and have no spaces"
         case "string_pattern_mismatch":

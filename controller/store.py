@@ -1,17 +1,194 @@
-"""What must outlive the controller: revisions of the desired state, identities, buckets."""
+"""What must outlive the controller: revisions of the desired state, identities, buckets.
 
-from dataclasses import dataclass
+`Store` is what the controller asks for; `SqliteStore` keeps it in one file (and SQLite's two beside it).
+Every method that writes returns when it is on disk. All raise StoreError. Methods may be called from any
+thread.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Protocol
+
+from controller.assignment import Assignment, PoolAssignment
+from controller.buckets import Buckets
+from controller.errors import StoreError
+from controller.identities import Identity, Numbers
+from controller.revision import Revision
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE revisions (number INTEGER PRIMARY KEY, time REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
+    document TEXT NOT NULL);
+CREATE TABLE file (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), document TEXT NOT NULL);
+CREATE TABLE pools (name TEXT PRIMARY KEY, id INTEGER NOT NULL UNIQUE, buckets BLOB NOT NULL);
+CREATE TABLE identities (id INTEGER PRIMARY KEY, pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE,
+    name TEXT NOT NULL, address TEXT NOT NULL, port INTEGER, removed REAL);
+CREATE TABLE numbers (what TEXT PRIMARY KEY, last INTEGER NOT NULL);
+CREATE TABLE resting (what TEXT NOT NULL, number INTEGER NOT NULL, since REAL NOT NULL,
+    PRIMARY KEY (what, number));
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """One state of the configuration. `number` counts from 1; `time` is in seconds since the epoch."""
+class Store(Protocol):
+    """Documents are text; the store does not look into them."""
 
-    number: int
-    time: float
-    who: str
-    what: str
+    def commit(self, document: str, *, who: str, what: str, from_file: bool = False) -> Revision:
+        """A new revision. `from_file`: it is what the operator's file says."""
+        ...
+
+    def latest(self) -> Revision | None: ...
+
+    def revisions(self) -> list[Revision]:
+        """All of them, oldest first."""
+        ...
+
+    def document(self, number: int) -> str: ...
+
+    def file(self) -> str | None:
+        """The document of the latest revision that came from the operator's file."""
+        ...
+
+    def save(self, assignment: Assignment, pools: Iterable[str]) -> None:
+        """Keeps `assignment`, of which `pools` changed (or went) since it was last kept."""
+        ...
+
+    def load(self) -> Assignment:
+        """The assignment as it was last kept."""
+        ...
+
+    def close(self) -> None: ...
 
 
-class Store:
-    """Placeholder of the protocol; filled in by the next commit."""
+class SqliteStore:
+    """A store in one file, or in memory when `path` is ":memory:". Opened by one process at a time."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise StoreError(f"the store {path} cannot be opened: {error}") from None
+        try:
+            self._prepare()
+        except (sqlite3.Error, StoreError) as error:
+            self._db.close()
+            hint = "; another daemon has it" if "locked" in str(error) else ""
+            raise StoreError(f"the store {path} cannot be used: {error}{hint}") from None
+
+    def _prepare(self) -> None:
+        # A lock that is kept for good: two daemons with one store would give out the same numbers.
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise StoreError(f"it is of a newer version ({version}, this is {SCHEMA_VERSION})")
+        self._db.execute("BEGIN EXCLUSIVE")
+        if version == 0:
+            for statement in SCHEMA.strip().rstrip(";").split(";"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise StoreError(f"the store {self._path} cannot be used: {error}") from None
+
+    def commit(self, document: str, *, who: str, what: str, from_file: bool = False) -> Revision:
+        now = time.time()
+        with self._transaction() as db:
+            row = db.execute(
+                "INSERT INTO revisions (time, who, what, document) VALUES (?, ?, ?, ?)",
+                (now, who, what, document),
+            )
+            if from_file:
+                db.execute("INSERT OR REPLACE INTO file VALUES (1, ?)", (document,))
+            return Revision(row.lastrowid or 0, now, who, what)
+
+    def latest(self) -> Revision | None:
+        with self._transaction() as db:
+            row = db.execute("SELECT number, time, who, what FROM revisions ORDER BY number DESC").fetchone()
+        return Revision(*row) if row else None
+
+    def revisions(self) -> list[Revision]:
+        with self._transaction() as db:
+            rows = db.execute("SELECT number, time, who, what FROM revisions ORDER BY number").fetchall()
+        return [Revision(*row) for row in rows]
+
+    def document(self, number: int) -> str:
+        with self._transaction() as db:
+            row = db.execute("SELECT document FROM revisions WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise StoreError(f"there is no revision {number}")
+        return row[0]
+
+    def file(self) -> str | None:
+        with self._transaction() as db:
+            row = db.execute("SELECT document FROM file").fetchone()
+        return row[0] if row else None
+
+    def save(self, assignment: Assignment, pools: Iterable[str]) -> None:
+        with self._transaction() as db:
+            for name in pools:
+                db.execute("DELETE FROM pools WHERE name = ?", (name,))
+                if name in assignment.pools:
+                    _insert_pool(db, name, assignment.pools[name])
+            for numbers in (assignment.backend_numbers, assignment.pool_numbers):
+                _replace_numbers(db, numbers)
+
+    def load(self) -> Assignment:
+        assignment = Assignment()
+        with self._transaction() as db:
+            pools = db.execute("SELECT name, id, buckets FROM pools").fetchall()
+            identities = db.execute(
+                "SELECT id, pool, name, address, port, removed FROM identities"
+            ).fetchall()
+            last = dict(db.execute("SELECT what, last FROM numbers").fetchall())
+            resting = db.execute("SELECT what, number, since FROM resting").fetchall()
+        for numbers in (assignment.backend_numbers, assignment.pool_numbers):
+            numbers.last = last.get(numbers.what, 0)
+            numbers.resting = {number: since for what, number, since in resting if what == numbers.what}
+        of_pool: dict[str, dict[int, Identity]] = {name: {} for name, _, _ in pools}
+        for number, pool, name, address, port, removed in identities:
+            of_pool[pool][number] = Identity(number, pool, name, ip_address(address), port, removed)
+        for name, number, data in pools:
+            assignment.restore(name, PoolAssignment(number, Buckets.from_bytes(data), of_pool[name]))
+        return assignment
+
+
+def _insert_pool(db: sqlite3.Connection, name: str, pool: PoolAssignment) -> None:
+    db.execute("INSERT INTO pools VALUES (?, ?, ?)", (name, pool.id, pool.buckets.to_bytes()))
+    db.executemany(
+        "INSERT INTO identities VALUES (?, ?, ?, ?, ?, ?)",
+        [(i.id, name, i.name, str(i.address), i.port, i.removed) for i in pool.backends.values()],
+    )
+
+
+def _replace_numbers(db: sqlite3.Connection, numbers: Numbers) -> None:
+    db.execute("INSERT OR REPLACE INTO numbers VALUES (?, ?)", (numbers.what, numbers.last))
+    db.execute("DELETE FROM resting WHERE what = ?", (numbers.what,))
+    db.executemany(
+        "INSERT INTO resting VALUES (?, ?, ?)",
+        [(numbers.what, number, since) for number, since in numbers.resting.items()],
+    )

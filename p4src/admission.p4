@@ -20,23 +20,6 @@ control Admission(inout headers_t headers, inout metadata_t meta, inout standard
         bool group = headers.ethernet.destination[40:40] == 1;
         bool question = headers.arp.isValid() || headers.neighbor.isValid();
 
-        // Ethernet may pad a packet, never cut it; and what was parsed must not be padding. A length that went below
-        // zero is larger than what it was taken from.
-        bit<32> room = standard.packet_length - (headers.vlan.isValid() ? 32w18 : 32w14);
-        if (meta.trace == 1) room = room - PACKET_OUT_LENGTH;
-        bit<16> transport = 0;
-        if (headers.tcp.isValid()) transport = TCP_HEADER_LENGTH;
-        else if (headers.udp.isValid()) transport = UDP_HEADER_LENGTH;
-        else if (headers.neighbor.isValid()) transport = NEIGHBOR_MESSAGE_LENGTH;
-        else if (headers.icmp.isValid()) transport = ICMP_HEADER_LENGTH;
-        bool contradictory = meta.flow.length < transport;
-        if (headers.ipv4.isValid()) {
-            contradictory = contradictory || headers.ipv4.version != 4
-                || (bit<32>)headers.ipv4.total_length > room || meta.flow.length > headers.ipv4.total_length;
-        } else if (headers.ipv6.isValid()) {
-            contradictory = contradictory || headers.ipv6.version != 6
-                || (bit<32>)headers.ipv6.payload_length + 40 > room || meta.flow.length > headers.ipv6.payload_length;
-        }
         // RFC 4291 2.5.5.2: an address that stands for an IPv4 one here. In an IPv6 packet it would meet IPv4's entries.
         bool mapped = headers.ipv6.isValid() && (headers.ipv6.source[127:32] == IPV4_MAPPED
             || headers.ipv6.destination[127:32] == IPV4_MAPPED);
@@ -66,7 +49,7 @@ control Admission(inout headers_t headers, inout metadata_t meta, inout standard
         bool possible = flags == TCP_ACK || flags == TCP_SYN || flags == TCP_SYN_ACK || flags == TCP_FIN_ACK
             || flags == TCP_RST || flags == TCP_RST_ACK;
 
-        if (standard.parser_error != error.NoError || contradictory) DROP(drop_t.MALFORMED)
+        if (standard.parser_error != error.NoError) DROP(drop_t.MALFORMED)
         else if (standard.checksum_error == 1) DROP(drop_t.BAD_IP_CHECKSUM)
         else if (group && !question) DROP(drop_t.IGNORED_MULTICAST)
         else if (!group && macs.apply().miss) DROP(drop_t.NOT_FOR_US)

@@ -78,8 +78,7 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
         headers.icmp.checksum = adjusted(headers.icmp.checksum,
             change16(ICMP_ECHO_REQUEST ++ 8w0, ICMP_ECHO_REPLY ++ 8w0));
         headers.icmp.type = ICMP_ECHO_REPLY;
-        mac_t asked = headers.ethernet.destination;
-        back_where_it_came_from(asked);
+        back_where_it_came_from(headers.ethernet.destination);
     }
 
     action answer_echo6() {
@@ -90,8 +89,7 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
         headers.icmp.checksum = adjusted(headers.icmp.checksum,
             change16(ICMPV6_ECHO_REQUEST ++ 8w0, ICMPV6_ECHO_REPLY ++ 8w0));
         headers.icmp.type = ICMPV6_ECHO_REPLY;
-        mac_t asked = headers.ethernet.destination;
-        back_where_it_came_from(asked);
+        back_where_it_came_from(headers.ethernet.destination);
     }
 
     apply {

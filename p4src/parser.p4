@@ -1,9 +1,11 @@
 // Step 1. Bytes to headers. What does not parse is dropped as malformed: the parser only raises the error.
 
-error { BadIpv4HeaderLength }
+error { BadVersion, BadLength }
 
 parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t meta,
                     inout standard_metadata_t standard) {
+    bit<32> before = 0;              // bytes before the IP header
+
     state start {
         transition select(standard.ingress_port) {
             CPU_PORT: order;
@@ -13,6 +15,7 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
 
     state order {
         packet.extract(headers.packet_out);
+        before = PACKET_OUT_LENGTH;
         transition select(headers.packet_out.order) {
             order_t.TRACE: ethernet;
             default: accept;
@@ -21,6 +24,7 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
 
     state ethernet {
         packet.extract(headers.ethernet);
+        before = before + 14;
         transition select(headers.ethernet.type) {
             ETHERTYPE_VLAN: vlan;
             ETHERTYPE_IPV4: ipv4;
@@ -32,6 +36,7 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
 
     state vlan {
         packet.extract(headers.vlan);
+        before = before + 4;
         transition select(headers.vlan.type) {
             ETHERTYPE_IPV4: ipv4;
             ETHERTYPE_IPV6: ipv6;
@@ -49,8 +54,12 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
     // only if there is room for it: what follows the packet in the frame is padding.
     state ipv4 {
         packet.extract(headers.ipv4);
-        verify(headers.ipv4.header_words >= 5, error.BadIpv4HeaderLength);
-        meta.flow.length = headers.ipv4.total_length - ((bit<16>)headers.ipv4.header_words << 2);
+        verify(headers.ipv4.version == 4, error.BadVersion);
+        bit<16> header_length = (bit<16>)headers.ipv4.header_words << 2;
+        verify(header_length >= 20 && headers.ipv4.total_length >= header_length, error.BadLength);
+        meta.flow.length = headers.ipv4.total_length - header_length;
+        // Ethernet may pad a packet, never cut it.
+        verify(before + (bit<32>)headers.ipv4.total_length <= standard.packet_length, error.BadLength);
         meta.flow.protocol = headers.ipv4.protocol;
         transition select(headers.ipv4.header_words) {
             5: ipv4_payload;
@@ -77,6 +86,8 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
     // options and one more. A longer one does not parse; a third is a protocol like any that we do not balance.
     state ipv6 {
         packet.extract(headers.ipv6);
+        verify(headers.ipv6.version == 6, error.BadVersion);
+        verify(before + 40 + (bit<32>)headers.ipv6.payload_length <= standard.packet_length, error.BadLength);
         meta.flow.length = headers.ipv6.payload_length;
         meta.flow.protocol = headers.ipv6.next_header;
         transition select(headers.ipv6.next_header) {
@@ -90,7 +101,9 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
     state ipv6_extension {
         bit<16> beginning = packet.lookahead<bit<16>>();
         packet.extract(headers.ipv6_extension, (bit<32>)beginning[7:0] << 6);
-        meta.flow.length = meta.flow.length - 8 - ((bit<16>)headers.ipv6_extension.length << 3);
+        bit<16> extension_length = 8 + ((bit<16>)headers.ipv6_extension.length << 3);
+        verify(meta.flow.length >= extension_length, error.BadLength);
+        meta.flow.length = meta.flow.length - extension_length;
         meta.flow.protocol = headers.ipv6_extension.next_header;
         transition select(headers.ipv6_extension.next_header) {
             PROTOCOL_IPV6_ROUTING: ipv6_extension_too;
@@ -102,7 +115,9 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
     state ipv6_extension_too {
         bit<16> beginning = packet.lookahead<bit<16>>();
         packet.extract(headers.ipv6_extension_too, (bit<32>)beginning[7:0] << 6);
-        meta.flow.length = meta.flow.length - 8 - ((bit<16>)headers.ipv6_extension_too.length << 3);
+        bit<16> extension_length = 8 + ((bit<16>)headers.ipv6_extension_too.length << 3);
+        verify(meta.flow.length >= extension_length, error.BadLength);
+        meta.flow.length = meta.flow.length - extension_length;
         meta.flow.protocol = headers.ipv6_extension_too.next_header;
         transition ipv6_fragmented;
     }
@@ -115,6 +130,7 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
     }
 
     state ipv6_fragment {
+        verify(meta.flow.length >= 8, error.BadLength);
         packet.extract(headers.ipv6_fragment);
         meta.flow.length = meta.flow.length - 8;
         meta.flow.protocol = headers.ipv6_fragment.next_header;
@@ -133,13 +149,17 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
         }
     }
 
+    // What is extracted below lies within the IP packet, not in padding behind it.
+
     state tcp {
+        verify(meta.flow.length >= TCP_HEADER_LENGTH, error.BadLength);
         packet.extract(headers.ports);
         packet.extract(headers.tcp);
         transition accept;
     }
 
     state udp {
+        verify(meta.flow.length >= UDP_HEADER_LENGTH, error.BadLength);
         packet.extract(headers.ports);
         packet.extract(headers.udp);
         transition accept;
@@ -158,6 +178,7 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
     }
 
     state icmp4 {
+        verify(meta.flow.length >= ICMP_HEADER_LENGTH, error.BadLength);
         packet.extract(headers.icmp);
         transition select(headers.icmp.type) {
             ICMP_UNREACHABLE: quote4;
@@ -168,6 +189,7 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
     }
 
     state icmp6 {
+        verify(meta.flow.length >= ICMP_HEADER_LENGTH, error.BadLength);
         packet.extract(headers.icmp);
         transition select(headers.icmp.type) {
             ICMPV6_NEIGHBOR_SOLICITATION: neighbor;
@@ -182,6 +204,7 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
 
     // The options that may follow stay in the payload: an answer truncates them and adds its own.
     state neighbor {
+        verify(meta.flow.length >= NEIGHBOR_MESSAGE_LENGTH, error.BadLength);
         packet.extract(headers.neighbor);
         transition accept;
     }

@@ -8,10 +8,21 @@ Threads: one thread processes packets at a time (`process`, or a worker through 
 of threads may call everything else meanwhile. A packet sees every entry either whole or not at all.
 """
 
+import ctypes
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from functools import cache as cached
 from pathlib import Path
-from typing import Self
+from types import MappingProxyType
+from typing import Any, Self
 
+from switch.arrays import Cells
+from switch.build import RUNTIME, build
+from switch.compiler.deparser import digest_words
+from switch.compiler.model import Counter, Program, Register
+from switch.compiler.program import arrays, write_program
+from switch.compiler.read import read_program
 from switch.entries import Array, Entry, Exact, Key, Lpm, Match, MatchKind, Param, Range, Table, Ternary
 from switch.errors import (
     BadEntry,
@@ -24,6 +35,8 @@ from switch.errors import (
     NoSuchEntry,
     TableFull,
 )
+from switch.library import EmitFunction, Replica, function_address, load_library
+from switch.table import RunningTable, describe
 
 __all__ = [
     "Array",
@@ -49,6 +62,22 @@ __all__ = [
     "Ternary",
 ]
 
+SOURCES = tuple(RUNTIME / name for name in ("core.c", "tables.c", "reclaim.c", "hashes.c"))
+"""What is compiled together with a program."""
+
+MAX_GROUP = (1 << 16) - 1
+MAX_SESSION = (1 << 15) - 1
+COUNTER_BITS = 64
+DIGESTS_AT_ONCE = 256
+
+Replicas = tuple[tuple[int, int], ...]
+
+
+@cached
+def _compiler_sources() -> tuple[bytes, ...]:
+    """The compiler itself, of which generated C is a function."""
+    return tuple(path.read_bytes() for path in sorted((Path(__file__).parent / "compiler").glob("*.py")))
+
 
 class Engine:
     """A loaded program. Everything that takes a name raises BadEntry when the program has no such object."""
@@ -67,92 +96,278 @@ class Engine:
         cache: directory for generated C and shared objects; default $SLUICE_CACHE or ~/.cache/sluice/switch.
         Raises LoadError or BuildError.
         """
-        raise NotImplementedError
+        program = read_program(config)
+        path = build(
+            "program",
+            SOURCES,
+            generate=lambda: write_program(program),
+            inputs=(config, *_compiler_sources()),
+            cache=cache,
+        )
+        return cls(program, path)
+
+    def __init__(self, program: Program, path: Path) -> None:
+        """program and the shared object that was made of it; see `load`."""
+        self.path = path
+        self._program = program
+        self._library = load_library(path)
+        state = self._library.program_create()
+        if not state:
+            raise MemoryError("no memory for the program's state")
+        self.state: int = state
+        self.process_address = function_address(self._library.program_process)
+        self.quiesce_address = function_address(self._library.program_quiesce)
+        self._lock = threading.Lock()
+        self._processing = threading.Lock()
+        self._began = time.monotonic_ns()
+        self._sent: list[tuple[int, bytes]] = []
+        self._emit = EmitFunction(self._collect)
+        self._tables = {
+            name: RunningTable(self._library, state, number, node, program)
+            for number, (name, node) in enumerate(program.tables.items())
+        }
+        self._arrays = {
+            array.name: _cells(array, self._library.program_array(state, number))
+            for number, array in enumerate(arrays(program))
+        }
+        self._groups: dict[int, Replicas] = {}
+        self._sessions: dict[int, Replicas] = {}
+        self.tables = MappingProxyType({name: describe(node) for name, node in program.tables.items()})
+        self.counters = MappingProxyType(_describe_counters(program))
+        self.registers = MappingProxyType(
+            {r.name: Array(r.name, r.size, r.bits) for r in program.registers.values()}
+        )
 
     def close(self) -> None:
-        """Free the program's state. No thread may be processing."""
-        raise NotImplementedError
+        """Free the program's state. No thread may be processing. Calling it again is harmless."""
+        with self._processing, self._lock:
+            if self.state:
+                self._library.program_destroy(self.state)
+                self.state = 0
+
+    def _table(self, name: str) -> RunningTable:
+        self._check_open()
+        if name not in self._tables:
+            raise BadEntry(f"the program has no table '{name}'")
+        return self._tables[name]
+
+    def _check_open(self) -> None:
+        if not self.state:
+            raise EngineError("the program was closed")
+
+    # Tables.
 
     def insert(self, table: str, entry: Entry) -> None:
         """Raises EntryExists, TableFull, ImmutableTable or BadEntry."""
-        raise NotImplementedError
+        with self._lock:
+            self._table(table).insert(entry)
 
     def modify(self, table: str, entry: Entry) -> None:
         """Give an existing entry another action or data; its direct counter goes on.
 
         Raises NoSuchEntry, ImmutableTable or BadEntry.
         """
-        raise NotImplementedError
+        with self._lock:
+            self._table(table).modify(entry)
 
     def delete(self, table: str, match: Sequence[Match], priority: int = 0) -> None:
         """Raises NoSuchEntry, ImmutableTable or BadEntry."""
-        raise NotImplementedError
+        with self._lock:
+            self._table(table).delete(match, priority)
 
     def entry(self, table: str, match: Sequence[Match], priority: int = 0) -> Entry:
         """The entry with exactly this match and priority (not a lookup). Raises NoSuchEntry or BadEntry."""
-        raise NotImplementedError
+        with self._lock:
+            return self._table(table).entry(match, priority)
 
     def entries(self, table: str) -> list[Entry]:
         """All entries; by descending priority where there are priorities."""
-        raise NotImplementedError
+        with self._lock:
+            return self._table(table).entries()
 
     def default(self, table: str) -> tuple[str, tuple[int, ...]] | None:
         """The action of a packet that matches no entry, and its parameters."""
-        raise NotImplementedError
+        with self._lock:
+            return self._table(table).default
 
     def set_default(self, table: str, action: str, data: Sequence[int]) -> None:
         """Raises ImmutableTable or BadEntry."""
-        raise NotImplementedError
+        with self._lock:
+            self._table(table).set_default(action, tuple(data))
 
     def reset_default(self, table: str) -> None:
         """Back to the default action that the program names. Raises BadEntry."""
-        raise NotImplementedError
+        with self._lock:
+            self._table(table).reset_default()
+
+    # Counters and registers.
+
+    def _cells(self, kind: type[Counter] | type[Register], name: str) -> Cells:
+        self._check_open()
+        known = self._program.counters if kind is Counter else self._program.registers
+        if name not in known:
+            raise BadEntry(f"the program has no {kind.__name__.lower()} '{name}'")
+        if name not in self._arrays:
+            raise BadEntry(f"{name} is a direct counter: it has entries of a table, no indices")
+        return self._arrays[name]
 
     def counter_read(self, name: str, index: int) -> tuple[int, int]:
-        """(packets, bytes) of one cell of an indirect counter."""
-        raise NotImplementedError
+        """(packets, bytes) of one cell of an indirect counter. Raises BadEntry."""
+        with self._lock:
+            packets, octets = self._cells(Counter, name).read(index)
+            return packets, octets
 
     def counter_write(self, name: str, index: int, packets: int, octets: int) -> None:
-        raise NotImplementedError
+        """Raises BadEntry."""
+        with self._lock:
+            self._cells(Counter, name).write(index, (packets, octets))
 
     def direct_counter_read(self, table: str, match: Sequence[Match], priority: int = 0) -> tuple[int, int]:
         """(packets, bytes) that hit an entry. Raises NoSuchEntry or BadEntry."""
-        raise NotImplementedError
+        with self._lock:
+            packets, octets = self._table(table).counter(match, priority).read(0)
+            return packets, octets
 
     def direct_counter_write(
         self, table: str, match: Sequence[Match], priority: int, packets: int, octets: int
     ) -> None:
-        raise NotImplementedError
+        """Raises NoSuchEntry or BadEntry."""
+        with self._lock:
+            self._table(table).counter(match, priority).write(0, (packets, octets))
 
     def register_read(self, name: str, index: int) -> int:
-        raise NotImplementedError
+        """Raises BadEntry."""
+        with self._lock:
+            (value,) = self._cells(Register, name).read(index)
+            return value
 
     def register_write(self, name: str, index: int, value: int) -> None:
-        raise NotImplementedError
+        """Raises BadEntry."""
+        with self._lock:
+            self._cells(Register, name).write(index, (value,))
+
+    # Replication.
 
     def set_multicast_group(self, group: int, replicas: Sequence[tuple[int, int]]) -> None:
-        """Create or replace a group; replicas: (port, rid) in the order in which copies are to be made."""
-        raise NotImplementedError
+        """Create or replace a group (1..65535); replicas: (port, rid) in the order in which copies are to be made.
+
+        Raises BadEntry.
+        """
+        _check_number("multicast group", group, 1, MAX_GROUP)
+        with self._lock:
+            self._check_open()
+            self._set_replicas(self._library.core_set_group, group, tuple(replicas))
+            self._groups[group] = tuple(replicas)
 
     def delete_multicast_group(self, group: int) -> None:
         """Raises NoSuchEntry."""
-        raise NotImplementedError
+        with self._lock:
+            self._check_open()
+            if self._groups.pop(group, None) is None:
+                raise NoSuchEntry(f"there is no multicast group {group}")
+            self._set_replicas(self._library.core_set_group, group, None)
 
-    def multicast_groups(self) -> dict[int, tuple[tuple[int, int], ...]]:
-        raise NotImplementedError
+    def multicast_groups(self) -> dict[int, Replicas]:
+        """All groups with their replicas."""
+        with self._lock:
+            return dict(self._groups)
+
+    def set_clone_session(self, session: int, replicas: Sequence[tuple[int, int]]) -> None:
+        """Create or replace a session (0..32767), as a multicast group. Raises BadEntry."""
+        _check_number("clone session", session, 0, MAX_SESSION)
+        with self._lock:
+            self._check_open()
+            self._set_replicas(self._library.core_set_session, session, tuple(replicas))
+            self._sessions[session] = tuple(replicas)
+
+    def delete_clone_session(self, session: int) -> None:
+        """Raises NoSuchEntry."""
+        with self._lock:
+            self._check_open()
+            if self._sessions.pop(session, None) is None:
+                raise NoSuchEntry(f"there is no clone session {session}")
+            self._set_replicas(self._library.core_set_session, session, None)
+
+    def clone_sessions(self) -> dict[int, Replicas]:
+        """All sessions with their replicas."""
+        with self._lock:
+            return dict(self._sessions)
+
+    def _set_replicas(self, function: Any, number: int, replicas: Replicas | None) -> None:
+        array = None if replicas is None else (Replica * len(replicas))(*replicas)
+        if not function(self.state, number, array, len(replicas or ())):
+            raise MemoryError("no memory for the replicas")
+
+    # What the program tells.
 
     def digests(self) -> list[tuple[str, tuple[int, ...]]]:
-        """The digests sent since the last call: (learn list, values). The queue is bounded; `drops` counts the excess."""
-        raise NotImplementedError
+        """The digests sent since the last call: (learn list, values).
+
+        The queue is bounded; `drops` counts what found no room.
+        """
+        with self._lock:
+            self._check_open()
+            words = self._library.core_digest_words(self.state)
+            buffer = (ctypes.c_uint64 * (words * DIGESTS_AT_ONCE))()
+            found = []
+            while count := self._library.core_digests_take(self.state, buffer, DIGESTS_AT_ONCE):
+                found += [self._digest(buffer[i * words : (i + 1) * words]) for i in range(count)]
+            return found
+
+    def _digest(self, record: Sequence[int]) -> tuple[str, tuple[int, ...]]:
+        learn_list = self._program.learn_lists[record[0]]
+        values, at = [], 1
+        for reference in learn_list.fields:
+            size = digest_words((reference,))
+            values.append(sum(word << (64 * i) for i, word in enumerate(record[at : at + size])))
+            at += size
+        return learn_list.name, tuple(values)
 
     @property
     def drops(self) -> Mapping[str, int]:
         """Packets that ended inside the switch, by reason."""
-        raise NotImplementedError
+        self._check_open()
+        found, reason = {}, 0
+        while name := self._library.core_drop_name(reason):
+            found[name.decode()] = self._library.core_drops(self.state, reason)
+            reason += 1
+        return found
+
+    # Packets.
+
+    def _collect(self, _: int | None, port: int, address: int, length: int) -> None:
+        self._sent.append((port, ctypes.string_at(address, length)))
 
     def process(self, port: int, packet: bytes, now: int | None = None) -> list[tuple[int, bytes]]:
         """Take a packet through the program; returns (port, bytes) of what leaves, in order.
 
         now: virtual time in microseconds since the start, not decreasing; default: the real time.
         """
-        raise NotImplementedError
+        if now is None:
+            now = (time.monotonic_ns() - self._began) // 1000
+        with self._processing:
+            self._check_open()
+            self._library.program_process(self.state, port, packet, len(packet), now, self._emit, None)
+            self._library.program_quiesce(self.state)
+            sent, self._sent = self._sent, []
+            return sent
+
+
+def _check_number(what: str, number: int, low: int, high: int) -> None:
+    if not low <= number <= high:
+        raise BadEntry(f"{what} {number} is not between {low} and {high}")
+
+
+def _cells(array: Counter | Register, address: int) -> Cells:
+    if isinstance(array, Register):
+        return Cells(array.name, address, array.size, (array.bits,))
+    return Cells(array.name, address, array.size, (COUNTER_BITS, COUNTER_BITS))
+
+
+def _describe_counters(program: Program) -> dict[str, Array]:
+    found = {}
+    for counter in program.counters.values():
+        bound = program.tables.get(counter.table or "")
+        size = bound.size if bound else counter.size
+        found[counter.name] = Array(counter.name, size, COUNTER_BITS, counter.table)
+    return found

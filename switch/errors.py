@@ -1,14 +1,14 @@
 """What can go wrong with a program or its tables.
 
-    EngineError
-    ├── LoadError        the JSON is broken, or holds something that this switch cannot do
-    ├── BuildError       there is no C compiler, or it refused the generated C
-    └── EntryError       a table, counter or register was asked for something impossible
-        ├── EntryExists
-        ├── NoSuchEntry
-        ├── TableFull
-        ├── ImmutableTable
-        └── BadEntry
+EngineError
+├── LoadError        the JSON is broken, or holds something that this switch cannot do
+├── BuildError       there is no C compiler, or it refused the generated C
+└── EntryError       a table, counter or register was asked for something impossible
+    ├── EntryExists
+    ├── NoSuchEntry
+    ├── TableFull
+    ├── ImmutableTable
+    └── BadEntry
 """
 
 

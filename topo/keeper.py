@@ -16,11 +16,9 @@ from mininet.node import Node
 
 from topo import plan
 from topo.errors import LabError
+from topo.lab import NETWORK_FILE, READY
 from topo.nodes import Bridge, HealthInterface, LabHost, SluiceSwitch, return_path_script, run_script
 from topo.plan import HostPlan, Plan
-
-READY = "ready"
-NETWORK_FILE = "network.json"
 
 
 def build(network_plan: Plan, *, target: str, run_dir: Path, logs: Path, token: str) -> Mininet:

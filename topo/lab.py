@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import select
 import shutil
 import signal
 import subprocess
@@ -23,14 +24,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from topo import keeper, namespace, plan, processes
+from topo import namespace, plan, processes
 from topo.errors import CommandFailed, LabBusy, NoLab, StartFailed
-from topo.nodes import resolve_target
 from topo.processes import Process, ProcessFiles
+from topo.targets import SLUICE, resolve_target
 
 PROJECT = Path(__file__).resolve().parent.parent
 RUN = Path("/run")
 LAB_FILE = "lab.json"
+NETWORK_FILE = "network.json"
+READY = "ready"
+"""What a child of ours prints on a line of its own when it is."""
 DEFAULT_NAME = "sluice"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,29}")
 
@@ -81,6 +85,16 @@ class Lab:
         cache = os.environ.get("SLUICE_CACHE", str(PROJECT / "build" / "cache"))
         return {"SLUICE_SOCKET": str(self.socket), "SLUICE_CACHE": cache}
 
+    @property
+    def child_environment(self) -> dict[str, str]:
+        """The same for what belongs to the lab and ends with it."""
+        return {**self.environment, processes.TOKEN_VARIABLE: self.record.token}
+
+    @staticmethod
+    def python(module: str, *arguments: str) -> list[str]:
+        """The command line that runs a module of ours."""
+        return [sys.executable, "-m", module, *arguments]
+
     # Making, finding and ending a lab
 
     @classmethod
@@ -92,6 +106,7 @@ class Lab:
         config: Path = plan.CONFIG,
         return_vips: Sequence[str] = (),
         servers: Sequence[str] = (),
+        server_port: int = plan.SERVICE_PORT,
     ) -> "Lab":
         """Build the network, start the switch, the servers named, and the controller with `config`.
 
@@ -103,7 +118,7 @@ class Lab:
         try:
             lab._start_network(target, return_vips)
             for server in servers:
-                lab.start_server(server)
+                lab.start_server(server, server_port)
             lab.start_daemon()
         except BaseException:
             lab.down()
@@ -202,18 +217,18 @@ class Lab:
         inode = namespace.create(self.name)
         self.record = LabRecord(**{**vars(self.record), "namespace_inode": inode})
         self._save()
-        command = [sys.executable, "-m", "topo.keeper", "--run-dir", str(self.run_dir), "--target", target]
+        command = self.python("topo.keeper", "--run-dir", str(self.run_dir), "--target", target)
         command += ["--logs", str(self.logs), "--token", self.record.token]
         for vip in return_vips:
             command += ["--return-vip", vip]
         log = self.logs / "keeper.log"
         child = self._launch(KEEPER, namespace.inside(self.name, command), log=log, pipe_output=True)
-        self._await_line(child, keeper.READY, KEEPER_READY_SECONDS, "the network", log)
+        self._await_line(child, READY, KEEPER_READY_SECONDS, "the network", log)
 
     def start_daemon(self, *, wait: bool = True) -> None:
         """Start the controller and, unless told otherwise, wait until the switch has what it wants."""
         log = self.logs / "daemon.log"
-        command = [_tool("sluice"), "daemon", "-c", self.record.config]
+        command = [str(SLUICE), "daemon", "-c", self.record.config]
         command += ["--socket", str(self.socket), "--store", str(self.run_dir / "sluice.db")]
         child = self._launch(DAEMON, namespace.inside(self.name, command), log=log)
         if not wait:
@@ -237,18 +252,18 @@ class Lab:
             status = self.sluice_json("status")
         except CommandFailed:
             return False
-        return bool(status["switch"]["connected"])
+        return bool(status["switch"]["synchronized"])
 
     def kill_daemon(self) -> None:
         """SIGKILL, as a crash would."""
         self._kill(DAEMON)
 
-    def start_server(self, host: str) -> None:
+    def start_server(self, host: str, port: int = plan.SERVICE_PORT) -> None:
         """Start the HTTP server of a backend and wait until it listens."""
         log = self.logs / f"{host}.log"
-        command = [sys.executable, "-m", "topo.server", "--name", host, "--port", str(plan.SERVICE_PORT)]
+        command = self.python("topo.server", "--name", host, "--port", str(port))
         child = self._launch(host, self.inside_host(host, command), log=log, pipe_output=True)
-        self._await_line(child, "ready", SERVER_READY_SECONDS, f"the server on {host}", log)
+        self._await_line(child, READY, SERVER_READY_SECONDS, f"the server on {host}", log)
 
     def kill_server(self, host: str) -> float:
         """SIGKILL the server of a backend. Returns the monotonic time just before."""
@@ -268,7 +283,7 @@ class Lab:
     @property
     def network(self) -> dict[str, Any]:
         """What the keeper wrote down: `hosts` (name to pid), `switch_command`, `target`."""
-        return json.loads((self.run_dir / keeper.NETWORK_FILE).read_text())
+        return json.loads((self.run_dir / NETWORK_FILE).read_text())
 
     def inside_host(self, host: str, command: Sequence[str]) -> list[str]:
         """`command` as it has to be started to run on `host`. Raises KeyError naming the hosts there are."""
@@ -285,9 +300,13 @@ class Lab:
 
     # Speaking to the controller
 
+    def start_cli(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a CLI command without waiting for it."""
+        return self._launch("cli", [str(SLUICE), *arguments], log=self.logs / "cli.log")
+
     def sluice(self, *arguments: str) -> str:
         """Run the CLI and return what it prints. Raises CommandFailed with its words when it refuses."""
-        command = [_tool("sluice"), *arguments]
+        command = [str(SLUICE), *arguments]
         result = subprocess.run(
             command,
             env={**os.environ, **self.environment},
@@ -309,8 +328,7 @@ class Lab:
     def _launch(
         self, name: str, command: Sequence[str], *, log: Path, pipe_output: bool = False
     ) -> subprocess.Popen[str]:
-        environment = {**self.environment, processes.TOKEN_VARIABLE: self.record.token}
-        child = processes.start(command, log=log, environment=environment, pipe_output=pipe_output)
+        child = processes.start(command, log=log, environment=self.child_environment, pipe_output=pipe_output)
         self._children.append(child)
         self.files.remember(name, child.pid)
         return child
@@ -327,20 +345,15 @@ class Lab:
         self, child: subprocess.Popen[str], line: str, seconds: float, what: str, log: Path
     ) -> None:
         assert child.stdout is not None
-        os.set_blocking(child.stdout.fileno(), False)
+        output = child.stdout.fileno()
         deadline = time.monotonic() + seconds
-        said = ""
-        while line not in said.splitlines():
-            said += child.stdout.read() or ""
+        said = b""
+        while line.encode() not in said.splitlines():
+            if select.select([output], [], [], processes.POLL_SECONDS)[0]:
+                said += os.read(output, 4096)
             if child.poll() is not None:
                 raise StartFailed(
                     f"{what} did not start (exit code {child.returncode}):\n{processes.tail(log)}"
                 )
             if time.monotonic() > deadline:
                 raise StartFailed(f"{what} was not ready in {seconds:.0f} s:\n{processes.tail(log)}")
-            time.sleep(processes.POLL_SECONDS)
-
-
-def _tool(name: str) -> str:
-    """A program of the environment that runs us."""
-    return str(Path(sys.executable).parent / name)

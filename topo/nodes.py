@@ -5,9 +5,7 @@ user space would forward as they are; so offloads are off on both ends of every 
 no addresses, no ARP and no IPv6, so that the kernel never answers or chatters beside the switch.
 """
 
-import shutil
 import socket
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,8 @@ from topo import plan, processes
 from topo.errors import StartFailed
 from topo.plan import CLIENT_SUBNET, HostPlan
 from topo.processes import ProcessFiles
+from topo.targets import program, resolve_target
 
-TARGETS = ("auto", "bmv2", "embedded")
-BMV2 = "simple_switch_grpc"
 SWITCH_READY_SECONDS = 30.0
 
 QUIET_OFFLOADS = "rx off tx off sg off tso off gso off gro off"
@@ -187,19 +184,6 @@ class SluiceSwitch(Switch):
         if running is not None:
             running.end()
         super().stop(deleteIntfs)
-
-
-def resolve_target(target: str) -> str:
-    """`auto` is the embedded switch. Raises StartFailed when BMv2 is asked for and absent."""
-    if target not in TARGETS:
-        raise StartFailed(f"there is no switch target {target!r}; there are {', '.join(TARGETS)}")
-    if target == "bmv2" and shutil.which(BMV2) is None:
-        raise StartFailed(f"target bmv2 needs {BMV2} on PATH; --target embedded runs everywhere")
-    return "embedded" if target == "auto" else target
-
-
-def program(target: str) -> list[str]:
-    return [BMV2] if target == "bmv2" else [str(Path(sys.executable).parent / "sluice"), "switch"]
 
 
 def start_switch(command: list[str], port: int, log: Path, token: str, files: ProcessFiles) -> None:

@@ -21,6 +21,9 @@ P4RUNTIME_PORT = 9559  # IANA's port for P4Runtime
 SERVICE_PORT = 8080
 """The TCP port that the backends' servers listen on."""
 
+POOL = "web"
+VIP_URL = "http://10.0.0.100/"
+
 HEALTH_HOST = "health"
 """The interface that the controller's health checks leave from. It stays in the namespace of the daemon."""
 

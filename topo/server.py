@@ -12,7 +12,8 @@ from typing import Any
 
 import uvicorn
 
-READY = "ready"
+from topo.lab import READY
+
 KEEP_ALIVE_SECONDS = 30
 BACKLOG = 1024
 

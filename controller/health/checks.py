@@ -1,7 +1,7 @@
 """One check of one backend: a TCP connection, or an HTTP request on one.
 
     await tcp(Target(ip_address("10.0.1.11"), 8080))
-    await http(target, path="/healthz", host="10.0.1.11:8080", statuses={200})
+    await http(target, path="/healthz", host=None, statuses={200})
 
 A check returns what it saw. Otherwise it raises:
 
@@ -23,16 +23,16 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 
 import h11
 
-IPAddress = IPv4Address | IPv6Address
+from controller.values import Address
 
 MAX_BODY = 64 * 1024
 """Bytes of an answer's body that are read; the head is bounded by h11 (16 KiB)."""
 
 RECEIVE_SIZE = 16 * 1024
+HTTP_PORT = 80
 USER_AGENT = "sluice-health"
 
 # <linux/in.h>; the socket module of Python 3.11 does not name it.
@@ -66,9 +66,15 @@ class CheckNotMade(CheckError):
 class Target:
     """Whom to ask: a backend's address and port. `source`: the address to ask from, of the same family."""
 
-    address: IPAddress
+    address: Address
     port: int
-    source: IPAddress | None = None
+    source: Address | None = None
+
+
+def host_header(target: Target) -> str:
+    """The Host header that names the target itself (RFC 9110, section 7.2)."""
+    host = f"[{target.address}]" if target.address.version == 6 else str(target.address)
+    return host if target.port == HTTP_PORT else f"{host}:{target.port}"
 
 
 async def within(seconds: float, check: Awaitable[str]) -> str:
@@ -89,15 +95,21 @@ async def tcp(target: Target) -> str:
         return "connected"
 
 
-async def http(target: Target, *, path: str, host: str, statuses: Collection[int]) -> str:
+async def http(target: Target, *, path: str, host: str | None, statuses: Collection[int]) -> str:
     """Passes if a GET of `path` is answered with one of `statuses`.
 
-    `host` is the Host header. Redirects are answers like any other: they are not followed.
+    `host` is the Host header; None names the target itself. Redirects are answers like any other, and not
+    followed.
     """
     request = h11.Request(
         method="GET",
         target=path,
-        headers=[("Host", host), ("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Connection", "close")],
+        headers=[
+            ("Host", host or host_header(target)),
+            ("User-Agent", USER_AGENT),
+            ("Accept", "*/*"),
+            ("Connection", "close"),
+        ],
     )
     connection = h11.Connection(h11.CLIENT)
     async with _connect(target) as sock:

@@ -10,7 +10,16 @@ from ipaddress import ip_address
 
 import pytest
 
-from controller.health.checks import MAX_BODY, CheckFailed, CheckNotMade, Target, http, tcp, within
+from controller.health.checks import (
+    MAX_BODY,
+    CheckFailed,
+    CheckNotMade,
+    Target,
+    host_header,
+    http,
+    tcp,
+    within,
+)
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -128,6 +137,19 @@ async def test_the_request_as_the_server_sees_it() -> None:
         b"GET /healthz?deep=1 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: sluice-health\r\nAccept: */*\r\n"
         b"Connection: close\r\n\r\n"
     ]
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "header"),
+    [
+        ("10.0.1.11", 8080, "10.0.1.11:8080"),
+        ("10.0.1.11", 80, "10.0.1.11"),
+        ("fd00::11", 8080, "[fd00::11]:8080"),
+        ("fd00::11", 80, "[fd00::11]"),
+    ],
+)
+def test_the_host_header_without_a_name(address: str, port: int, header: str) -> None:
+    assert host_header(Target(ip_address(address), port)) == header
 
 
 async def test_proxies_in_the_environment_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts from check results, as truth tables: `+` a passed check, `-` a failed one; u, U, D the health."""
+"""Verdicts from check results, as truth tables: `+` passed, `-` failed; u, H, D: unknown, healthy, down."""
 
 import pytest
 from hypothesis import given
@@ -6,24 +6,24 @@ from hypothesis import strategies as st
 
 from controller.health.rise_fall import Health, RiseFall
 
-LETTERS = {"u": Health.UNKNOWN, "U": Health.UP, "D": Health.DOWN}
+LETTERS = {"u": Health.UNKNOWN, "H": Health.HEALTHY, "D": Health.DOWN}
 
 # what it shows, health at first, rise, fall, results, health after each
 TRUTH = [
-    ("rise 2: the second pass in a row", "u", 2, 3, "++", "uU"),
+    ("rise 2: the second pass in a row", "u", 2, 3, "++", "uH"),
     ("fall 3: the third failure in a row", "u", 2, 3, "---", "uuD"),
-    ("rise 1 and fall 1 believe each result", "u", 1, 1, "+-+-", "UDUD"),
-    ("a pass between failures starts the count again", "U", 2, 3, "--+--+--", "UUUUUUUU"),
-    ("a failure between passes starts the count again", "D", 3, 2, "++-++-+++", "DDDDDDDDU"),
-    ("failures are never added up over time", "U", 1, 2, "-+-+-+-+", "UUUUUUUU"),
-    ("up stays up while checks pass", "U", 2, 3, "+++++", "UUUUU"),
+    ("rise 1 and fall 1 believe each result", "u", 1, 1, "+-+-", "HDHD"),
+    ("a pass between failures starts the count again", "H", 2, 3, "--+--+--", "HHHHHHHH"),
+    ("a failure between passes starts the count again", "D", 3, 2, "++-++-+++", "DDDDDDDDH"),
+    ("failures are never added up over time", "H", 1, 2, "-+-+-+-+", "HHHHHHHH"),
+    ("healthy stays healthy while checks pass", "H", 2, 3, "+++++", "HHHHH"),
     ("down stays down while checks fail", "D", 2, 3, "-----", "DDDDD"),
-    ("up falls after exactly fall failures", "U", 2, 3, "+---", "UUUD"),
-    ("down rises after exactly rise passes", "D", 2, 3, "-++", "DDU"),
-    ("unknown until either count is reached", "u", 3, 3, "+-+-++-+++", "uuuuuuuuuU"),
+    ("healthy falls after exactly fall failures", "H", 2, 3, "+---", "HHHD"),
+    ("down rises after exactly rise passes", "D", 2, 3, "-++", "DDH"),
+    ("unknown until either count is reached", "u", 3, 3, "+-+-++-+++", "uuuuuuuuuH"),
     ("unknown falls like any other", "u", 2, 3, "+---", "uuuD"),
     ("passes before a verdict of down do not help it rise", "u", 2, 1, "+-+", "uDD"),
-    ("there and back", "u", 2, 2, "++--++", "uUUDDU"),
+    ("there and back", "u", 2, 2, "++--++", "uHHDDH"),
 ]
 
 
@@ -53,7 +53,7 @@ def test_the_verdict_is_the_latest_run_that_was_long_enough(
     wanted = first
     for end in range(len(results), 0, -1):
         if end >= rise and all(results[end - rise : end]):
-            wanted = Health.UP
+            wanted = Health.HEALTHY
             break
         if end >= fall and not any(results[end - fall : end]):
             wanted = Health.DOWN

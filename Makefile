@@ -1,0 +1,75 @@
+# One command each: `make run` (the demonstration) and `make test`. `make` alone lists the rest.
+#
+#   TARGET=auto|embedded|bmv2   which switch (auto: the embedded one)
+#   NAME=sluice                 the lab's name: its network namespace, and /run/NAME
+#   TESTS=tests/...             which tests `make test` runs
+
+TARGET ?= auto
+NAME ?= sluice
+TESTS ?= tests
+
+export SLUICE_CACHE ?= $(CURDIR)/build/cache
+export PYTHONUNBUFFERED = 1
+
+PYTHON ?= $(shell for p in python3.11 /usr/bin/python3.11 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v "$$p" && break; done)
+VENV := .venv/bin
+LAB = $(VENV)/python -m topo --name '$(NAME)'
+
+.DEFAULT_GOAL := help
+.PHONY: help run up down test check p4 p4sh bench-switch lock clean install install-all rights python
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
+	@sed -n '3,5s/^#//p' Makefile
+
+run: rights install ## the demonstration: real HTTP, a server killed under load, what held and what did not
+	@$(LAB) run --target '$(TARGET)'
+
+up: rights install ## start everything and open a prompt (in the background when there is no terminal)
+	@$(LAB) up --target '$(TARGET)'
+
+down: python ## end what `make up` started
+	@$(PYTHON) -m topo --name '$(NAME)' down
+
+test: install-all check ## every check and every test
+	$(VENV)/python -m pytest $(TESTS)
+
+check: install ## ruff and pyright
+	$(VENV)/ruff check .
+	$(VENV)/pyright
+
+p4: install ## compile p4src/ with p4c, where it is present
+	$(VENV)/python p4src/build.py
+
+p4sh: install-all ## p4runtime-shell (as a backup controller: it reads) on the running switch
+	@ip netns exec '$(NAME)' .venv-p4sh/bin/python -m p4runtime_sh \
+		--grpc-addr 127.0.0.1:9559 --device-id 1 --election-id 0,1
+
+bench-switch: install ## packets per second, the embedded switch beside BMv2
+	$(VENV)/python -m bench.switch
+
+lock: install ## resolve the locked requirements anew
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip --disable-pip-version-check install --quiet uv
+	build/lock/bin/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header \
+		--group dev pyproject.toml -o requirements/venv.txt
+	build/lock/bin/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header \
+		requirements/p4sh.in -o requirements/p4sh.txt
+
+clean: python ## remove every namespace, interface, process and file that the project made
+	@$(PYTHON) -m topo clean
+
+install: python
+	@$(PYTHON) -m topo.install
+
+install-all: python
+	@$(PYTHON) -m topo.install --p4sh
+
+rights: python
+	@$(PYTHON) -m topo.preflight rights
+
+python:
+	@test -n '$(PYTHON)' || { echo 'Cannot run here: there is no Python 3.11' >&2; \
+		echo 'What to do:      apt-get install python3.11 python3.11-venv, or make PYTHON=/path/to/python3.11' >&2; \
+		exit 2; }

@@ -1,0 +1,150 @@
+"""The API's client, over the daemon's unix socket.
+
+with Client(Path("/run/sluice/sluice.sock")) as daemon:
+    pool = daemon.get(PoolView, "pools", "web")
+
+ClientError
+  Unreachable      no daemon answers at the socket
+  Refused          the daemon answered with a Refusal
+"""
+
+import getpass
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from controller.api.schemas import USER_HEADER, Change, Refusal
+from controller.events import Event
+
+T = TypeVar("T")
+Pieces = tuple[str, ...]
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+"""Seconds. A change waits a few for the switch; nothing takes nearly as long."""
+
+
+class ClientError(Exception):
+    """Why there is no answer; the message is for the operator."""
+
+
+class Unreachable(ClientError):
+    """Nobody answers at the socket, or the connection broke."""
+
+
+class Refused(ClientError):
+    """The daemon's refusal."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__(f"{refusal.where}: {refusal.error}" if refusal.where else refusal.error)
+
+
+class Client:
+    """Speaks to one daemon. Paths are given in pieces, such as `"pools", "web"`."""
+
+    def __init__(self, socket: Path, user: str | None = None) -> None:
+        self._socket = socket
+        self._http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(socket), verify=False),  # no TLS, so load no certificates
+            base_url="http://sluice/v1/",
+            headers={USER_HEADER: quote(user or _user())},
+            timeout=TIMEOUT,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, kind: type[T], *path: str, **query: Any) -> T:
+        """What is at `path`, as a `kind`."""
+        return TypeAdapter(kind).validate_json(self._request("GET", path, query).content)
+
+    def text(self, *path: str, **query: Any) -> str:
+        return self._request("GET", path, query).text
+
+    def post(self, *path: str, body: Mapping[str, Any]) -> Change:
+        return self._change("POST", path, json=body)
+
+    def patch(self, *path: str, body: Mapping[str, Any]) -> Change:
+        return self._change("PATCH", path, json=body)
+
+    def put(self, *path: str, document: bytes, **query: Any) -> Change:
+        return self._change("PUT", path, query, content=document)
+
+    def delete(self, *path: str, **query: Any) -> Change:
+        return self._change("DELETE", path, query)
+
+    def follow(self, after: int) -> Iterator[Event]:
+        """The events after number `after`, then each new one, until the daemon's end (Unreachable)."""
+        adapter = TypeAdapter(Event)
+        url = self._url(("events", "stream"))
+        try:
+            with self._http.stream("GET", url, params={"after": after}, timeout=None) as response:
+                if not response.is_success:
+                    response.read()
+                    raise Refused(_refusal(response))
+                for line in response.iter_lines():
+                    if line.startswith("data:"):
+                        yield adapter.validate_json(line.removeprefix("data:"))
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+        raise Unreachable("the daemon has ended")
+
+    def _change(self, method: str, path: Pieces, query: Mapping[str, Any] = {}, **body: Any) -> Change:
+        return Change.model_validate_json(self._request(method, path, query, **body).content)
+
+    def _request(self, method: str, path: Pieces, query: Mapping[str, Any], **body: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, self._url(path), params=query, **body)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+        if response.is_success:
+            return response
+        raise Refused(_refusal(response))
+
+    @staticmethod
+    def _url(path: Pieces) -> str:
+        for piece in path:
+            if "/" in piece or piece in ("", ".", ".."):  # in an address these would mean something else
+                raise Refused(Refusal(error=f"nothing can have the name {piece!r}"))
+        return "/".join(quote(piece, safe="") for piece in path)
+
+    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+        if isinstance(error, httpx.ConnectError):
+            return Unreachable(f"no daemon answers at {self._socket}: {_reason(error)}")
+        if isinstance(error, httpx.TimeoutException):
+            return Unreachable(f"the daemon at {self._socket} does not answer")
+        return Unreachable(f"the connection to the daemon at {self._socket} broke")
+
+
+def _reason(error: BaseException) -> str:
+    """The system's words for what is at the bottom of `error`."""
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
+
+
+def _refusal(response: httpx.Response) -> Refusal:
+    try:
+        return Refusal.model_validate_json(response.content)
+    except ValidationError:
+        status = HTTPStatus(response.status_code)
+        return Refusal(error=f"the daemon answered {status.value} {status.phrase}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user in the system's list
+        return "unknown"

@@ -1,0 +1,136 @@
+"""The report as Prometheus metrics, made anew for each scrape.
+
+A backend's counters begin at zero again when it gets another identity (added anew, back from the dead) and
+when the switch restarts; `rate()` knows how to take that.
+"""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from controller.model import State
+from controller.report import Report
+
+HEALTH = ("healthy", "down", "unknown")
+STATES = (*State, "removing")
+
+
+class ReportCollector(Collector):
+    """Turns the present report into metrics."""
+
+    def __init__(self, report: Callable[[], Report]) -> None:
+        self._report = report
+
+    def collect(self) -> Iterator[Metric]:
+        report = self._report()
+        yield from _switch(report)
+        yield from _vips(report)
+        yield from _pools(report)
+        yield from _backends(report)
+        yield from _reasons(report)
+
+
+def registry(report: Callable[[], Report]) -> CollectorRegistry:
+    result = CollectorRegistry(auto_describe=False)
+    result.register(ReportCollector(report))
+    return result
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _switch(report: Report) -> Iterator[Metric]:
+    yield _gauge("sluice_revision", "Revision of the configuration.", report.revision)
+    yield _gauge("sluice_switch_connected", "1 while connected to the switch.", report.switch.connected)
+    yield _gauge(
+        "sluice_switch_primary", "1 while this controller is the primary one.", report.switch.primary
+    )
+    yield _gauge(
+        "sluice_switch_synchronized", "1 while the switch holds what is wanted.", report.switch.synchronized
+    )
+    yield _gauge("sluice_counters_read_timestamp_seconds", "When counters were last read.", report.counted)
+    neighbors = GaugeMetricFamily("sluice_neighbors", "Next hops, by state.", labels=["state"])
+    states = [neighbor.state for neighbor in report.neighbors]
+    for state in sorted(set(states)):
+        neighbors.add_metric([state], states.count(state))
+    yield neighbors
+
+
+def _vips(report: Report) -> Iterator[Metric]:
+    packets = CounterMetricFamily("sluice_vip_packets", "Packets that came for a VIP.", labels=["vip"])
+    size = CounterMetricFamily("sluice_vip_bytes", "Bytes that came for a VIP.", labels=["vip"])
+    for vip in report.vips:
+        packets.add_metric([vip.name], vip.packets)
+        size.add_metric([vip.name], vip.bytes)
+    yield packets
+    yield size
+
+
+def _pools(report: Report) -> Iterator[Metric]:
+    labels = ["pool"]
+    buckets = GaugeMetricFamily("sluice_pool_buckets", "Buckets of a pool.", labels=labels)
+    moving = GaugeMetricFamily("sluice_pool_moving_buckets", "Buckets with two backends.", labels=labels)
+    unmoved = CounterMetricFamily(
+        "sluice_pool_unmoved_connections", "Connections that found no room to move.", labels=labels
+    )
+    for pool in report.pools:
+        buckets.add_metric([pool.name], pool.buckets)
+        moving.add_metric([pool.name], pool.moving)
+        unmoved.add_metric([pool.name], pool.unmoved)
+    yield buckets
+    yield moving
+    yield unmoved
+
+
+def _backends(report: Report) -> Iterator[Metric]:
+    labels = ["pool", "backend"]
+    gauges = {
+        "weight": "Configured weight.",
+        "buckets": "Buckets whose new flows it gets.",
+        "previous_buckets": "Buckets of which it has only the old flows.",
+        "share": "Share of new flows that it gets, 0 to 1.",
+        "share_wanted": "Share that weights and health would have it get, 0 to 1.",
+    }
+    counters = {
+        "packets": "Packets sent to it.",
+        "bytes": "Bytes sent to it.",
+        "syns": "TCP connections begun.",
+    }
+    for field, text in gauges.items():
+        metric = GaugeMetricFamily(f"sluice_backend_{field}", text, labels=labels)
+        for pool in report.pools:
+            for backend in pool.backends:
+                metric.add_metric([pool.name, backend.name], getattr(backend, field))
+        yield metric
+    for field, text in counters.items():
+        metric = CounterMetricFamily(f"sluice_backend_{field}", text, labels=labels)
+        for pool in report.pools:
+            for backend in pool.backends:
+                metric.add_metric([pool.name, backend.name], getattr(backend, field))
+        yield metric
+    for field, text, values in (
+        ("health", "1 for the verdict of the health checks.", HEALTH),
+        ("state", "1 for the administrative state.", STATES),
+    ):
+        metric = GaugeMetricFamily(f"sluice_backend_{field}", text, labels=[*labels, field])
+        for pool in report.pools:
+            for backend in pool.backends:
+                for value in values:
+                    metric.add_metric(
+                        [pool.name, backend.name, value], float(getattr(backend, field) == value)
+                    )
+        yield metric
+
+
+def _reasons(report: Report) -> Iterator[Metric]:
+    for name, text, reasons in (
+        ("drops", "Packets dropped", report.drops),
+        ("punts", "Packets handed to the controller", report.punts),
+    ):
+        packets = CounterMetricFamily(f"sluice_{name}_packets", f"{text}, by reason.", labels=["reason"])
+        for reason, traffic in reasons.items():
+            packets.add_metric([reason], traffic.packets)
+        yield packets

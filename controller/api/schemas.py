@@ -1,0 +1,89 @@
+"""What goes over the API, in both directions, beyond what `model`, `report`, `events` and `store` define."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from controller.difference import Difference
+from controller.model import Config, Health, Int, State, UdpFlows
+from controller.report import PoolReport, Report
+from controller.revision import Revision
+from controller.values import Duration, refuse
+
+USER_HEADER = "X-Sluice-User"
+"""Who asks for a change, as the client says: for the history. Access is ruled by the socket's mode alone."""
+
+
+class Schema(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Mistake(Schema):
+    """One mistake in a document. `path` reads as `pools[web].backends[b1].weight`; `line` counts from 1."""
+
+    path: str
+    message: str
+    line: int | None = None
+
+
+class Refusal(Schema):
+    """Every answer that is not a success.
+
+    `error` says what was wrong, `where` (a path in the document or of the request) where, `hint` what would
+    be right; the latter two may be "". A document can have several mistakes: then `error` sums them up.
+    """
+
+    error: str
+    where: str = ""
+    hint: str = ""
+    mistakes: tuple[Mistake, ...] = ()
+
+
+class Status(Report):
+    """The report, and the latest change."""
+
+    changed: Revision
+
+
+class ConfigView(Schema):
+    """The desired state at a revision."""
+
+    revision: Revision
+    config: Config
+
+
+class PoolView(PoolReport):
+    """A pool: what it does, and how it is configured."""
+
+    idle_timeout: Duration
+    drain_deadline: Duration
+    udp: UdpFlows
+    check: Health
+    vips: tuple[str, ...]
+
+
+class Change(Schema):
+    """What became of a change, or would.
+
+    It is stored in any case (but for a dry run); `applied` says whether the switch has it already, `detail`
+    why not. `moved_buckets` counts buckets that get another backend for new flows.
+    """
+
+    revision: int
+    applied: bool
+    moved_buckets: int
+    detail: str
+    differences: tuple[Difference, ...]
+
+
+class BackendChange(Schema):
+    """The values of a backend that are to change; what is left out stays."""
+
+    weight: Int | None = None
+    state: State | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.weight is None and self.state is None:
+            raise refuse("has nothing to change: give weight or state")
+        return self

@@ -1,0 +1,176 @@
+"""Which backend has which bucket: exact shares, fewest moves.
+
+The controller is the only writer of buckets, so the assignment is state that is kept and changed as little as
+possible, not a hash that everybody must be able to compute. Shares are those of the largest remainder method
+(Hamilton), exact to one bucket. A change moves as many buckets as the new shares demand and not one more.
+
+Everything here is a pure function of arrays, one element per bucket; backends are their identities (0:
+nobody).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Identities = NDArray[np.uint16]
+Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+NOBODY = 0
+IDENTITIES = 65536
+
+
+def quotas(weights: Counts, total: int, held: Counts) -> Counts:
+    """How many of `total` buckets each weight gets; they add up to `total` unless all weights are 0.
+
+    Equal remainders go first to those who hold more than their whole part already, which saves a move, then
+    to the earlier one. Integers throughout: no rounding error decides.
+    """
+    sum_of_weights = int(weights.sum())
+    if sum_of_weights == 0:
+        return np.zeros_like(weights)
+    whole, remainder = np.divmod(weights * total, sum_of_weights)
+    left = total - int(whole.sum())
+    order = np.lexsort((np.arange(len(weights)), held <= whole, -remainder))
+    whole[order[:left]] += 1
+    return whole
+
+
+def apportion(
+    current: Identities, previous: Identities, standby: Identities, serving: Identities, weights: Counts
+) -> Identities:
+    """The new `current` of each bucket, when `serving` backends (distinct) share them by `weights`.
+
+    Of a backend that has too many, buckets are taken in this order: moving ones that can go back to their
+    `previous`, which settles them at once; settled ones; other moving ones. Buckets without a serving backend
+    go back to `previous`, or to their `standby`, which may have their new flows already, where those lack
+    some.
+    """
+    shares = _Shares(current, serving, weights)
+    if not shares.serving:
+        return np.full_like(current, NOBODY)
+
+    moving = previous != current
+    preferred = shares.index_of(np.where(moving, previous, standby))
+    shares.give_back(preferred, np.flatnonzero((shares.owner < 0) | moving))
+
+    settled_first = np.argsort(moving, kind="stable")
+    free = settled_first[_firsts(shares.owner[settled_first], shares.surplus)]
+    free = np.sort(np.concatenate([np.flatnonzero(shares.owner < 0), free]))
+    shares.owner[free] = np.repeat(np.arange(len(serving)), shares.deficit)
+    return serving[shares.owner]
+
+
+class _Shares:
+    """Who has how many buckets too many or too few, while they are handed over."""
+
+    def __init__(self, current: Identities, serving: Identities, weights: Counts) -> None:
+        self._indexes = np.full(IDENTITIES, -1, dtype=np.int64)
+        self._indexes[serving] = np.arange(len(serving))
+        self._indexes[NOBODY] = -1
+        self.owner = self.index_of(current)
+        held = np.bincount(self.owner[self.owner >= 0], minlength=len(serving))
+        quota = quotas(weights, len(current), held)
+        self.serving = bool(quota.any())
+        self.surplus = np.maximum(held - quota, 0)
+        self.deficit = np.maximum(quota - held, 0)
+
+    def index_of(self, identities: Identities) -> Counts:
+        """Positions among the serving backends, -1 for others."""
+        return self._indexes[identities]
+
+    def give_back(self, preferred: Counts, candidates: Counts) -> None:
+        """Hands `candidates` whose owner has too many, or which have none, to their `preferred` if it lacks some."""
+        while len(candidates):
+            owner, wish = self.owner[candidates], preferred[candidates]
+            fits = (wish >= 0) & (self.deficit[wish] > 0) & ((owner < 0) | (self.surplus[owner] > 0))
+            candidates = candidates[fits]
+            owner, wish = self.owner[candidates], preferred[candidates]
+            allowed = (owner < 0) | _firsts(owner, self.surplus)
+            allowed[allowed] = _firsts(wish[allowed], self.deficit)
+            owner, wish = owner[allowed], wish[allowed]
+            self.surplus -= np.bincount(owner[owner >= 0], minlength=len(self.surplus))
+            self.deficit -= np.bincount(wish, minlength=len(self.deficit))
+            self.owner[candidates[allowed]] = wish
+            candidates = candidates[~allowed]
+
+
+def _firsts(group: Counts, limit: Counts) -> Mask:
+    """Marks the first `limit[g]` elements of each group `g`; elements of group -1 are not marked."""
+    shifted = (group + 1).astype(np.uint16)  # numpy sorts 16 bits by radix, several times faster
+    order = np.argsort(shifted, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(shifted, minlength=len(limit) + 1))])
+    rank = np.arange(len(group)) - starts[shifted[order]]
+    limit = np.concatenate([[0], limit])
+    chosen = np.zeros(len(group), dtype=np.bool_)
+    chosen[order] = rank < limit[shifted[order]]
+    return chosen
+
+
+def spread_standbys(
+    current: Identities, standby: Identities, serving: Identities, weights: Counts
+) -> Identities:
+    """The new `standby` of each bucket: for the buckets of one backend, spread over all the others by weight.
+
+    Each of the others gets its share of them exact to one bucket, and those who have it keep it. Where
+    there is no other, the standby is `current` itself.
+    """
+    serving, weights = serving[weights > 0], weights[weights > 0]
+    if len(serving) < 2:
+        return current.copy()
+    indexes = np.full(IDENTITIES, -1, dtype=np.int64)
+    indexes[serving] = np.arange(len(serving))
+    owner, others = indexes[current], indexes[standby]
+    others[others == owner] = -1
+
+    indexes = np.full(IDENTITIES, -1, dtype=np.int64)
+    indexes[serving] = np.arange(len(serving))
+    owner, other = indexes[current], indexes[standby]
+    other[other == owner] = -1
+
+    order = np.argsort(owner.astype(np.uint16), kind="stable")
+    mine = np.split(order, np.cumsum(np.bincount(owner, minlength=len(serving)))[:-1])
+    result = standby.copy()
+    for index in _unfair(owner, other, weights):
+        result[mine[index]] = serving[_standbys_of(index, other[mine[index]], weights)]
+    return result
+
+
+def _unfair(owner: Counts, other: Counts, weights: Counts) -> list[int]:
+    """The backends whose buckets' standbys may be off their shares: with many backends, most are not."""
+    backends = len(weights)
+    count, rest = np.bincount(owner, minlength=backends), weights.sum() - weights
+    # A share of one whole bucket or more can be missed from below; looking closer costs as much as redoing
+    # it.
+    unfair = count * weights.max() >= rest
+    unfair[owner[other < 0]] = True
+    pairs, held = np.unique((owner * backends + other)[other >= 0], return_counts=True)
+    of, at = np.divmod(pairs, backends)
+    unfair[of[held > -(-count[of] * weights[at] // rest[of])]] = True
+    return np.flatnonzero(unfair & (count > 0)).tolist()
+
+
+def _standbys_of(owner: int, standby: Counts, weights: Counts) -> Counts:
+    """The standbys of one backend's buckets, as positions; -1 in `standby` is one that serves no more."""
+    standby = np.where(standby == owner, -1, standby)
+    weights = weights.copy()
+    weights[owner] = 0
+    held = np.bincount(standby[standby >= 0], minlength=len(weights))
+    whole, remainder = np.divmod(weights * len(standby), int(weights.sum()))
+    left = len(standby) - int(whole.sum())
+    # Who is to get one more: those who have it, then by remainder; from the owner on, so that it is not
+    # the same few for every backend.
+    rank = np.where((held > whole) & (remainder > 0), np.iinfo(np.int64).max, remainder)
+    order = (np.argsort(-np.roll(rank, -owner), kind="stable")[:left] + owner) % len(weights)
+    whole[order] += 1
+    free = ~_firsts(standby, whole)
+    standby[free] = np.repeat(np.arange(len(weights)), np.maximum(whole - held, 0))
+    return standby
+
+
+def grow(owners: Identities) -> Identities:
+    """The same flows in twice the buckets: bucket b splits into b and b + 2^k with the same owner.
+
+    A flow's bucket is the low k bits of its hash. With one bit more it falls into one of the two halves of
+    the bucket that it was in, so no flow changes its owner.
+    """
+    return np.concatenate([owners, owners])

@@ -1,0 +1,240 @@
+"""Which backends the pools' buckets have: the state that only the controller writes.
+
+`Assignment.update` brings one pool in line with its configuration and the verdicts about its backends:
+
+- a planned change moves the fewest buckets; each keeps its `previous` for the flows that began earlier
+- a backend that is down, disabled or cut off leaves at once: where it was `previous`, the bucket is settled
+- one that was taken out of the configuration stays until nobody needs it (`Assignment.remove`)
+
+A moving bucket may move again: every flow of it is then at its `previous` or recorded as an exception,
+whatever `current` was in between. So `previous` stays, and a bucket that comes back to it is settled at
+once, while the exceptions that remain are honoured until they end. Only the idle clock begins anew.
+
+See docs/controller.md for why this breaks no flow.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from controller.apportion import NOBODY, Identities, Mask, apportion, spread_standbys
+from controller.buckets import SHARED_SLOT, Buckets
+from controller.errors import StoreError
+from controller.identities import Identity, Numbers
+from controller.model import Backend, Pool, State
+from controller.program import LAST_POOL, MOTION_SLOTS
+
+Verdict = Callable[[str, str], bool | None]
+"""Whether backend (pool, name) is up; None while nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolAssignment:
+    """A pool's number, its buckets, and its backends that are in the tables, by identity."""
+
+    id: int
+    buckets: Buckets
+    backends: dict[int, Identity] = field(default_factory=dict)
+
+    def identity_of(self, backend: Backend) -> Identity | None:
+        return next((identity for identity in self.backends.values() if identity.is_of(backend)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one update did.
+
+    `moved` counts buckets with another `current`, `restarted` are motion slots whose idle clock begins anew,
+    `came` and `left` the backends that are in the tables now, or no longer.
+    """
+
+    moved: int = 0
+    restarted: frozenset[int] = frozenset()
+    came: tuple[Identity, ...] = ()
+    left: tuple[Identity, ...] = ()
+    changed: bool = False
+
+
+class Assignment:
+    """The buckets and identities of all pools. What changes is replaced, so that `copy` is cheap."""
+
+    def __init__(self) -> None:
+        self.pools: dict[str, PoolAssignment] = {}
+        self.backend_numbers = Numbers("backend")
+        self.pool_numbers = Numbers("pool", last_used=LAST_POOL)
+        self.slots_used = np.zeros(MOTION_SLOTS, dtype=np.bool_)
+        self.slots_used[SHARED_SLOT] = True
+
+    def copy(self) -> "Assignment":
+        other = Assignment()
+        other.pools = dict(self.pools)
+        other.backend_numbers = _copied(self.backend_numbers)
+        other.pool_numbers = _copied(self.pool_numbers)
+        other.slots_used = self.slots_used.copy()
+        return other
+
+    def update(
+        self, pool: Pool, verdict: Verdict, now: float, *, cut: frozenset[str] = frozenset()
+    ) -> Outcome:
+        """Makes the assignment of `pool` what it should be; `now` in seconds since the epoch.
+
+        Nobody's verdict about a backend leaves it as it is; the backends of a new pool all serve. `cut` names
+        backends no longer configured that are not to be drained.
+        """
+        known = self.pools.get(pool.name)
+        before = known or PoolAssignment(self.pool_numbers.take(now), Buckets.of_nobody(pool.buckets))
+        kept, weights, came = self._backends(pool, before, verdict, now, first=known is None)
+        removed = [
+            identity if identity.removed is not None else replace(identity, removed=now)
+            for identity in before.backends.values()
+            if not any(identity.is_of(backend) for backend in pool.backends) and identity.name not in cut
+        ]
+        backends = {identity.id: identity for identity in (*kept, *removed)}
+        left = tuple(identity for number, identity in before.backends.items() if number not in backends)
+
+        buckets = before.buckets
+        while len(buckets) < pool.buckets:
+            buckets = buckets.grown()
+        moved, restarted = self._move(before.buckets, buckets, weights, backends.keys(), now)
+        for identity in left:
+            self.backend_numbers.give_up(identity.id, now)
+        after = PoolAssignment(before.id, moved, dict(sorted(backends.items())))
+        self.pools[pool.name] = after
+        return Outcome(
+            int((moved.current != buckets.current).sum()),
+            restarted,
+            tuple(came),
+            left,
+            changed=known is None or not _equal(before, after),
+        )
+
+    def _backends(
+        self, pool: Pool, before: PoolAssignment, verdict: Verdict, now: float, first: bool
+    ) -> tuple[list[Identity], dict[int, int], list[Identity]]:
+        """The configured backends that are up, their weights by identity, and those of them that are new."""
+        kept, weights, came = [], dict[int, int](), []
+        for backend in pool.backends:
+            identity = before.identity_of(backend)
+            up = verdict(pool.name, backend.name)
+            if up is None:
+                up = first or identity is not None
+            if not up or backend.state is State.DISABLED:
+                continue
+            weight = backend.weight if backend.state is State.ACTIVE else 0
+            if identity is None:
+                if weight == 0:
+                    continue
+                number = self.backend_numbers.take(now)
+                identity = Identity(number, pool.name, backend.name, backend.address, backend.port)
+                came.append(identity)
+            kept.append(replace(identity, removed=None))
+            weights[identity.id] = weight
+        return kept, weights, came
+
+    def _move(
+        self, old: Buckets, buckets: Buckets, weights: dict[int, int], alive: Iterable[int], now: float
+    ) -> tuple[Buckets, frozenset[int]]:
+        """The buckets under new weights, and the motion slots whose idle clock begins anew."""
+        serving = np.array(sorted(number for number in weights if weights[number]), dtype=np.uint16)
+        shares = np.array([weights[number] for number in serving.tolist()], dtype=np.int64)
+        current = apportion(buckets.current, buckets.previous, buckets.standby, serving, shares)
+        # Nobody needs `previous` where it is nobody, or left: its flows are lost, and reset by whom they
+        # meet now.
+        needed = np.isin(buckets.previous, np.array([*alive], dtype=np.uint16))
+        previous = np.where(needed, buckets.previous, current)
+        standby = spread_standbys(current, buckets.standby, serving, shares)
+        return self._with_slots(buckets, current, previous, standby, now, grown=len(buckets) > len(old))
+
+    def _with_slots(
+        self,
+        before: Buckets,
+        current: Identities,
+        previous: Identities,
+        standby: Identities,
+        now: float,
+        grown: bool,
+    ) -> tuple[Buckets, frozenset[int]]:
+        moving = current != previous
+        motion, began = before.motion.copy(), before.began.copy()
+        self._free_slots(motion[~moving])
+        motion[~moving], began[~moving] = SHARED_SLOT, 0
+        began[moving & ~before.moving] = now
+        slotless = moving & (motion == SHARED_SLOT)
+        motion[slotless] = self._take_slots(int(slotless.sum()))
+        restarted = moving & (
+            ~before.moving | (motion != before.motion) | (current != before.current) | grown
+        )
+        return Buckets(current, previous, standby, motion, began), frozenset(motion[restarted].tolist())
+
+    def restore(self, pool: str, assignment: PoolAssignment) -> None:
+        """Takes over the state of a pool as the store had it. Raises StoreError if it makes no sense."""
+        buckets = assignment.buckets
+        known = {NOBODY, *assignment.backends}
+        named = {*np.unique(buckets.current).tolist(), *np.unique(buckets.previous).tolist()}
+        slots = buckets.motion[buckets.motion != SHARED_SLOT]
+        if not named <= known:
+            raise StoreError(f"buckets of pool {pool} name backends that it has not: {sorted(named - known)}")
+        if self.slots_used[slots].any() or len(np.unique(slots)) != len(slots):
+            raise StoreError(f"counters of moving buckets of pool {pool} are used twice")
+        if self.backend_numbers.used & assignment.backends.keys() or assignment.id in self.pool_numbers.used:
+            raise StoreError(f"numbers of pool {pool} are used twice")
+        self.slots_used[slots] = True
+        self.backend_numbers.used |= assignment.backends.keys()
+        self.pool_numbers.used.add(assignment.id)
+        self.pools[pool] = assignment
+
+    def settle(self, pool: str, settled: Mask) -> None:
+        """Nobody needs `previous` of these buckets any more."""
+        assignment = self.pools[pool]
+        buckets = assignment.buckets
+        self._free_slots(buckets.motion[settled])
+        self.pools[pool] = replace(
+            assignment,
+            buckets=replace(
+                buckets,
+                previous=np.where(settled, buckets.current, buckets.previous),
+                motion=np.where(settled, SHARED_SLOT, buckets.motion).astype(np.uint16),
+                began=np.where(settled, 0.0, buckets.began),
+            ),
+        )
+
+    def remove(self, pool: str, number: int, now: float) -> None:
+        """Takes out a backend that is no longer configured and that no bucket has."""
+        assignment = self.pools[pool]
+        rest = {n: identity for n, identity in assignment.backends.items() if n != number}
+        self.pools[pool] = replace(assignment, backends=rest)
+        self.backend_numbers.give_up(number, now)
+
+    def forget(self, pool: str, now: float) -> None:
+        """Drops a pool that is no longer configured, with all that it has."""
+        assignment = self.pools.pop(pool)
+        self._free_slots(assignment.buckets.motion)
+        for number in assignment.backends:
+            self.backend_numbers.give_up(number, now)
+        self.pool_numbers.give_up(assignment.id, now)
+
+    def _take_slots(self, count: int) -> np.ndarray:
+        """Free slots, as many as there are; the shared one for the rest."""
+        free = np.flatnonzero(~self.slots_used)[:count]
+        self.slots_used[free] = True
+        return np.concatenate([free, np.full(count - len(free), SHARED_SLOT)]).astype(np.uint16)
+
+    def _free_slots(self, slots: np.ndarray) -> None:
+        self.slots_used[slots] = False
+        self.slots_used[SHARED_SLOT] = True
+
+
+def _copied(numbers: Numbers) -> Numbers:
+    return replace(numbers, used=set(numbers.used), resting=dict(numbers.resting))
+
+
+def _equal(a: PoolAssignment, b: PoolAssignment) -> bool:
+    return (
+        a.backends == b.backends
+        and len(a.buckets) == len(b.buckets)
+        and all(
+            np.array_equal(getattr(a.buckets, part), getattr(b.buckets, part))
+            for part in ("current", "previous", "standby", "motion")
+        )
+    )

@@ -1,0 +1,57 @@
+"""What is said about a change."""
+
+import json
+from typing import Any
+
+import typer
+
+from controller.api.schemas import Change
+from controller.cli.options import Format
+from controller.cli.output import line, print_json
+from controller.difference import Difference
+
+NOT_APPLIED = 1
+"""Exit code for a change that is stored, but that the switch did not take in time."""
+
+
+def report(change: Change, what: str, form: Format, note: str = "") -> None:
+    """Says what became of a change. Exits with NOT_APPLIED when the switch does not have it yet."""
+    if form is Format.JSON:
+        print_json(change)
+    elif not change.differences:
+        line(f"nothing to change: that is how it is already (revision {change.revision})")
+    else:
+        line(f"{what} (revision {change.revision}); {moved(change.moved_buckets)}{note}")
+    if not change.applied and change.differences:
+        line(
+            f"stored, but the switch does not have it yet: {change.detail or 'no answer in time'}. "
+            f"It gets it as soon as it can.",
+            "yellow",
+            error=True,
+        )
+        raise typer.Exit(NOT_APPLIED)
+
+
+def moved(buckets: int) -> str:
+    return f"{buckets or 'no'} bucket{'' if buckets == 1 else 's'} moved"
+
+
+def print_differences(differences: tuple[Difference, ...]) -> None:
+    """One line each: + for what comes, - for what goes, ~ for what becomes something else."""
+    for difference in differences:
+        before, after = _short(difference.before), _short(difference.after)
+        if difference.before is None:
+            line(f"+ {difference.path}: {after}", "green")
+        elif difference.after is None:
+            line(f"- {difference.path}: {before}", "red")
+        else:
+            line(f"~ {difference.path}: {before} -> {after}", "yellow")
+
+
+def _short(value: Any) -> str:
+    """A value on one line; `{name: b5, weight: 1}` without quotes where they say nothing."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_short, value)) + "]"
+    return value if isinstance(value, str) else json.dumps(value)

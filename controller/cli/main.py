@@ -1,0 +1,95 @@
+"""Puts the command `sluice` together, and turns what goes wrong into messages and exit codes.
+
+0: done; 1: refused or failed; 2: the command line or a file is not right; 3: no daemon answers.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.api.client import Refused, Unreachable
+from controller.api.schemas import Refusal
+from controller.cli import backends, configuration, daemon, events, pools, status, vips
+from controller.cli.options import SOCKET_VARIABLE
+from controller.cli.output import line
+
+REFUSED, NOT_REACHABLE = 1, 3
+
+EXAMPLES = """\
+\b
+Examples:
+  sluice daemon -c sluice.yaml                 start the controller
+  sluice status                                see how everything is
+  sluice pool show web                         backends, health, shares
+  sluice backend add web b5 10.0.1.15:8080     one more server
+  sluice backend drain web b1                  no new connections for b1
+  sluice apply -f sluice.yaml --dry-run        what would this file change?
+  sluice events --follow                       watch what happens
+  sluice switch --help                         the embedded switch
+"""
+
+app = typer.Typer(
+    name="sluice",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=EXAMPLES,
+)
+
+
+@app.callback()
+def sluice(
+    socket: Annotated[
+        Path | None,
+        typer.Option("--socket", show_default=False, help="The daemon's socket, for every command."),
+    ] = None,
+) -> None:
+    """A layer-4 load balancer: clients keep one address while servers come and go.
+
+    Exit codes: 0 done, 1 refused or failed, 2 usage, 3 no daemon answers.
+    """
+    if socket:
+        os.environ[SOCKET_VARIABLE] = str(socket)  # where the command's own --socket looks
+
+
+daemon.register(app)
+status.register(app)
+configuration.register(app)
+events.register(app)
+app.add_typer(vips.app, name="vip")
+app.add_typer(pools.app, name="pool")
+app.add_typer(backends.app, name="backend")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command; returns the exit code."""
+    try:
+        app(arguments, prog_name="sluice")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except Refused as error:
+        _complain(error.refusal)
+        return REFUSED
+    except Unreachable as error:
+        line(f"sluice: {error}", error=True)
+        line(
+            f"Start it with `sluice daemon -c FILE`, or name its socket with --socket or {SOCKET_VARIABLE}.",
+            error=True,
+        )
+        return NOT_REACHABLE
+    return 0
+
+
+def _complain(refusal: Refusal) -> None:
+    where = f"{refusal.where}: " if refusal.where else ""
+    line(f"sluice: {where}{refusal.error}", error=True)
+    if len(refusal.mistakes) > 1:
+        for mistake in refusal.mistakes:
+            place = f"line {mistake.line}: " if mistake.line else ""
+            line(f"  {place}{mistake.path}: {mistake.message}", error=True)
+    if refusal.hint:
+        line(f"{refusal.hint[0].upper()}{refusal.hint[1:]}", error=True)

@@ -1,0 +1,62 @@
+"""Arguments and options that several commands share, and the session with the daemon."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.api.client import Client
+
+DEFAULT_SOCKET = Path("/run/sluice/sluice.sock")
+SOCKET_VARIABLE = "SLUICE_SOCKET"
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+Socket = Annotated[Path, typer.Option("--socket", envvar=SOCKET_VARIABLE, help="The daemon's socket.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="For people, or for programs.")]
+PoolName = Annotated[str, typer.Argument(metavar="POOL", help="The pool's name.", show_default=False)]
+BackendName = Annotated[str, typer.Argument(metavar="NAME", help="The backend's name.", show_default=False)]
+VipName = Annotated[str, typer.Argument(metavar="NAME", help="The VIP's name.", show_default=False)]
+
+
+@contextmanager
+def session(socket: Path) -> Iterator[Client]:
+    """The daemon, for one command."""
+    with Client(socket) as daemon:
+        yield daemon
+
+
+def group(text: str) -> typer.Typer:
+    """A group of commands about one noun."""
+    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
+
+
+def address_and_port(text: str) -> tuple[str, int | None]:
+    """`10.0.1.11:8080`, `[fd00::11]:8080`, or an address alone.
+
+    Raises BadParameter when it is neither.
+    """
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        colon, port = rest[:1], rest[1:]
+    elif text.count(":") > 1:
+        host, colon, port = text, "", ""
+    else:
+        host, colon, port = text.partition(":")
+    try:
+        ip_address(host)
+    except ValueError:
+        host = ""
+    if not host or colon not in ("", ":") or (colon and not (port.isdecimal() and 0 < int(port) < 65536)):
+        raise typer.BadParameter(
+            f"{text!r} is not an address with a port such as 10.0.1.11:8080 or [fd00::11]:8080"
+        )
+    return host, int(port) if colon else None

@@ -1,0 +1,138 @@
+"""`sluice pool ...`"""
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from controller.api.schemas import PoolView
+from controller.cli.options import DEFAULT_SOCKET, Format, Output, PoolName, Socket, group, session
+from controller.cli.output import count, line, percent, print_table, show
+from controller.model import HttpCheck, NoCheck, TcpCheck
+from controller.report import BackendReport, PoolReport
+from controller.values import format_duration
+
+app = group("The sets of backends behind VIPs.")
+
+STYLES = {
+    "healthy": "green",
+    "down": "red",
+    "unknown": "yellow",
+    "active": "",
+    "drain": "yellow",
+    "removing": "yellow",
+    "disabled": "dim",
+}
+
+
+@app.command("list", epilog="Example: sluice pool list")
+def list_(output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> None:
+    """List the pools."""
+    with session(socket) as daemon:
+        show(daemon.get(list[PoolView], "pools"), output, _print_pools)
+
+
+@app.command("show", epilog="Example: sluice pool show web")
+def show_(name: PoolName, output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> None:
+    """Show a pool's backends: health, weight, share of the buckets, traffic.
+
+    A backend's share is the part of the pool's buckets that it has, which is the part of new connections that
+    it gets. OLD counts buckets that it only still has for connections that began before they moved.
+    CONNS counts connections (TCP SYNs) sent to it.
+    """
+    with session(socket) as daemon:
+        show(daemon.get(PoolView, "pools", name), output, _print_pool)
+
+
+def _print_pools(pools: Sequence[PoolView]) -> None:
+    print_table(
+        ("POOL", "MODE", "VIPS", ">BUCKETS", ">MOVING", ">HEALTHY", "CHECK"),
+        [
+            (
+                pool.name,
+                pool.mode,
+                ", ".join(pool.vips) or "none",
+                str(pool.buckets),
+                str(pool.moving),
+                healthy(pool),
+                _check(pool),
+            )
+            for pool in pools
+        ],
+    )
+
+
+def _print_pool(pool: PoolView) -> None:
+    line(f"pool {pool.name}: {pool.mode}, {pool.buckets} buckets, {pool.moving} of them moving", "bold")
+    line(f"VIPs {', '.join(pool.vips) or 'none'}; {_check(pool, full=True)}")
+    if pool.unmoved:
+        line(f"{count(pool.unmoved)} connections found no room to move", "yellow")
+    if not pool.backends:
+        line("no backends; add one with `sluice backend add`")
+        return
+    line("")
+    print_table(
+        ("BACKEND", "ADDRESS", "STATE", "HEALTH", ">WEIGHT", ">CONNS", ">PACKETS"),
+        [
+            (
+                backend.name,
+                _service(backend),
+                _state(backend),
+                Text(backend.health, STYLES[backend.health]),
+                str(backend.weight),
+                count(backend.syns),
+                count(backend.packets),
+            )
+            for backend in pool.backends
+        ],
+    )
+    line("")
+    print_table(
+        ("BACKEND", ">SHARE", ">WANTED", ">BUCKETS", ">WANTED", ">OLD"),
+        [
+            (
+                backend.name,
+                percent(backend.share),
+                percent(backend.share_wanted),
+                str(backend.buckets),
+                str(round(backend.share_wanted * pool.buckets)),
+                str(backend.previous_buckets),
+            )
+            for backend in pool.backends
+        ],
+    )
+    unfit = [backend for backend in pool.backends if backend.health != "healthy" and backend.reason]
+    if unfit:
+        line("")
+    for backend in unfit:
+        line(f"{backend.name} is {backend.health}: {backend.reason}", STYLES[backend.health])
+
+
+def healthy(pool: PoolReport) -> Text:
+    """How many of the backends are, `3 of 4`."""
+    fit = sum(backend.health == "healthy" for backend in pool.backends)
+    return Text(f"{fit} of {len(pool.backends)}", "" if fit == len(pool.backends) else "red")
+
+
+def _service(backend: BackendReport) -> str:
+    host = f"[{backend.address}]" if ":" in backend.address and backend.port else backend.address
+    return f"{host}:{backend.port}" if backend.port else host
+
+
+def _state(backend: BackendReport) -> Text:
+    drained = backend.drained and backend.state != "active"
+    return Text(f"{backend.state}{', empty' if drained else ''}", STYLES[backend.state])
+
+
+def _check(pool: PoolView, full: bool = False) -> str:
+    """`http /healthz every 1s`."""
+    match pool.check:
+        case NoCheck():
+            return "no checks"
+        case HttpCheck(path=path):
+            what = f"http {path}"
+        case TcpCheck():
+            what = "tcp"
+    every = f"{what} every {format_duration(pool.check.interval)}"
+    if not full:
+        return every
+    return f"checks: {every}, rise {pool.check.rise}, fall {pool.check.fall}"

@@ -1,0 +1,119 @@
+"""`sluice status` and `sluice drops`: the whole at a glance, and what was thrown away."""
+
+from collections import Counter
+
+import typer
+from rich.text import Text
+
+from controller.api.schemas import Status
+from controller.cli.options import DEFAULT_SOCKET, Format, Output, Socket, session
+from controller.cli.output import count, line, moment, print_table, show, size
+from controller.cli.pools import healthy
+from controller.cli.vips import service
+from controller.report import Report, SwitchReport, Traffic
+
+
+def status(output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> None:
+    """Show the switch, the VIPs, and what needs attention."""
+    with session(socket) as daemon:
+        show(daemon.get(Status, "status"), output, _print_status)
+
+
+def drops(output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> None:
+    """Show how many packets were dropped, and why.
+
+    The reasons are those of the P4 program, see docs/data-plane.md. Those that never occurred are left out.
+    """
+    with session(socket) as daemon:
+        show(daemon.get(dict[str, Traffic], "drops"), output, _print_drops)
+
+
+def _print_status(status: Status) -> None:
+    switch = status.switch
+    print_table(
+        ("", ""),
+        [
+            ("switch", _switch(switch)),
+            (
+                "revision",
+                f"{status.revision}, {moment(status.changed.time)}, "
+                f"by {status.changed.who}: {status.changed.what}",
+            ),
+            ("neighbors", _neighbors(status)),
+        ],
+        header=False,
+    )
+    if status.vips:
+        line("")
+        _print_vips(status)
+    attention = _attention(status)
+    if attention:
+        line("")
+        line("needs attention", "bold")
+        for text in attention:
+            line(f"  {text}", "yellow")
+
+
+def _switch(switch: SwitchReport) -> Text:
+    place = f"{switch.address}, device {switch.device_id}: "
+    if not switch.connected:
+        return Text(place).append("not connected", "red")
+    words = [
+        "connected",
+        "primary" if switch.primary else "another controller is primary",
+        "in step" if switch.synchronized else "not yet in step",
+    ]
+    well = switch.primary and switch.synchronized
+    return Text(place).append(", ".join(words), "green" if well else "yellow")
+
+
+def _print_vips(status: Status) -> None:
+    pools = {pool.name: pool for pool in status.pools}
+    print_table(
+        ("VIP", "SERVICE", "POOL", ">HEALTHY", ">MOVING", ">PACKETS", ">BYTES"),
+        [
+            (
+                vip.name,
+                service(vip),
+                vip.pool,
+                healthy(pools[vip.pool]),
+                str(pools[vip.pool].moving),
+                count(vip.packets),
+                size(vip.bytes),
+            )
+            for vip in status.vips
+        ],
+    )
+
+
+def _neighbors(status: Report) -> str:
+    states = Counter(neighbor.state for neighbor in status.neighbors)
+    return ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "none"
+
+
+def _attention(status: Status) -> list[str]:
+    found = [f"switch: {status.switch.error}"] if status.switch.error else []
+    for pool in status.pools:
+        for backend in pool.backends:
+            if backend.health == "down":
+                found.append(f"{pool.name}/{backend.name} is down: {backend.reason}")
+        if pool.unmoved:
+            found.append(f"{pool.name}: {pool.unmoved} connections found no room to move")
+    for neighbor in status.neighbors:
+        if neighbor.state == "failed":
+            found.append(f"neighbor {neighbor.address} ({neighbor.interface}) does not answer")
+    return found
+
+
+def _print_drops(drops: dict[str, Traffic]) -> None:
+    seen = sorted(drops.items(), key=lambda item: -item[1].packets)
+    rows = [(reason, count(t.packets), size(t.bytes)) for reason, t in seen if t.packets]
+    if rows:
+        print_table(("REASON", ">PACKETS", ">BYTES"), rows)
+    else:
+        line("no packet was dropped")
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: sluice status -o json")(status)
+    app.command(epilog="Example: sluice drops")(drops)

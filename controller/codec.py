@@ -1,0 +1,199 @@
+"""Rows of tables to P4Runtime messages and back, by the numbers that the P4Info gives to the names."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from finsy.proto import p4i, p4r
+from google.protobuf import text_format
+from numpy.typing import NDArray
+
+from controller import program
+from controller.errors import PipelineRefused
+from controller.program import BUCKETS, Do, Field, Key, Match, Order, Table
+
+EXACT, LPM, TERNARY = Match.EXACT, Match.LPM, Match.TERNARY
+
+TERNARY_PRIORITY = 1
+"""Entries of our ternary table do not overlap in what they do; P4Runtime asks for a priority above 0."""
+
+
+def parse_p4info(text: str) -> p4i.P4Info:
+    return text_format.Parse(text, p4i.P4Info())
+
+
+def encode(value: int) -> bytes:
+    """The canonical byte string of a value (P4Runtime 8.4): as short as possible, not empty."""
+    return value.to_bytes((value.bit_length() + 7) // 8 or 1, "big")
+
+
+def decode(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """A table's numbers: its own, those of its key's fields, and of its actions with their parameters."""
+
+    table: int
+    fields: tuple[int, ...]
+    actions: dict[str, tuple[int, tuple[int, ...]]]
+    names: dict[int, str]
+
+
+class Codec:
+    """The messages for one P4Info. Raises PipelineRefused when it lacks a name that we use."""
+
+    def __init__(self, p4info: p4i.P4Info) -> None:
+        actions = {action.preamble.id: action for action in p4info.actions}
+        tables = {table.preamble.alias: table for table in p4info.tables}
+        self._ids: dict[Table, _Ids] = {}
+        self._tables: dict[int, Table] = {}
+        for table in (*program.TABLES, program.DROPS, program.PUNTS):
+            ids = _ids_of(table, _named(tables, table.name, "table"), actions)
+            self._ids[table] = ids
+            self._tables[ids.table] = table
+        counters = {counter.preamble.alias: counter.preamble.id for counter in p4info.counters}
+        self.counters = {name: _named(counters, name, "counter") for name in program.COUNTERS}
+        headers = {header.preamble.alias: header for header in p4info.controller_packet_metadata}
+        self._packet_in = _by_id(_named(headers, "packet_in", "controller header"), program.PACKET_IN)
+        self._packet_out = _by_id(_named(headers, "packet_out", "controller header"), program.PACKET_OUT)
+
+    # entries
+
+    def entry(self, table: Table, key: Key, do: Do | None = None) -> p4r.Entity:
+        """A table entry; without `do` only its key, as a deletion needs it."""
+        ids = self._ids[table]
+        entry = p4r.TableEntry(table_id=ids.table, match=_matches(table, ids, key))
+        if any(field.match is TERNARY for field in table.key):
+            entry.priority = TERNARY_PRIORITY
+        if do is not None:
+            number, parameters = ids.actions[do.action]
+            entry.action.action.action_id = number
+            entry.action.action.params.extend(
+                p4r.Action.Param(param_id=parameter, value=encode(value))
+                for parameter, value in zip(parameters, do.values, strict=True)
+            )
+        return p4r.Entity(table_entry=entry)
+
+    def buckets(self, pool: int, numbers: Sequence[int], owners: NDArray[np.uint16]) -> Iterator[p4r.Entity]:
+        """Entries of the table of buckets, one for each row of `owners`."""
+        for number, values in zip(numbers, owners.tolist(), strict=True):
+            yield self.entry(BUCKETS, (pool, number), Do("owners", tuple(values)))
+
+    def all_of(self, table: Table) -> p4r.Entity:
+        """Asks for every entry of a table."""
+        return p4r.Entity(table_entry=p4r.TableEntry(table_id=self._ids[table].table))
+
+    def direct_counters_of(self, table: Table) -> p4r.Entity:
+        """Asks for the direct counter of every entry of a table."""
+        return p4r.Entity(
+            direct_counter_entry=p4r.DirectCounterEntry(
+                table_entry=p4r.TableEntry(table_id=self._ids[table].table)
+            )
+        )
+
+    def counter_cells(self, name: str, cells: Iterable[int]) -> list[p4r.Entity]:
+        """Asks for cells of an indirect counter."""
+        number = self.counters[name]
+        return [
+            p4r.Entity(counter_entry=p4r.CounterEntry(counter_id=number, index=p4r.Index(index=cell)))
+            for cell in cells
+        ]
+
+    def read_entry(self, entry: p4r.TableEntry) -> tuple[Table, Key, Do]:
+        """What an entry says. Raises KeyError for a table or action that is not ours."""
+        table = self._tables[entry.table_id]
+        ids = self._ids[table]
+        action = entry.action.action
+        name = ids.names[action.action_id]
+        values = {parameter.param_id: decode(parameter.value) for parameter in action.params}
+        _, parameters = ids.actions[name]
+        return table, self.read_key(entry), Do(name, tuple(values[number] for number in parameters))
+
+    def read_key(self, entry: p4r.TableEntry) -> Key:
+        ids = self._ids[self._tables[entry.table_id]]
+        matches = {match.field_id: match for match in entry.match}
+        key: list[int] = []
+        for field, number in zip(self._tables[entry.table_id].key, ids.fields, strict=True):
+            match = matches.get(number)
+            if field.match is EXACT:
+                key.append(decode(match.exact.value) if match else 0)
+            elif field.match is LPM:
+                key += (decode(match.lpm.value), match.lpm.prefix_len) if match else (0, 0)
+            else:
+                key += (decode(match.ternary.value), decode(match.ternary.mask)) if match else (0, 0)
+        return tuple(key)
+
+    # packets
+
+    def packet_out(self, port: int, payload: bytes) -> p4r.PacketOut:
+        values = {"order": Order.SEND, "port": port}
+        return p4r.PacketOut(
+            payload=payload,
+            metadata=[
+                p4r.PacketMetadata(metadata_id=number, value=encode(values[name]))
+                for number, name in self._packet_out.items()
+            ],
+        )
+
+    def packet_in(self, packet: p4r.PacketIn) -> dict[str, int]:
+        """The metadata of a packet-in by name."""
+        return {
+            self._packet_in[item.metadata_id]: decode(item.value)
+            for item in packet.metadata
+            if item.metadata_id in self._packet_in
+        }
+
+
+def _ids_of(table: Table, described: p4i.Table, actions: dict[int, p4i.Action]) -> _Ids:
+    fields = {field.name: field.id for field in described.match_fields}
+    offered = {actions[ref.id].preamble.alias: actions[ref.id] for ref in described.action_refs}
+    wanted = {
+        name: (
+            _named(offered, name, f"action of table {table.name}").preamble.id,
+            tuple(
+                _named({p.name: p.id for p in offered[name].params}, parameter.name, f"parameter of {name}")
+                for parameter in parameters
+            ),
+        )
+        for name, parameters in table.actions.items()
+    }
+    if table.const:  # its actions are names for us, whatever they are
+        wanted = {name: (action.preamble.id, ()) for name, action in offered.items()}
+    return _Ids(
+        described.preamble.id,
+        tuple(_named(fields, field.name, f"field of table {table.name}") for field in table.key),
+        wanted,
+        {number: name for name, (number, _) in wanted.items()},
+    )
+
+
+def _by_id(header: p4i.ControllerPacketMetadata, fields: Iterable[Field]) -> dict[int, str]:
+    numbers = {item.name: item.id for item in header.metadata}
+    return {_named(numbers, field.name, "packet metadata"): field.name for field in fields}
+
+
+def _named(things: dict[str, Any], name: str, what: str) -> Any:
+    if name not in things:
+        raise PipelineRefused(f"the P4Info has no {what} named {name}: it is not of this version's program")
+    return things[name]
+
+
+def _matches(table: Table, ids: _Ids, key: Key) -> list[p4r.FieldMatch]:
+    """The fields of a key. One that matches everything must be left out (P4Runtime 9.1.1)."""
+    matches: list[p4r.FieldMatch] = []
+    values = iter(key)
+    for field, number in zip(table.key, ids.fields, strict=True):
+        value = next(values)
+        if field.match is EXACT:
+            matches.append(p4r.FieldMatch(field_id=number, exact=p4r.FieldMatch.Exact(value=encode(value))))
+        elif field.match is LPM:
+            if length := next(values):
+                lpm = p4r.FieldMatch.LPM(value=encode(value), prefix_len=length)
+                matches.append(p4r.FieldMatch(field_id=number, lpm=lpm))
+        elif mask := next(values):
+            ternary = p4r.FieldMatch.Ternary(value=encode(value), mask=encode(mask))
+            matches.append(p4r.FieldMatch(field_id=number, ternary=ternary))
+    return matches

@@ -1,0 +1,74 @@
+"""Identities: the 16-bit numbers by which the data plane knows backends and pools.
+
+Number 0 is nobody. Whoever is added, or comes back from the dead, gets a fresh number, because exceptions
+in the data plane may still name the old one. Numbers go round: the next one after the last given out, so
+that a number comes back only after all the others, and never before QUARANTINE is over.
+"""
+
+from dataclasses import dataclass, field
+
+from controller.errors import SluiceError
+from controller.model import Backend
+from controller.values import Address
+
+LAST = 65535
+
+QUARANTINE = 3 * 3600.0
+"""Seconds that a number rests. An exception is void after the idle timeout, but its time stamp goes round
+in 72 minutes and could look fresh again; two turns are over by then."""
+
+
+class NoIdentityLeft(SluiceError):
+    """All 65535 numbers are in use or resting."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"no number is left for another {what}: {LAST} are in use, or were until {QUARANTINE:g} s ago"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One backend while it is in the data plane's tables.
+
+    `removed` is when (seconds since the epoch) it was taken out of the configuration, if it was: it then
+    stays only until nobody needs it.
+    """
+
+    id: int
+    pool: str
+    name: str
+    address: Address
+    port: int | None
+    removed: float | None = None
+
+    def is_of(self, backend: Backend) -> bool:
+        """Whether this is `backend` and not another server of its name."""
+        return (self.name, self.address, self.port) == (backend.name, backend.address, backend.port)
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Which numbers are in use, which rest (since when), and which was given out last."""
+
+    what: str
+    last_used: int = LAST  # the highest that the data plane's table has room for
+    used: set[int] = field(default_factory=set)
+    resting: dict[int, float] = field(default_factory=dict)
+    last: int = 0
+
+    def take(self, now: float) -> int:
+        """A number that is free; `now` in seconds since the epoch."""
+        for step in range(self.last_used):
+            number = (self.last + step) % self.last_used + 1
+            if number in self.used or now - self.resting.get(number, -QUARANTINE) < QUARANTINE:
+                continue
+            self.resting.pop(number, None)
+            self.used.add(number)
+            self.last = number
+            return number
+        raise NoIdentityLeft(self.what)
+
+    def give_up(self, number: int, now: float) -> None:
+        self.used.discard(number)
+        self.resting[number] = now

@@ -1,0 +1,205 @@
+"""The one path to the switch: the difference between what it holds and what it should, as ordered writes.
+
+What the switch holds is read back when we connect, and remembered afterwards. An entry is written after those
+that it refers to, and deleted after those that refer to it, so that no packet ever meets one that points at
+something absent. When the switch refuses an entry, what refers to it waits too, until it is tried again.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.apportion import NOBODY
+from controller.program import BACKENDS, BUCKETS, POOLS, TABLES, VIPS, Change, Do, Kind, Rows, Table
+from controller.wanted import OWNERS, Owners, Wanted
+from controller.wire import Connection, Refusal
+
+ABSENT = -1
+
+Held = NDArray[np.int32]
+"""The buckets of a pool as the switch holds them, one row each as in Owners, or of ABSENT where there is none."""
+
+Allowed = Callable[[list[Change]], list[Change]]
+"""Those of some changes to one table that may be made now."""
+
+
+@dataclass(slots=True)
+class Holdings:
+    """What the switch holds, as far as we know."""
+
+    rows: dict[Table, Rows] = field(default_factory=lambda: {table: {} for table in TABLES})
+    buckets: dict[int, Held] = field(default_factory=dict)
+
+    def note(self, change: Change) -> None:
+        """`change` was made."""
+        if change.table is not BUCKETS:
+            if change.do is None:
+                self.rows[change.table].pop(change.key, None)
+            else:
+                self.rows[change.table][change.key] = change.do
+            return
+        pool, bucket = change.key
+        held = self.buckets.get(pool, _none(0))
+        if bucket >= len(held):
+            held = _fitted(held, max(bucket + 1, 2 * len(held)))
+        held[bucket] = ABSENT if change.do is None else change.do.values
+        self.buckets[pool] = held
+
+    def backends_in_use(self) -> set[int]:
+        """The backends that some bucket names."""
+        named = [np.unique(held[:, :3]) for held in self.buckets.values()]
+        return {*np.concatenate(named).tolist()} if named else set()
+
+    def has_buckets(self, pool: int, count: int) -> bool:
+        held = self.buckets.get(pool)
+        return held is not None and len(held) >= count and bool((held[:count, 0] != ABSENT).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one pass did. `waiting` counts entries that were not written because others were refused."""
+
+    written: int
+    waiting: int
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def complete(self) -> bool:
+        return not self.waiting and not self.refusals
+
+    @property
+    def surprised(self) -> bool:
+        """The switch holds other entries than we remember."""
+        return any(refusal.exists_already or refusal.does_not_exist for refusal in self.refusals)
+
+
+class Reconciler:
+    """Brings one switch in line, over one connection."""
+
+    def __init__(self, switch: Connection) -> None:
+        self._switch = switch
+        self.holdings = Holdings()
+
+    async def read_back(self) -> None:
+        """Learns what the switch holds."""
+        holdings = Holdings()
+        for table in TABLES:
+            if table is BUCKETS:
+                holdings.buckets = await self._read_buckets()
+            else:
+                holdings.rows[table] = {key: do async for key, do in self._switch.rows(table)}
+        self.holdings = holdings
+
+    async def _read_buckets(self) -> dict[int, Held]:
+        found: dict[int, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
+        async for (pool, bucket), do in self._switch.rows(BUCKETS):
+            found[pool].append((bucket, do.values))
+        buckets: dict[int, Held] = {}
+        for pool, rows in found.items():
+            numbers, values = zip(*rows, strict=True)
+            buckets[pool] = _none(max(numbers) + 1)
+            buckets[pool][list(numbers)] = values
+        return buckets
+
+    async def apply(self, wanted: Wanted) -> Result:
+        """Writes the difference. What is refused is not remembered, and so tried again next time."""
+        result = Result(0, 0, ())
+        for table in TABLES:
+            result = await self._write(result, self._missing(table, wanted), self._may_point)
+        for table in reversed(TABLES):
+            result = await self._write(result, self._superfluous(table, wanted), self._may_go)
+        return result
+
+    async def _write(self, before: Result, changes: Iterable[Change], allowed: Allowed) -> Result:
+        changes = list(changes)
+        if not changes:
+            return before
+        ready = allowed(changes)
+        refusals = await self._switch.write(ready)
+        refused = {refusal.change[1:3] for refusal in refusals}
+        for change in ready:
+            if change[1:3] not in refused:
+                self.holdings.note(change)
+        return Result(
+            before.written + len(ready) - len(refusals),
+            before.waiting + len(changes) - len(ready),
+            (*before.refusals, *refusals),
+        )
+
+    # what is to be done
+
+    def _missing(self, table: Table, wanted: Wanted) -> Iterator[Change]:
+        if table is BUCKETS:
+            for pool, owners in wanted.buckets.items():
+                yield from self._missing_buckets(pool, owners)
+            return
+        held = self.holdings.rows[table]
+        for key, do in wanted.rows[table].items():
+            if (now := held.get(key)) != do:
+                yield Change(Kind.INSERT if now is None else Kind.MODIFY, table, key, do)
+
+    def _missing_buckets(self, pool: int, owners: Owners) -> Iterator[Change]:
+        held = _fitted(self.holdings.buckets.get(pool, _none(0)), len(owners))
+        differing = np.flatnonzero((held != owners).any(axis=1))
+        absent = held[differing, 0] == ABSENT
+        rows = zip(differing.tolist(), absent.tolist(), owners[differing].tolist(), strict=True)
+        for bucket, new, values in rows:
+            kind = Kind.INSERT if new else Kind.MODIFY
+            yield Change(kind, BUCKETS, (pool, bucket), Do("owners", tuple(values)))
+
+    def _superfluous(self, table: Table, wanted: Wanted) -> Iterator[Change]:
+        if table is not BUCKETS:
+            for key in self.holdings.rows[table].keys() - wanted.rows[table].keys():
+                yield Change(Kind.DELETE, table, key, None)
+            return
+        for pool, held in self.holdings.buckets.items():
+            needed = len(wanted.buckets.get(pool, ()))
+            for bucket in (np.flatnonzero(held[needed:, 0] != ABSENT) + needed).tolist():
+                yield Change(Kind.DELETE, BUCKETS, (pool, bucket), None)
+
+    # what may be done now
+
+    def _may_point(self, changes: list[Change]) -> list[Change]:
+        """Without the changes that would point at something that the switch does not hold."""
+        rows = self.holdings.rows
+        table = changes[0].table
+        if table is BUCKETS:
+            there = {NOBODY, *(number for (number,) in rows[BACKENDS])}
+            return [change for change in changes if change.do and there.issuperset(change.do.values[:3])]
+        if table is POOLS:
+            has = self.holdings.has_buckets
+            return [change for change in changes if change.do and has(change.key[0], _mask(change.do) + 1)]
+        if table is VIPS:
+            return [change for change in changes if change.do and change.do.values in rows[POOLS]]
+        return changes
+
+    def _may_go(self, changes: list[Change]) -> list[Change]:
+        """Without the deletions of what something that the switch holds points at."""
+        rows = self.holdings.rows
+        table = changes[0].table
+        if table is POOLS:
+            in_use = {do.values for do in rows[VIPS].values()}
+            return [change for change in changes if change.key not in in_use]
+        if table is BUCKETS:
+            last = {pool: _mask(do) for (pool,), do in rows[POOLS].items()}
+            return [change for change in changes if change.key[1] > last.get(change.key[0], ABSENT)]
+        if table is BACKENDS:
+            named = self.holdings.backends_in_use()
+            return [change for change in changes if change.key[0] not in named]
+        return changes
+
+
+def _mask(settings: Do) -> int:
+    return settings.values[1]
+
+
+def _none(count: int) -> Held:
+    return np.full((count, OWNERS), ABSENT, dtype=np.int32)
+
+
+def _fitted(held: Held, count: int) -> Held:
+    """The first `count` rows, with absent ones where there are fewer."""
+    return held[:count] if len(held) >= count else np.concatenate([held, _none(count - len(held))])

@@ -1,0 +1,29 @@
+"""The command `sluice`.
+
+Which half of the project is meant is decided before either is imported: they don't know each other.
+"""
+
+import os
+import sys
+from importlib.metadata import version
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--version"]:
+        print(f"sluice {version('sluice')}")
+        return 0
+    if arguments[:1] == ["switch"]:
+        # On standard error gRPC would only repeat, in terms of its source, what the switch says itself.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        from switch.main import main as switch
+
+        return switch(arguments[1:])
+    from controller.cli.main import main as controller
+
+    return controller(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

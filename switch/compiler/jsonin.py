@@ -1,0 +1,75 @@
+"""Checked access to the JSON, so that a broken one is refused with the object's name instead of a KeyError."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from switch.compiler.model import Source
+from switch.errors import LoadError
+
+T = TypeVar("T")
+
+
+def parse(config: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(config)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise LoadError(f"the program is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise LoadError("the program is not a BMv2 JSON: the outermost value is no object")
+    return document
+
+
+def member(obj: Any, key: str, kind: type[T], what: str) -> T:
+    """obj[key], which must be there and of that kind; `what` names the object for the error."""
+    if not isinstance(obj, dict):
+        raise LoadError(f"{what}: expected a JSON object, not {obj!r}")
+    if key not in obj:
+        raise LoadError(f"{what}: '{key}' is missing")
+    value = obj[key]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise LoadError(f"{what}: '{key}' should be of type {kind.__name__}, not {value!r}")
+    return value
+
+
+def optional_name(obj: Any, key: str, what: str) -> str | None:
+    """obj[key] if it is a string; None if it is null or absent."""
+    return member(obj, key, str, what) if isinstance(obj, dict) and obj.get(key) is not None else None
+
+
+def members(document: dict[str, Any], key: str, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name for errors, object) for each object of a list; nothing when the list is absent."""
+    if document.get(key) is None:
+        return
+    for obj in member(document, key, list, "the program"):
+        name = obj.get("name") if isinstance(obj, dict) else None
+        yield f"{what} '{name}'" if name else what, obj
+
+
+def pair(value: Any, what: str) -> tuple[Any, Any]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise LoadError(f"{what}: expected a list of two, not {value!r}")
+    return value[0], value[1]
+
+
+def number(text: Any, what: str) -> int:
+    """A hexstr, which may be negative ("-0x1")."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        return text
+    try:
+        return int(text, 16)
+    except (TypeError, ValueError):
+        raise LoadError(f"{what}: {text!r} is not a hexadecimal number") from None
+
+
+def source(obj: Any) -> Source | None:
+    """The P4 line that an object comes from, where the compiler noted it."""
+    info = obj.get("source_info") if isinstance(obj, dict) else None
+    if not isinstance(info, dict) or not info.get("filename"):
+        return None
+    return Source(str(info["filename"]), int(info.get("line", 0)), str(info.get("source_fragment", "")))
+
+
+def refuse(what: str, why: str, where: Source | None = None) -> LoadError:
+    """The error for something that the switch cannot do."""
+    return LoadError(f"{what}: {why}" + (f" ({where}: {where.fragment})" if where else ""))

@@ -1,0 +1,100 @@
+"""How keys and action parameters lie in memory: the contract between the engine, which packs them, and the C that
+reads them.
+
+A key is a number of 64-bit words. Fields are placed in order, each into the current word if it still fits, else into
+the next; one wider than 64 bits gets two words of its own. Range fields have a word each, apart.
+Parameters lie as a C compiler lays out a struct.
+"""
+
+from dataclasses import dataclass
+
+from switch.compiler.jsonin import refuse
+from switch.compiler.model import Action, TableNode
+from switch.compiler.symbols import identifier
+from switch.compiler.widths import storage
+from switch.entries import MatchKind
+
+WORD = 64
+WORD_BYTES = 8
+MAX_KEY_WORDS = 16
+"""As in tables.h."""
+
+ENTRY_HEAD = 16
+"""Bytes of `struct entry` before the words."""
+
+DATA_ALIGNMENT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlace:
+    """Where a key field is: shift counts bits from the low end of the first word, or is the number of a range."""
+
+    kind: MatchKind
+    bits: int
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLayout:
+    places: tuple[KeyPlace, ...]
+    words: int
+    ranges: int
+
+    @classmethod
+    def of(cls, table: TableNode) -> "KeyLayout":
+        places: list[KeyPlace] = []
+        end = ranges = 0
+        for key in table.keys:
+            if key.kind is MatchKind.RANGE:
+                if key.bits > WORD:
+                    raise refuse(
+                        f"table '{table.name}'", f"range key '{key.name}' has over {WORD} bits", table.source
+                    )
+                places.append(KeyPlace(key.kind, key.bits, ranges))
+                ranges += 1
+                continue
+            room = -end % WORD
+            if key.bits > room:
+                end += room
+            places.append(KeyPlace(key.kind, key.bits, end))
+            end += key.bits
+        words = -(-end // WORD)
+        if words > MAX_KEY_WORDS:
+            raise refuse(
+                f"table '{table.name}'", f"its key has over {MAX_KEY_WORDS * WORD} bits", table.source
+            )
+        return cls(tuple(places), words, ranges)
+
+    def data_offset(self, kind: MatchKind) -> int:
+        """Where an entry's action data begins, in bytes."""
+        words = 2 * self.words + 2 * self.ranges if kind is MatchKind.TERNARY else self.words
+        end = ENTRY_HEAD + words * WORD_BYTES
+        return -(-end // DATA_ALIGNMENT) * DATA_ALIGNMENT
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlace:
+    """A parameter: name in C, width in bits, offset and size in bytes."""
+
+    name: str
+    bits: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataLayout:
+    places: tuple[DataPlace, ...]
+    size: int
+
+    @classmethod
+    def of(cls, action: Action) -> "DataLayout":
+        places: list[DataPlace] = []
+        end, widest = 0, 1
+        for parameter in action.parameters:
+            size = storage(parameter.bits).bytes
+            end = -(-end // size) * size
+            places.append(DataPlace(identifier(parameter.name), parameter.bits, end, size))
+            end += size
+            widest = max(widest, size)
+        return cls(tuple(places), -(-end // widest) * widest)

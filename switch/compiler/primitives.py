@@ -1,0 +1,331 @@
+"""Statements: the primitives of actions, each by its name in the JSON."""
+
+from collections.abc import Callable
+
+from switch.compiler.expressions import Expressions, Value
+from switch.compiler.headers import byte_length
+from switch.compiler.jsonin import refuse
+from switch.compiler.model import (
+    Action,
+    Calculation,
+    Const,
+    Counter,
+    Expr,
+    Field,
+    FieldRef,
+    HeaderRef,
+    HeaderType,
+    LastField,
+    Member,
+    Primitive,
+    Program,
+    Register,
+    StackElement,
+    StackRef,
+    UnionRef,
+)
+from switch.compiler.symbols import VALID, Symbols
+from switch.compiler.widths import U32, U64, ones, storage
+from switch.compiler.writer import Writer
+
+JUMPS = frozenset(("_jump", "_jump_if_zero"))
+STOPPING = frozenset(("exit", "assert", "assume"))
+"""Primitives after which the pipeline may not go on."""
+
+UINT64 = ones(64)
+
+
+class Primitives:
+    """Writes the primitives of one action (or parser state)."""
+
+    def __init__(
+        self, w: Writer, program: Program, symbols: Symbols, what: str, action: Action | None
+    ) -> None:
+        self.w = w
+        self.program = program
+        self.symbols = symbols
+        self.what = what
+        self.expressions = Expressions(symbols, what, action)
+        self.handlers: dict[str, Callable[[Primitive], None]] = {
+            "assign": self._assign,
+            "assign_VL": self._assign_varbit,
+            "assign_header": self._assign_header,
+            "copy_header": self._assign_header,
+            "assign_header_stack": self._assign_stack,
+            "assign_union": self._assign_union,
+            "add_header": self._add_header,
+            "remove_header": self._remove_header,
+            "push": self._push_pop,
+            "pop": self._push_pop,
+            "mark_to_drop": self._drop,
+            "drop": self._drop,
+            "register_read": self._register_read,
+            "register_write": self._register_write,
+            "count": self._count,
+            "modify_field_with_hash_based_offset": self._hash,
+            "modify_field_rng_uniform": self._random,
+            "generate_digest": self._digest,
+            "resubmit": self._pass_again,
+            "recirculate": self._pass_again,
+            "clone_ingress_pkt_to_egress": self._clone,
+            "clone_egress_pkt_to_egress": self._clone,
+            "truncate": self._truncate,
+            "exit": self._exit,
+            "assert": self._assert,
+            "assume": self._assert,
+            "log_msg": self._nothing,
+            "no_op": self._nothing,
+        }
+
+    def write(self, primitive: Primitive) -> None:
+        handler = self.handlers.get(primitive.op)
+        if handler is None:
+            raise refuse(self.what, f"this switch cannot do the primitive '{primitive.op}'", primitive.source)
+        if primitive.source:
+            self.w.comment("", primitive.source)
+        self.expressions.what = f"{self.what}, {primitive.op}" + (
+            f" at {primitive.source}" if primitive.source else ""
+        )
+        try:
+            handler(primitive)
+        except (IndexError, AttributeError, TypeError) as error:
+            raise refuse(
+                self.what, f"'{primitive.op}' has unsuitable parameters", primitive.source
+            ) from error
+
+    def store(self, target: Expr, value: Value | None, source: Expr | None = None) -> None:
+        """Into a field; either a value, or an expression that is cut to the field's width."""
+        field, type_, guard, place = self._lvalue(target)
+        if value is None:
+            assert source is not None
+            value = self.expressions.bits(source, field.bits)
+        elif not value.within(0, ones(field.bits)):
+            mask = "" if field.bits == storage(field.bits).bits else f" & {ones(field.bits):#x}"
+            value = Value(f"{value.closed}{mask}", value.type, 0, ones(field.bits))
+        kind = storage(field.bits)
+        text = f"({kind.name}){value.closed}" if value.type.bits > kind.bits else value.text
+        statement = f"{place}.{self.symbols.field(type_, field)} = {text};"
+        self.w.line(f"if ({guard}) {statement}" if guard else statement)
+
+    def _lvalue(self, target: Expr) -> tuple[Field, HeaderType, str | None, str]:
+        """(field, its header's type, condition under which it exists, the header's struct)."""
+        match target:
+            case FieldRef(header, field):
+                return field, header.type, None, self.symbols.header(header)
+            case Member(header, field):
+                guard, place = self.expressions.header(header)
+                type_ = header.stack.type if isinstance(header, StackElement) else header.header.type
+                return field, type_, guard, place
+            case LastField(stack, field):
+                count = self.symbols.next_free(stack)
+                return field, stack.type, f"{count} > 0", f"{self.symbols.stack(stack.name)}[{count} - 1]"
+        raise refuse(self.expressions.what, "expected a field to write to")
+
+    def _header(self, expr: object) -> tuple[HeaderType, str | None, str]:
+        """(type, condition under which it exists, struct)."""
+        if isinstance(expr, HeaderRef):
+            return expr.header.type, *self.expressions.header(expr)
+        if isinstance(expr, StackElement):
+            return expr.stack.type, *self.expressions.header(expr)
+        raise refuse(self.expressions.what, "expected a header")
+
+    def _number(self, expr: object) -> int:
+        if isinstance(expr, Const):
+            return expr.value
+        raise refuse(self.expressions.what, "expected a constant")
+
+    # Assignments and headers.
+
+    def _assign(self, p: Primitive) -> None:
+        target, source = p.arguments
+        self.store(target, None, source)  # type: ignore[arg-type]
+
+    def _assign_varbit(self, p: Primitive) -> None:
+        to, type_to, _, place_to = self._lvalue(p.arguments[0])  # type: ignore[arg-type]
+        source, type_from, _, place_from = self._lvalue(p.arguments[1])  # type: ignore[arg-type]
+        target, origin = (
+            f"{place_to}.{self.symbols.field(type_to, to)}",
+            self.symbols.field(type_from, source),
+        )
+        room = max(to.bits // 8, 1)
+        with self.w.block():
+            self.w.line(f"const uint32_t length = {place_from}.{origin}_length;")
+            self.w.line(f"{target}_length = (uint16_t)(length < {room} ? length : {room});")
+            self.w.line(f"memmove({target}, {place_from}.{origin}, {target}_length);")
+
+    def _assign_header(self, p: Primitive) -> None:
+        _, guard_to, to = self._header(p.arguments[0])
+        _, guard_from, source = self._header(p.arguments[1])
+        guard = " && ".join(f"({g})" for g in (guard_to, guard_from) if g)
+        with self.w.block(f"if ({guard})" if guard else ""):
+            with self.w.block(f"if ({source}.{VALID})"):
+                self.w.line(f"{to} = {source};")
+                self._invalidate_rivals(p.arguments[0])
+            self.w.line(f"else {to}.{VALID} = false;")
+
+    def _invalidate_rivals(self, header: object) -> None:
+        if isinstance(header, HeaderRef):
+            for rival in self.symbols.rivals(header.header):
+                self.w.line(f"{rival}.{VALID} = false;")
+
+    def _assign_union(self, p: Primitive) -> None:
+        to, source = p.arguments
+        if not isinstance(to, UnionRef) or not isinstance(source, UnionRef):
+            raise refuse(self.expressions.what, "expected two header unions")
+        for target, origin in zip(to.union.headers, source.union.headers, strict=True):
+            self._assign_header(Primitive(p.op, (HeaderRef(target), HeaderRef(origin)), None))
+
+    def _assign_stack(self, p: Primitive) -> None:
+        to, source = p.arguments
+        if not isinstance(to, StackRef) or not isinstance(source, StackRef):
+            raise refuse(self.expressions.what, "expected two header stacks")
+        for target, origin in zip(to.stack.headers, source.stack.headers, strict=True):
+            self._assign_header(Primitive(p.op, (HeaderRef(target), HeaderRef(origin)), None))
+        self.w.line(f"{self.symbols.next_free(to.stack)} = {self.symbols.next_free(source.stack)};")
+
+    def _add_header(self, p: Primitive) -> None:
+        type_, guard, place = self._header(p.arguments[0])
+        condition = f"({guard}) && " if guard else ""
+        with self.w.block(f"if ({condition}!{place}.{VALID})"):
+            self.w.line(f"memset(&{place}, 0, sizeof {place});")
+            self.w.line(f"{place}.{VALID} = true;")
+            self.w.line(f"p->c.length_now += {type_.fixed_bits // 8};")
+            self._invalidate_rivals(p.arguments[0])
+
+    def _remove_header(self, p: Primitive) -> None:
+        type_, guard, place = self._header(p.arguments[0])
+        condition = f"({guard}) && " if guard else ""
+        with self.w.block(f"if ({condition}{place}.{VALID})"):
+            self.w.line(f"{place}.{VALID} = false;")
+            self.w.line(f"p->c.length_now -= {byte_length(self.symbols, type_, place)};")
+
+    def _push_pop(self, p: Primitive) -> None:
+        stack, by = p.arguments
+        if not isinstance(stack, StackRef):
+            raise refuse(self.expressions.what, "expected a header stack")
+        self.w.line(f"{p.op}_{self.symbols.stacks[stack.stack.name]}(p, {self._number(by)});")
+
+    # Stateful objects.
+
+    def _index(self, expr: object, size: int) -> tuple[str, bool]:
+        """(index, whether it needs a check): out of bounds has no effect."""
+        value = self.expressions.size(expr, size)  # type: ignore[arg-type]
+        return value.text, not value.within(0, size - 1)
+
+    def _indexed(self, index: str, check: bool, size: int, write: Callable[[str], None]) -> None:
+        if not check:
+            write(index)
+            return
+        with self.w.block():
+            self.w.line(f"const uint64_t at = {index};")
+            with self.w.block(f"if (at < {size})"):
+                write("at")
+
+    def _register_read(self, p: Primitive) -> None:
+        target, array, index = p.arguments
+        assert isinstance(array, Register)
+        kind = storage(array.bits)
+        name = f"s->registers.{self.symbols.registers[array]}"
+
+        def read(at: str) -> None:
+            self.store(target, Value(f"{name}[{at}]", kind, 0, ones(array.bits), atom=True))  # type: ignore[arg-type]
+
+        self._indexed(*self._index(index, array.size), array.size, read)
+
+    def _register_write(self, p: Primitive) -> None:
+        array, index, source = p.arguments
+        assert isinstance(array, Register)
+        value = self.expressions.bits(source, array.bits)  # type: ignore[arg-type]
+        kind = storage(array.bits)
+        text = f"({kind.name}){value.closed}" if value.type.bits > kind.bits else value.text
+        name = f"s->registers.{self.symbols.registers[array]}"
+        self._indexed(
+            *self._index(index, array.size), array.size, lambda at: self.w.line(f"{name}[{at}] = {text};")
+        )
+
+    def _count(self, p: Primitive) -> None:
+        counter, index = p.arguments
+        assert isinstance(counter, Counter)
+        name = f"s->counters.{self.symbols.counters[counter]}"
+        self._indexed(
+            *self._index(index, counter.size),
+            counter.size,
+            lambda at: self.w.line(f"count(&{name}[{at}], p->c.ingress_length);"),
+        )
+
+    # Computed by the switch.
+
+    def _hash(self, p: Primitive) -> None:
+        """base + H % max, in 64 bits as BMv2 does it; a max of 0 counts as 1."""
+        target, base, calculation, most = p.arguments
+        assert isinstance(calculation, Calculation)
+        offset = self.expressions.bits(base, 64)  # type: ignore[arg-type]
+        limit = self.expressions.bits(most, 64)  # type: ignore[arg-type]
+        call = f"(uint64_t)calculate_{self.symbols.calculations[calculation]}(s, p)"
+        if limit.constant is not None:
+            text = f"{call} % {limit.constant or 1}"
+        else:
+            text = f"{call} % ({limit.closed} == 0 ? 1 : {limit.cast(U64)})"
+        if offset.constant != 0:
+            text = f"{text} + {offset.cast(U64)}"
+        self.store(target, Value(text, U64, 0, UINT64))  # type: ignore[arg-type]
+
+    def _random(self, p: Primitive) -> None:
+        target, low, high = p.arguments
+        ends = [self.expressions.bits(e, 64).text for e in (low, high)]  # type: ignore[arg-type]
+        with self.w.block():
+            self.w.line(f"const uint64_t low = {ends[0]}, high = {ends[1]};")
+            with self.w.block("if (low <= high)"):
+                self.store(target, Value("random_between(&s->core, low, high)", U64, 0, UINT64, atom=True))  # type: ignore[arg-type]
+
+    # The packet's fate.
+
+    def _drop(self, p: Primitive) -> None:
+        self.w.line("set_egress_spec(p, DROP_PORT);")
+        self.w.line("set_mcast_grp(p, 0);")
+
+    def _digest(self, p: Primitive) -> None:
+        list_id = self._number(p.arguments[1])
+        if list_id not in self.program.learn_lists:
+            raise refuse(self.expressions.what, f"there is no learn list number {list_id}")
+        self.w.line(f"p->c.learn_list = {list_id};")
+
+    def _field_list(self, expr: object) -> int:
+        """BMv2's ids begin with 1; 0 asks for nothing."""
+        list_id = self._number(expr)
+        if list_id != 0 and list_id not in self.program.field_lists:
+            raise refuse(self.expressions.what, f"there is no field list number {list_id}")
+        return list_id
+
+    def _pass_again(self, p: Primitive) -> None:
+        self.w.line(f"p->c.{p.op}_list = {self._field_list(p.arguments[0])};")
+
+    def _clone(self, p: Primitive) -> None:
+        session = self.expressions.bits(p.arguments[0], 15)  # type: ignore[arg-type]
+        self.w.line(f"p->c.clone = (uint16_t)({session.text}) | CLONE_REQUESTED;")
+        self.w.line(f"p->c.clone_list = {self._field_list(p.arguments[1])};")
+
+    def _truncate(self, p: Primitive) -> None:
+        length = self.expressions.bits(p.arguments[0], U32.bits)  # type: ignore[arg-type]
+        with self.w.block():
+            self.w.line(f"const uint32_t length = {length.text};")
+            self.w.line("if (length < p->c.truncate_to) p->c.truncate_to = length;")
+
+    def _exit(self, p: Primitive) -> None:
+        self.w.line("p->c.stop = EXITED;")
+
+    def _assert(self, p: Primitive) -> None:
+        condition = self.expressions.condition(p.arguments[0])  # type: ignore[arg-type]
+        with self.w.block(f"if (!({condition}))"):
+            self.w.line("p->c.stop = FAILED;")
+            self.w.line("return;")
+
+    def _nothing(self, p: Primitive) -> None:
+        """Has no effect on packets."""
+
+
+def jump_target(primitive: Primitive, what: str) -> int:
+    target = primitive.arguments[-1]
+    if not isinstance(target, Const):
+        raise refuse(what, f"the target of '{primitive.op}' must be a constant", primitive.source)
+    return target.value

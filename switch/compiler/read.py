@@ -1,0 +1,299 @@
+"""BMv2 JSON to the program model.
+
+Whatever the JSON holds and the switch cannot do is refused here or by the generators, by name. Objects that are
+only declared but never used (an empty list of meters, say) do no harm and are let through.
+"""
+
+from typing import Any
+
+from switch.compiler.jsonin import member, members, number, pair, parse, refuse, source
+from switch.compiler.model import (
+    MAX_BITS,
+    Action,
+    Bits,
+    Calculation,
+    CalculationInput,
+    Checksum,
+    Counter,
+    Field,
+    FieldList,
+    Header,
+    HeaderRef,
+    HeaderType,
+    LearnList,
+    Parameter,
+    Payload,
+    Pipeline,
+    Primitive,
+    Program,
+    Register,
+    Stack,
+    Union,
+)
+from switch.compiler.read_expressions import Names, read_argument, read_expression
+from switch.compiler.read_parser import read_parser
+from switch.compiler.read_pipeline import read_pipeline
+from switch.errors import LoadError
+
+FORMAT_MAJOR = 2
+"""Major version of the JSON format that this reader understands."""
+
+BITS_PER_BYTE = 8
+
+
+def read_program(config: bytes) -> Program:
+    """Raises LoadError when the JSON is broken, or needs what the switch cannot do."""
+    document = parse(config)
+    _check_version(document)
+    names = Names()
+    _read_refused(names, document)
+    _read_headers(names, document)
+    _read_state(names, document)
+    _read_calculations(names, document)
+    actions = {action.id: action for action in _actions(names, document)}
+    pipelines = _pipelines(names, actions, document)
+    return Program(
+        name=str(document.get("program") or "program"),
+        headers=names.headers,
+        stacks=names.stacks,
+        unions=names.unions,
+        aliases=names.aliases,
+        errors=dict(_error(e) for e in document.get("errors") or []),
+        parser=read_parser(names, document),
+        deparser=_deparser(names, document),
+        ingress=pipelines["ingress"],
+        egress=pipelines["egress"],
+        actions=tuple(actions.values()),
+        counters=names.counters,
+        registers=names.registers,
+        calculations=names.calculations,
+        checksums=_checksums(names, document),
+        field_lists=_field_lists(names, document),
+        learn_lists=_learn_lists(names, document),
+    )
+
+
+def _check_version(document: dict[str, Any]) -> None:
+    if "__meta__" not in document:
+        raise LoadError("the program is not a BMv2 JSON: '__meta__' is missing")
+    version = member(document["__meta__"], "version", list, "__meta__")
+    if not version or version[0] != FORMAT_MAJOR:
+        raise LoadError(f"the JSON has format version {version}; this switch reads {FORMAT_MAJOR}.x")
+
+
+def _read_refused(names: Names, document: dict[str, Any]) -> None:
+    """Notes what cannot be done, so that the error names the use of it."""
+    kinds = {
+        "header_union_stacks": "the stack of header unions",
+        "meter_arrays": "the meter",
+        "parse_vsets": "the value set",
+        "extern_instances": "the extern",
+    }
+    for key, kind in kinds.items():
+        for what, obj in members(document, key, kind):
+            names.refused[member(obj, "name", str, what)] = kind
+
+
+def _read_headers(names: Names, document: dict[str, Any]) -> None:
+    for what, obj in members(document, "header_types", "header type"):
+        type_ = _header_type(what, obj)
+        names.types[type_.name] = type_
+    by_id: dict[int, dict[str, Any]] = {}
+    for what, obj in members(document, "headers", "header"):
+        by_id[member(obj, "id", int, what)] = obj
+    for what, obj in members(document, "header_stacks", "header stack"):
+        name = member(obj, "name", str, what)
+        type_ = names.find(names.types, obj.get("header_type"), "header type", what)
+        ids = member(obj, "header_ids", list, what)
+        if any(i not in by_id for i in ids):
+            raise refuse(what, f"names a header that there is not, of {ids}")
+        own = tuple(Header(by_id[i]["name"], type_, False, name, place) for place, i in enumerate(ids))
+        names.stacks[name] = Stack(name, type_, own)
+    in_stacks = {header.name: header for stack in names.stacks.values() for header in stack.headers}
+    in_unions = _union_members(document)
+    for what, obj in members(document, "headers", "header"):
+        name = member(obj, "name", str, what)
+        type_ = names.find(names.types, obj.get("header_type"), "header type", what)
+        names.headers[name] = in_stacks.get(name) or Header(
+            name, type_, bool(obj.get("metadata")), union=in_unions.get(member(obj, "id", int, what))
+        )
+        if not obj.get("metadata") and type_.fixed_bits % BITS_PER_BYTE:
+            raise refuse(what, f"its {type_.fixed_bits} bits are no whole bytes")
+    for what, obj in members(document, "header_unions", "header union"):
+        name = member(obj, "name", str, what)
+        own = tuple(header for header in names.headers.values() if header.union == name)
+        names.unions[name] = Union(name, own)
+    for alias, target in (pair(a, "field_aliases") for a in document.get("field_aliases") or []):
+        names.aliases[alias] = names.plain_field(target, f"field alias '{alias}'")
+
+
+def _union_members(document: dict[str, Any]) -> dict[int, str]:
+    """The union of each header that is in one, by the header's id."""
+    return {
+        header: member(obj, "name", str, what)
+        for what, obj in members(document, "header_unions", "header union")
+        for header in member(obj, "header_ids", list, what)
+    }
+
+
+def _header_type(what: str, obj: dict[str, Any]) -> HeaderType:
+    fields: list[Field] = []
+    for item in member(obj, "fields", list, what):
+        if not isinstance(item, list) or not 2 <= len(item) <= 4:
+            raise refuse(what, f"{item!r} is no field")
+        name, bits, *flags = item
+        if len(flags) == 2 and flags[1]:
+            raise refuse(what, f"field '{name}' is saturating, which this switch cannot do")
+        if bits == "*":
+            if "max_length" not in obj or obj.get("length_exp") is not None:
+                raise refuse(
+                    what, f"the length of varbit '{name}' must come from the parser's extract", source(obj)
+                )
+            fields.append(Field(name, 0, varbit=True))
+        elif isinstance(bits, int) and bits > 0:
+            fields.append(Field(name, bits, signed=bool(flags and flags[0])))
+        else:
+            raise refuse(what, f"field '{name}' has the width {bits!r}")
+    fixed = sum(f.bits for f in fields)
+    wide = next((f for f in fields if f.bits > MAX_BITS), None)
+    if wide:
+        raise refuse(
+            what, f"field '{wide.name}' has {wide.bits} bits; this switch does {MAX_BITS}", source(obj)
+        )
+    if "max_length" in obj and any(f.varbit for f in fields):
+        room = member(obj, "max_length", int, what) * BITS_PER_BYTE - fixed
+        fields = [Field(f.name, room, varbit=True) if f.varbit else f for f in fields]
+    return HeaderType(member(obj, "name", str, what), tuple(fields))
+
+
+def _read_state(names: Names, document: dict[str, Any]) -> None:
+    for what, obj in members(document, "counter_arrays", "counter"):
+        name = member(obj, "name", str, what)
+        table = obj.get("binding") if obj.get("is_direct") else None
+        size = 0 if table else member(obj, "size", int, what)
+        names.counters[name] = Counter(name, size, table, source(obj))
+    for what, obj in members(document, "register_arrays", "register"):
+        name = member(obj, "name", str, what)
+        bits = member(obj, "bitwidth", int, what)
+        if bits > MAX_BITS:
+            raise refuse(what, f"has {bits} bits; this switch does {MAX_BITS}", source(obj))
+        names.registers[name] = Register(name, member(obj, "size", int, what), bits, source(obj))
+
+
+def _read_calculations(names: Names, document: dict[str, Any]) -> None:
+    for what, obj in members(document, "calculations", "calculation"):
+        inputs = tuple(_calculation_input(names, i, what) for i in member(obj, "input", list, what))
+        name = member(obj, "name", str, what)
+        names.calculations[name] = Calculation(name, member(obj, "algo", str, what), inputs, source(obj))
+
+
+def _calculation_input(names: Names, obj: dict[str, Any], what: str) -> CalculationInput:
+    kind = member(obj, "type", str, what)
+    match kind:
+        case "field":
+            return names.plain_field(obj.get("value"), what)
+        case "hexstr":
+            return Bits(number(obj.get("value"), what), member(obj, "bitwidth", int, what))
+        case "header":
+            return HeaderRef(names.header(obj.get("value"), what))
+        case "payload":
+            return Payload()
+    raise refuse(what, f"this switch cannot compute over a '{kind}'", source(obj))
+
+
+def _actions(names: Names, document: dict[str, Any]) -> list[Action]:
+    found = []
+    for what, obj in members(document, "actions", "action"):
+        parameters = tuple(
+            Parameter(member(p, "name", str, what), member(p, "bitwidth", int, what))
+            for p in member(obj, "runtime_data", list, what)
+        )
+        wide = next((p for p in parameters if p.bits > MAX_BITS), None)
+        if wide:
+            raise refuse(what, f"parameter '{wide.name}' has {wide.bits} bits; this switch does {MAX_BITS}")
+        primitives = []
+        for primitive in member(obj, "primitives", list, what):
+            op = member(primitive, "op", str, what)
+            where = source(primitive)
+            within = f"{what}, {op}" + (f" at {where}" if where else "")
+            arguments = tuple(
+                read_argument(names, a, within) for a in member(primitive, "parameters", list, within)
+            )
+            primitives.append(Primitive(op, arguments, where))
+        action_id = member(obj, "id", int, what)
+        found.append(Action(action_id, member(obj, "name", str, what), parameters, tuple(primitives)))
+    return found
+
+
+def _pipelines(names: Names, actions: dict[int, Action], document: dict[str, Any]) -> dict[str, Pipeline]:
+    found = {}
+    for _, obj in members(document, "pipelines", "pipeline"):
+        pipeline = read_pipeline(names, actions, obj)
+        found[pipeline.name] = pipeline
+    if set(found) != {"ingress", "egress"}:
+        raise LoadError(
+            f"the program needs the pipelines ingress and egress, and has {', '.join(found) or 'none'}"
+        )
+    return found
+
+
+def _deparser(names: Names, document: dict[str, Any]) -> tuple[Header, ...]:
+    found = list(members(document, "deparsers", "deparser"))
+    if len(found) != 1:
+        raise LoadError(f"the program has {len(found)} deparsers instead of one")
+    what, obj = found[0]
+    if obj.get("primitives"):
+        raise refuse(what, "this switch cannot do statements in the deparser", source(obj))
+    return tuple(names.header(name, what) for name in member(obj, "order", list, what))
+
+
+def _checksums(names: Names, document: dict[str, Any]) -> tuple[Checksum, ...]:
+    found = []
+    for what, obj in members(document, "checksums", "checksum"):
+        if obj.get("type", "generic") != "generic":
+            raise refuse(what, f"this switch cannot do checksums of type '{obj['type']}'", source(obj))
+        condition = obj.get("if_cond")
+        found.append(
+            Checksum(
+                name=member(obj, "name", str, what),
+                target=names.plain_field(obj.get("target"), what),
+                calculation=names.find(names.calculations, obj.get("calculation"), "calculation", what),
+                verify=bool(obj.get("verify", True)),
+                update=bool(obj.get("update", True)),
+                condition=read_expression(names, condition, what) if condition is not None else None,
+                source=source(obj),
+            )
+        )
+    return tuple(found)
+
+
+def _field_lists(names: Names, document: dict[str, Any]) -> dict[int, FieldList]:
+    found = {}
+    for what, obj in members(document, "field_lists", "field list"):
+        fields = []
+        for element in member(obj, "elements", list, what):
+            reference = names.plain_field(element.get("value"), what)
+            if not reference.header.metadata:
+                raise refuse(
+                    what, f"holds '{reference.header.name}.{reference.field.name}', which is not metadata"
+                )
+            fields.append(reference)
+        list_id = member(obj, "id", int, what)
+        found[list_id] = FieldList(list_id, member(obj, "name", str, what), tuple(fields))
+    return found
+
+
+def _learn_lists(names: Names, document: dict[str, Any]) -> dict[int, LearnList]:
+    found = {}
+    for what, obj in members(document, "learn_lists", "learn list"):
+        elements = tuple(names.plain_field(e.get("value"), what) for e in member(obj, "elements", list, what))
+        list_id = member(obj, "id", int, what)
+        found[list_id] = LearnList(list_id, member(obj, "name", str, what), elements)
+    return found
+
+
+def _error(item: Any) -> tuple[str, int]:
+    name, value = pair(item, "errors")
+    if not isinstance(value, int):
+        raise refuse(f"error '{name}'", f"has the value {value!r}")
+    return str(name), value

@@ -1,0 +1,232 @@
+"""Expressions and the data they refer to: JSON to model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from switch.compiler.jsonin import member, number, pair, refuse
+from switch.compiler.model import (
+    Bool,
+    Calculation,
+    Cell,
+    Const,
+    Counter,
+    Expr,
+    Field,
+    FieldRef,
+    Header,
+    HeaderExpr,
+    HeaderRef,
+    HeaderType,
+    LastField,
+    Local,
+    Lookahead,
+    Member,
+    Op,
+    Register,
+    Stack,
+    StackElement,
+    StackRef,
+    Union,
+    UnionRef,
+    Valid,
+    ValidUnion,
+)
+
+VALID_FIELD = "$valid$"
+
+BINARY = frozenset(
+    [
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "<<",
+        ">>",
+        "&",
+        "|",
+        "^",
+        "==",
+        "!=",
+        ">",
+        "<",
+        ">=",
+        "<=",
+        "and",
+        "or",
+        "two_comp_mod",
+        "usat_cast",
+        "sat_cast",
+    ]
+)
+UNARY = frozenset(["~", "not", "d2b", "b2d", "last_stack_index", "size_stack"])
+
+
+@dataclass
+class Names:
+    """What names mean, filled as the reader goes through the JSON."""
+
+    types: dict[str, HeaderType] = field(default_factory=dict)
+    headers: dict[str, Header] = field(default_factory=dict)
+    stacks: dict[str, Stack] = field(default_factory=dict)
+    unions: dict[str, Union] = field(default_factory=dict)
+    aliases: dict[str, FieldRef] = field(default_factory=dict)
+    counters: dict[str, Counter] = field(default_factory=dict)
+    registers: dict[str, Register] = field(default_factory=dict)
+    calculations: dict[str, Calculation] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Names of objects that the switch cannot do, and what they are."""
+
+    def find(self, table: Mapping[str, Any], name: Any, kind: str, what: str) -> Any:
+        if isinstance(name, str) and name in table:
+            return table[name]
+        if name in self.refused:
+            raise refuse(what, f"uses {self.refused[name]} '{name}', which this switch cannot do")
+        raise refuse(what, f"there is no {kind} '{name}'")
+
+    def header(self, name: Any, what: str) -> Header:
+        return self.find(self.headers, name, "header", what)
+
+    def stack(self, name: Any, what: str) -> Stack:
+        return self.find(self.stacks, name, "header stack", what)
+
+    def field_of(self, type_: HeaderType, name: Any, what: str) -> Field:
+        found = type_.field(name)
+        if found is None:
+            raise refuse(what, f"header type '{type_.name}' has no field '{name}'")
+        return found
+
+    def field(self, value: Any, what: str) -> FieldRef | Valid:
+        """A pair [header, field], where the field may be the hidden one."""
+        header_name, field_name = pair(value, what)
+        alias = self.aliases.get(f"{header_name}.{field_name}")
+        if alias is not None:
+            return alias
+        header = self.header(header_name, what)
+        if field_name == VALID_FIELD:
+            return Valid(HeaderRef(header))
+        return FieldRef(header, self.field_of(header.type, field_name, what))
+
+    def plain_field(self, value: Any, what: str) -> FieldRef:
+        """A field that can be written."""
+        found = self.field(value, what)
+        if not isinstance(found, FieldRef):
+            raise refuse(what, f"{value} cannot be written")
+        return found
+
+
+def read_expression(names: Names, obj: Any, what: str) -> Expr:
+    """A type-value object as an expression."""
+    kind = member(obj, "type", str, what)
+    value = obj.get("value")
+    match kind:
+        case "expression":
+            inner = member(obj, "value", dict, what)
+            return _operator(names, inner, what) if "op" in inner else read_expression(names, inner, what)
+        case "field":
+            return _as_data(names.field(value, what))
+        case "hexstr":
+            return Const(number(value, what))
+        case "bool":
+            return Bool(bool(value))
+        case "local" | "runtime_data":
+            return Local(member(obj, "value", int, what))
+        case "header":
+            return HeaderRef(names.header(value, what))
+        case "header_stack":
+            return StackRef(names.stack(value, what))
+        case "header_union":
+            return UnionRef(names.find(names.unions, value, "header union", what))
+        case "stack_field":
+            stack_name, field_name = pair(value, what)
+            stack = names.stack(stack_name, what)
+            return LastField(stack, names.field_of(stack.type, field_name, what))
+        case "register":
+            array, index = pair(value, what)
+            register = names.find(names.registers, array, "register", what)
+            return Cell(register, read_expression(names, index, what))
+        case "lookahead":
+            offset, bits = pair(value, what)
+            return Lookahead(number(offset, what), number(bits, what))
+    raise refuse(what, f"this switch cannot do values of type '{kind}'")
+
+
+def _as_data(value: FieldRef | Valid) -> Expr:
+    """$valid$ read as a one-bit number."""
+    return Op("b2d", None, value) if isinstance(value, Valid) else value
+
+
+def _operator(names: Names, obj: dict[str, Any], what: str) -> Expr:
+    op = member(obj, "op", str, what)
+
+    def operand(key: str) -> Expr:
+        return read_expression(names, member(obj, key, dict, f"{what}, operator '{op}'"), what)
+
+    match op:
+        case "valid":
+            return Valid(_header(operand("right"), what))
+        case "valid_union":
+            union = operand("right")
+            if not isinstance(union, UnionRef):
+                raise refuse(what, f"this switch can do '{op}' only of a union by its name")
+            return ValidUnion(union.union)
+        case "?":
+            return Op(op, operand("left"), operand("right"), operand("cond"))
+        case "==b" | "!=b" | "==h" | "!=h":
+            return Op(op[:2], operand("left"), operand("right"))
+        case "+" | "-" if obj.get("left") is None:
+            return Op(op, Const(0), operand("right"))
+        case "dereference_header_stack" | "dereference_stack":
+            stack = operand("left")
+            if not isinstance(stack, StackRef):
+                raise refuse(what, f"operator '{op}' needs a header stack")
+            index = operand("right")
+            if isinstance(index, Const) and 0 <= index.value < len(stack.stack.headers):
+                return HeaderRef(stack.stack.headers[index.value])
+            return StackElement(stack.stack, index)
+        case "access_field":
+            return _access_field(operand("left"), member(obj, "right", int, what), what)
+    if op in BINARY:
+        return Op(op, operand("left"), operand("right"))
+    if op in UNARY:
+        return Op(op, None, operand("right" if obj.get("right") is not None else "left"))
+    raise refuse(what, f"this switch cannot do the operator '{op}'")
+
+
+def _header(value: Expr, what: str) -> HeaderExpr:
+    if not isinstance(value, HeaderRef | StackElement):
+        raise refuse(what, "expected a header")
+    return value
+
+
+def _access_field(value: Expr, index: int, what: str) -> Expr:
+    header = _header(value, what)
+    fields = header.header.type.fields if isinstance(header, HeaderRef) else header.stack.type.fields
+    if not 0 <= index < len(fields):
+        raise refuse(what, f"there is no field number {index}")
+    if isinstance(header, HeaderRef):
+        return FieldRef(header.header, fields[index])
+    return Member(header, fields[index])
+
+
+def read_argument(names: Names, obj: Any, what: str) -> Any:
+    """A primitive's argument: an expression, or an object of the program by name, or a text."""
+    kind = member(obj, "type", str, what)
+    value = obj.get("value")
+    match kind:
+        case "calculation":
+            return names.find(names.calculations, value, "calculation", what)
+        case "counter_array":
+            return names.find(names.counters, value, "counter", what)
+        case "register_array":
+            return names.find(names.registers, value, "register", what)
+        case "meter_array":
+            return names.find({}, value, "meter", what)
+        case "string":
+            return str(value)
+        case "parameters_vector":
+            return tuple(read_expression(names, item, what) for item in member(obj, "value", list, what))
+        case "extern":
+            raise refuse(what, f"this switch has no extern '{value}'")
+    return read_expression(names, obj, what)

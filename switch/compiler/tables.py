@@ -1,0 +1,93 @@
+"""Tables: their shapes, their keys out of a packet, and applying them."""
+
+from switch.compiler.expressions import Expressions
+from switch.compiler.layout import WORD, KeyLayout
+from switch.compiler.model import Program, TableKey, TableNode
+from switch.compiler.symbols import Symbols
+from switch.compiler.widths import U64, literal
+from switch.compiler.writer import Writer
+from switch.entries import MatchKind
+
+KINDS = {MatchKind.EXACT: "TABLE_EXACT", MatchKind.LPM: "TABLE_LPM", MatchKind.TERNARY: "TABLE_TERNARY"}
+
+
+def write_table_numbers(w: Writer, program: Program, symbols: Symbols) -> None:
+    with w.block("enum table_number", "};"):
+        for table in program.tables.values():
+            w.line(f"TABLE_{symbols.tables[table]},")
+        w.line("TABLES,")
+    w.line()
+
+
+def write_shapes(w: Writer, program: Program, symbols: Symbols) -> None:
+    """What the runtime must know about each table; one more, so that there is no array of length 0."""
+    w.line()
+    with w.block("static const struct table_shape table_shapes[TABLES + 1] =", "};"):
+        for table in program.tables.values():
+            layout = KeyLayout.of(table)
+            w.comment(_describe(table), table.source)
+            w.line(
+                f"[TABLE_{symbols.tables[table]}] = {{ .kind = {KINDS[table.kind]}, .key_words = {layout.words}, "
+                f".ranges = {layout.ranges}, .counted = {str(table.counter is not None).lower()}, "
+                f".data_offset = {layout.data_offset(table.kind)} }},"
+            )
+
+
+def _describe(table: TableNode) -> str:
+    keys = ", ".join(f"{key.name}: {key.kind} {key.bits}" for key in table.keys)
+    return f"{table.name}({keys})"
+
+
+def write_find(w: Writer, program: Program, symbols: Symbols) -> None:
+    """One function for each table that has a key: the entry that matches the packet, or NULL."""
+    for table in program.tables.values():
+        if table.keys:
+            _write_find(w, symbols, table)
+
+
+def _write_find(w: Writer, symbols: Symbols, table: TableNode) -> None:
+    layout = KeyLayout.of(table)
+    name = symbols.tables[table]
+    w.line()
+    w.comment(_describe(table), table.source)
+    w.line(f"static inline const struct entry *find_{name}(const struct state *s, const struct packet *p)")
+    with w.block():
+        words, ranges = _key_words(symbols, table, layout)
+        at = f"&s->tables[TABLE_{name}]"
+        with w.block(f"const uint64_t key[{max(layout.words, 1)}] =", "};"):
+            for terms in words or [["0"]]:
+                w.line(f"{' | '.join(terms)},")
+        if table.kind is not MatchKind.TERNARY:
+            w.line(f"return {table.kind}_find({at}, key, {layout.words});")
+            return
+        with w.block(f"const uint64_t range[{max(layout.ranges, 1)}] =", "};"):
+            for text in ranges or ["0"]:
+                w.line(f"{text},")
+        w.line(f"return ternary_find({at}, key, {layout.words}, range, {layout.ranges});")
+
+
+def _key_words(symbols: Symbols, table: TableNode, layout: KeyLayout) -> tuple[list[list[str]], list[str]]:
+    """(for each word the terms to be joined, the range fields)."""
+    words: list[list[str]] = [[] for _ in range(layout.words)]
+    ranges: list[str] = []
+    expressions = Expressions(symbols, f"table '{table.name}'")
+    for key, place in zip(table.keys, layout.places, strict=True):
+        text, wide = _key_value(expressions, key)
+        if place.kind is MatchKind.RANGE:
+            ranges.append(text)
+            continue
+        word, shift = divmod(place.shift, WORD)
+        low = f"(uint64_t){text}" if wide or shift else text
+        words[word].append(f"{low} << {shift}" if shift else low)
+        if key.bits > WORD:
+            words[word + 1].append(f"(uint64_t)({text} >> {WORD})")
+    return words, ranges
+
+
+def _key_value(expressions: Expressions, key: TableKey) -> tuple[str, bool]:
+    """(the field's value as far as it takes part, whether it is wider than a word)."""
+    value = expressions.bits(key.value, key.bits)
+    if key.mask is None:
+        return value.closed, value.type.bits > WORD
+    wide = value.type.bits > WORD
+    return f"({value.closed} & {literal(key.mask, value.type if wide else U64)})", wide

@@ -1,0 +1,50 @@
+"""The shared object of a compiled program, as functions. Their C side is runtime/core.c and runtime/lifetime.h."""
+
+import ctypes
+from ctypes import POINTER, c_bool, c_char_p, c_int, c_int32, c_uint, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any
+
+EmitFunction = ctypes.CFUNCTYPE(None, c_void_p, c_uint, c_void_p, c_uint)
+"""emit_fn of program.h."""
+
+
+class Replica(ctypes.Structure):
+    _fields_ = (("port", c_uint32), ("rid", c_uint32))
+
+
+SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "program_create": (c_void_p, ()),
+    "program_destroy": (None, (c_void_p,)),
+    "program_array": (c_void_p, (c_void_p, c_int)),
+    "program_process": (None, (c_void_p, c_uint, c_char_p, c_uint, c_uint64, EmitFunction, c_void_p)),
+    "program_quiesce": (None, (c_void_p,)),
+    "core_table_insert": (
+        c_uint64,
+        (c_void_p, c_uint, c_char_p, c_char_p, c_int32, c_uint32, c_char_p, c_uint32),
+    ),
+    "core_table_replace": (c_uint64, (c_void_p, c_uint, c_uint64, c_uint32, c_char_p, c_uint32)),
+    "core_table_remove": (c_bool, (c_void_p, c_uint, c_uint64)),
+    "core_table_set_miss": (c_bool, (c_void_p, c_uint, c_uint32, c_char_p, c_uint32)),
+    "core_entry_hits": (c_uint64, (c_uint64,)),
+    "core_set_group": (c_bool, (c_void_p, c_uint32, POINTER(Replica), c_uint32)),
+    "core_set_session": (c_bool, (c_void_p, c_uint32, POINTER(Replica), c_uint32)),
+    "core_digest_words": (c_uint32, (c_void_p,)),
+    "core_digests_take": (c_uint32, (c_void_p, c_void_p, c_uint32)),
+    "core_drop_name": (c_char_p, (c_uint,)),
+    "core_drops": (c_uint64, (c_void_p, c_uint)),
+}
+
+
+def load_library(path: Path) -> Any:
+    """The library with all signatures set. Calls release the GIL."""
+    library = ctypes.CDLL(str(path))
+    for name, (result, arguments) in SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+    return library
+
+
+def function_address(function: Any) -> int:
+    return ctypes.cast(function, c_void_p).value or 0

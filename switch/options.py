@@ -1,0 +1,180 @@
+"""The command line of the switch: simple_switch_grpc's flags, so that one can stand in the other's place."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+USAGE_ERROR = 2
+
+DROP_PORT = 511  # v1model's
+DEFAULT_DEVICE_ID = 1
+DEFAULT_ADDRESS = (
+    "127.0.0.1:9559"  # simple_switch_grpc serves every address of the machine, without any password
+)
+
+LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "off")
+
+PROGRAM = "sluice switch"
+
+DESCRIPTION = """\
+A P4Runtime switch for BMv2 JSON: compiles the program to machine code, and takes packets from network
+interfaces through it. Has the flags of simple_switch_grpc.
+"""
+
+EXAMPLE = """\
+example:
+  sluice switch --no-p4 -i 1@veth1 -i 2@veth3 -- --grpc-server-addr 127.0.0.1:9559 --cpu-port 255
+
+exit codes:
+  2 wrong usage   3 no permission   4 an interface cannot be used   5 the address cannot be listened on
+  6 the program cannot be loaded    7 the C compiler is missing or failed
+"""
+
+TARGET_EXAMPLE = "these come behind --, as with simple_switch_grpc"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says. ignored: flags that are taken for compatibility and do nothing here."""
+
+    program: Path | None
+    interfaces: dict[int, str]
+    device_id: int
+    address: str
+    cpu_port: int | None
+    log_console: bool
+    log_file: Path | None
+    log_level: str
+    ignored: tuple[str, ...]
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Ends the process with USAGE_ERROR and a message when the arguments make no sense."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    parser, target_parser = _parser(), _target_parser()
+    # As with the reference switch, --pcap's folder comes behind "=" only: the next word is the program.
+    general = parser.parse_args(
+        [word.split("=")[0] if word.startswith("--pcap=") else word for word in arguments[:split]]
+    )
+    target = target_parser.parse_args(arguments[split + 1 :])
+    if general.program is None and not general.no_p4:
+        parser.error("give a BMv2 JSON, or --no-p4 to begin without a program")
+    if general.program is not None and general.no_p4:
+        parser.error("--no-p4 and a BMv2 JSON contradict each other")
+    interfaces = _interfaces(parser, general.interface)
+    _check_cpu_port(parser, target.cpu_port, interfaces)
+    if target.drop_port != DROP_PORT:
+        parser.error(
+            f"--drop-port {target.drop_port}: the drop port of this switch is always {DROP_PORT}, v1model's"
+        )
+    ignored = tuple(f"--{name.replace('_', '-')}" for name in _IGNORED if getattr(general, name) is not None)
+    return Options(
+        program=general.program,
+        interfaces=interfaces,
+        device_id=general.device_id,
+        address=target.grpc_server_addr,
+        cpu_port=target.cpu_port,
+        log_console=general.log_console,
+        log_file=general.log_file,
+        log_level=general.log_level,
+        ignored=ignored,
+    )
+
+
+_IGNORED = ("nanolog", "thrift_port", "notifications_addr", "pcap")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"{PROGRAM}: {message}\nTry: {PROGRAM} --help\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog=PROGRAM,
+        description=DESCRIPTION,
+        epilog=f"{_target_parser().format_help()}\n{EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("program", nargs="?", type=Path, metavar="JSON", help="the program, as p4c-bm2-ss writes it")
+    add("--no-p4", action="store_true", help="begin without a program; a controller will bring one")
+    add(
+        "-i",
+        "--interface",
+        action="append",
+        default=[],
+        metavar="PORT@INTERFACE",
+        help="make an interface a port of the switch; may be repeated",
+    )
+    add(
+        "--device-id",
+        type=int,
+        default=DEFAULT_DEVICE_ID,
+        metavar="N",
+        help="P4Runtime's (default: %(default)s)",
+    )
+    add("--log-console", action="store_true", help="log to standard error")
+    add("--log-file", type=Path, metavar="FILE", help="log to a file")
+    add("-L", "--log-level", choices=LOG_LEVELS, default="info", help="what to log (default: %(default)s)")
+    for name in ("--nanolog", "--thrift-port", "--notifications-addr"):
+        add(name, metavar="X", help="taken for compatibility; does nothing")
+    add(
+        "--pcap",
+        action="store_const",
+        const="",
+        help="--pcap[=FOLDER]: taken for compatibility; does nothing",
+    )
+    return parser
+
+
+def _target_parser() -> _Parser:
+    parser = _Parser(
+        prog=f"{PROGRAM} ... --",
+        usage=argparse.SUPPRESS,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    group = parser.add_argument_group("target options", TARGET_EXAMPLE)
+    group.add_argument(
+        "--grpc-server-addr",
+        default=DEFAULT_ADDRESS,
+        metavar="HOST:PORT",
+        help="where to serve P4Runtime; port 0: any free one (default: %(default)s)",
+    )
+    group.add_argument(
+        "--cpu-port", type=int, metavar="N", help="the port number of packets from and to the controller"
+    )
+    group.add_argument(
+        "--drop-port", type=int, default=DROP_PORT, metavar="N", help="only %(default)s is possible"
+    )
+    return parser
+
+
+def _interfaces(parser: _Parser, words: Sequence[str]) -> dict[int, str]:
+    interfaces: dict[int, str] = {}
+    for word in words:
+        number, at, name = word.partition("@")
+        if not (at and name and number.isdecimal()):
+            parser.error(f"-i {word}: should be PORT@INTERFACE, for example 1@veth1")
+        port = int(number)
+        if port >= DROP_PORT:
+            parser.error(f"-i {word}: port numbers are 0 to {DROP_PORT - 1}")
+        if port in interfaces:
+            parser.error(f"-i {word}: port {port} is {interfaces[port]} already")
+        if name in interfaces.values():
+            parser.error(f"-i {word}: {name} is another port already")
+        interfaces[port] = name
+    return interfaces
+
+
+def _check_cpu_port(parser: _Parser, cpu_port: int | None, interfaces: dict[int, str]) -> None:
+    if cpu_port is None:
+        return
+    if not 0 < cpu_port < DROP_PORT:
+        parser.error(f"--cpu-port {cpu_port}: should be 1 to {DROP_PORT - 1}")
+    if cpu_port in interfaces:
+        parser.error(f"--cpu-port {cpu_port}: that is the port of {interfaces[cpu_port]}")

@@ -1,0 +1,89 @@
+/*
+ * What every compiled program has: tables, replication groups, digests, drop counters, random numbers.
+ *
+ * The generated `struct state` begins with a `struct core`, so that a `void *state` is also a core.
+ */
+#ifndef SWITCH_CORE_H
+#define SWITCH_CORE_H
+
+#include "bits.h"
+#include "hashes.h"
+#include "program.h"
+#include "reclaim.h"
+#include "tables.h"
+
+enum {
+    MAX_PACKET = 65536,      /* longest packet that is taken, in bytes */
+    GROUPS = 65536,          /* multicast groups: mcast_grp has 16 bits */
+    SESSIONS = 32768,        /* clone sessions: 15 bits */
+    DIGESTS = 4096,          /* digests that wait for the control plane */
+    PENDING = 64,            /* packets that wait to go through the pipeline again */
+    MAX_PASSES = 64,         /* how often one packet may go through, its copies included */
+    DROP_PORT = 511,
+};
+
+/* Why a packet ended inside the switch. The names are in core.c. */
+enum drop {
+    DROP_INGRESS,      /* egress_spec was the drop port after ingress */
+    DROP_EGRESS,       /* the same after egress */
+    DROP_NO_GROUP,     /* a multicast group that is not there, or is empty */
+    DROP_NO_SESSION,   /* a clone session that is not there: the clone only */
+    DROP_PASSES,       /* went through MAX_PASSES times */
+    DROP_PENDING_FULL, /* no room to wait for another pass */
+    DROP_ASSERTION,    /* an assert or assume of the program was false */
+    DROP_TOO_LONG,     /* longer than MAX_PACKET */
+    DROP_DIGEST,       /* a digest, not a packet: nobody took the ones before */
+    DROP_REASONS,
+};
+
+struct replica {
+    uint32_t port;
+    uint32_t rid;
+};
+
+struct group {
+    uint32_t count;
+    struct replica replicas[];
+};
+
+/* One producer (the processing thread), one consumer (the control plane). A record: learn list, then its values. */
+struct digest_ring {
+    uint64_t *records;
+    uint32_t record_words;
+    _Alignas(64) _Atomic uint64_t written;
+    _Alignas(64) _Atomic uint64_t taken;
+};
+
+struct core {
+    struct reclaimer reclaimer;
+    struct table *tables;
+    unsigned table_count;
+    _Atomic(struct group *) *groups;
+    _Atomic(struct group *) *sessions;
+    struct digest_ring digests;
+    _Atomic uint64_t drops[DROP_REASONS];
+    uint64_t random;
+    /* Of the packet in hand. */
+    uint64_t now;
+    emit_fn emit;
+    void *emit_context;
+};
+
+bool core_init(struct core *core, struct table *tables, const struct table_shape *shapes, unsigned table_count,
+               unsigned digest_words);
+void core_free(struct core *core);
+
+static inline void drop(struct core *core, enum drop reason)
+{
+    atomic_store_explicit(&core->drops[reason],
+                          atomic_load_explicit(&core->drops[reason], memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+/* A place for the next digest's record, or NULL (and counted) when the ring is full; digest_send makes it visible. */
+uint64_t *digest_begin(struct core *core);
+void digest_send(struct core *core);
+
+/* Uniform between low and high, both included. low <= high. */
+uint64_t random_between(struct core *core, uint64_t low, uint64_t high);
+
+#endif

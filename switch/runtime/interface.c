@@ -1,0 +1,279 @@
+#define _GNU_SOURCE
+#include "interface.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    /* A slot holds a packet of an ordinary MTU with some encapsulation; longer ones take the slow way (RING_COPY). */
+    SLOT_BYTES = 2048,
+    SLOTS = 2048,
+    BLOCK_BYTES = 64 * 1024,
+    RING_BYTES = SLOT_BYTES * SLOTS,
+    SOCKET_BUFFER = 4 * 1024 * 1024,
+    VLAN_TAG_BYTES = 4,
+    ADDRESSES_BYTES = 2 * ETH_ALEN, /* what comes before a VLAN tag */
+};
+
+/* Only the worker thread writes counters, so that they need no locked instruction. */
+static void count(struct interface *interface, enum interface_counter which, uint64_t amount)
+{
+    _Atomic uint64_t *counter = &interface->counters[which];
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
+}
+
+const char *interface_create(struct interface *interface, const char *name)
+{
+    memset(interface, 0, sizeof *interface);
+    interface->fd = -1;
+    if (strlen(name) >= IFNAMSIZ) {
+        errno = ENODEV;
+        return "find the interface";
+    }
+    strcpy(interface->name, name);
+    interface->long_packet = malloc(PACKET_ROOM);
+    interface->outgoing = malloc(PACKET_ROOM);
+    if (interface->long_packet == NULL || interface->outgoing == NULL)
+        return "allocate buffers";
+    for (unsigned i = 0; i < SEND_BATCH; i++) {
+        interface->messages[i].msg_hdr.msg_iov = &interface->vectors[i];
+        interface->messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    return NULL;
+}
+
+void interface_destroy(struct interface *interface)
+{
+    interface_close(interface);
+    free(interface->long_packet);
+    free(interface->outgoing);
+}
+
+static int set_option(int fd, int option, int value)
+{
+    return setsockopt(fd, SOL_PACKET, option, &value, sizeof value);
+}
+
+static const char *check_kind(const struct interface *interface, int fd)
+{
+    struct ifreq request = {0};
+    strcpy(request.ifr_name, interface->name);
+    if (ioctl(fd, SIOCGIFHWADDR, &request) < 0)
+        return "find the interface";
+    int kind = request.ifr_hwaddr.sa_family;
+    if (kind != ARPHRD_ETHER && kind != ARPHRD_LOOPBACK) {
+        errno = EPROTOTYPE;
+        return "use the interface, which is not Ethernet";
+    }
+    return NULL;
+}
+
+static const char *map_ring(struct interface *interface, int fd)
+{
+    struct tpacket_req request = {
+        .tp_block_size = BLOCK_BYTES,
+        .tp_block_nr = RING_BYTES / BLOCK_BYTES,
+        .tp_frame_size = SLOT_BYTES,
+        .tp_frame_nr = SLOTS,
+    };
+    /* RESERVE: room to put a VLAN tag back in place. COPY_THRESH: packets too long for a slot come whole, by recv. */
+    if (set_option(fd, PACKET_VERSION, TPACKET_V2) < 0 || set_option(fd, PACKET_RESERVE, VLAN_TAG_BYTES) < 0 ||
+        set_option(fd, PACKET_COPY_THRESH, 1) < 0 ||
+        setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) < 0)
+        return "set up the receive ring";
+    void *ring = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    if (ring == MAP_FAILED)
+        return "map the receive ring";
+    interface->ring = ring;
+    interface->next = 0;
+    return NULL;
+}
+
+static const char *attach(struct interface *interface, int fd)
+{
+    const char *failed = check_kind(interface, fd);
+    if (failed != NULL)
+        return failed;
+    interface->index = (int)if_nametoindex(interface->name);
+    if (interface->index == 0)
+        return "find the interface";
+    if (set_option(fd, PACKET_IGNORE_OUTGOING, 1) < 0)
+        return "ignore the packets that leave the interface (this needs Linux 4.20)";
+    int buffer = SOCKET_BUFFER;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer); /* up to what the system allows */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    failed = map_ring(interface, fd);
+    if (failed != NULL)
+        return failed;
+    struct packet_mreq promiscuous = {.mr_ifindex = interface->index, .mr_type = PACKET_MR_PROMISC};
+    if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) < 0)
+        return "make the interface promiscuous";
+    struct sockaddr_ll address = {
+        .sll_family = AF_PACKET,
+        .sll_protocol = htons(ETH_P_ALL),
+        .sll_ifindex = interface->index,
+    };
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        return "bind to the interface";
+    return NULL;
+}
+
+const char *interface_open(struct interface *interface)
+{
+    /* Protocol 0: nothing arrives before bind, when the ring is there. */
+    interface->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (interface->fd < 0)
+        return "open a packet socket";
+    const char *failed = attach(interface, interface->fd);
+    if (failed != NULL) {
+        int error = errno;
+        interface_close(interface);
+        errno = error;
+    }
+    return failed;
+}
+
+void interface_close(struct interface *interface)
+{
+    if (interface->ring != NULL)
+        munmap(interface->ring, RING_BYTES);
+    if (interface->fd >= 0)
+        close(interface->fd);
+    interface->ring = NULL;
+    interface->fd = -1;
+    interface->index = 0;
+    interface->queued = 0;
+    interface->queued_bytes = 0;
+}
+
+/* The kernel keeps an outer VLAN tag beside the packet; returns the packet's start with the tag put back. */
+static uint8_t *restore_vlan_tag(uint8_t *packet, const struct tpacket2_hdr *slot)
+{
+    uint16_t kind = slot->tp_status & TP_STATUS_VLAN_TPID_VALID ? slot->tp_vlan_tpid : ETH_P_8021Q;
+    uint8_t *start = packet - VLAN_TAG_BYTES;
+    memmove(start, packet, ADDRESSES_BYTES);
+    start[ADDRESSES_BYTES] = (uint8_t)(kind >> 8);
+    start[ADDRESSES_BYTES + 1] = (uint8_t)kind;
+    start[ADDRESSES_BYTES + 2] = (uint8_t)(slot->tp_vlan_tci >> 8);
+    start[ADDRESSES_BYTES + 3] = (uint8_t)slot->tp_vlan_tci;
+    return start;
+}
+
+/* A packet longer than a slot waits in the socket's own queue. Returns NULL when it is not to be had. */
+static uint8_t *receive_long(struct interface *interface, const struct tpacket2_hdr *slot)
+{
+    enum { ROOM = PACKET_ROOM - VLAN_TAG_BYTES };
+    uint8_t *packet = interface->long_packet + VLAN_TAG_BYTES;
+    if (!(slot->tp_status & TP_STATUS_COPY))
+        return NULL;
+    ssize_t length = recv(interface->fd, packet, ROOM, MSG_DONTWAIT | MSG_TRUNC);
+    return length == (ssize_t)slot->tp_len && length <= ROOM ? packet : NULL;
+}
+
+static void receive_slot(struct interface *interface, struct tpacket2_hdr *slot, receive_fn receive, void *context)
+{
+    unsigned length = slot->tp_len;
+    uint8_t *packet =
+        slot->tp_snaplen == length ? (uint8_t *)slot + slot->tp_mac : receive_long(interface, slot);
+    if (packet == NULL) {
+        count(interface, RX_TOO_LONG, 1);
+        return;
+    }
+    if (slot->tp_status & TP_STATUS_CSUMNOTREADY)
+        count(interface, RX_UNFINISHED_CHECKSUM, 1);
+    if (slot->tp_status & TP_STATUS_VLAN_VALID) {
+        packet = restore_vlan_tag(packet, slot);
+        length += VLAN_TAG_BYTES;
+    }
+    count(interface, RX_PACKETS, 1);
+    count(interface, RX_BYTES, length);
+    receive(context, packet, length);
+}
+
+unsigned interface_receive(struct interface *interface, unsigned budget, receive_fn receive, void *context)
+{
+    unsigned received = 0;
+    if (interface->fd < 0)
+        return 0;
+    for (; received < budget; received++) {
+        struct tpacket2_hdr *slot = (struct tpacket2_hdr *)(interface->ring + (size_t)interface->next * SLOT_BYTES);
+        _Atomic uint32_t *status = (_Atomic uint32_t *)&slot->tp_status;
+        if (!(atomic_load_explicit(status, memory_order_acquire) & TP_STATUS_USER))
+            break;
+        receive_slot(interface, slot, receive, context);
+        atomic_store_explicit(status, TP_STATUS_KERNEL, memory_order_release);
+        interface->next = (interface->next + 1) % SLOTS;
+    }
+    return received;
+}
+
+void interface_queue(struct interface *interface, const uint8_t *bytes, unsigned length)
+{
+    if (length > PACKET_ROOM) {
+        count(interface, TX_TOO_LONG, 1);
+        return;
+    }
+    if (interface->queued == SEND_BATCH || interface->queued_bytes + length > PACKET_ROOM)
+        interface_flush(interface);
+    uint8_t *copy = interface->outgoing + interface->queued_bytes;
+    memcpy(copy, bytes, length);
+    interface->vectors[interface->queued] = (struct iovec){.iov_base = copy, .iov_len = length};
+    interface->queued++;
+    interface->queued_bytes += length;
+}
+
+static void count_sent(struct interface *interface, unsigned first, unsigned packets)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = first; i < first + packets; i++)
+        bytes += interface->vectors[i].iov_len;
+    count(interface, TX_PACKETS, packets);
+    count(interface, TX_BYTES, bytes);
+}
+
+void interface_flush(struct interface *interface)
+{
+    unsigned done = 0;
+    while (done < interface->queued) {
+        int sent = -1;
+        errno = ENODEV;
+        if (interface->fd >= 0)
+            sent = sendmmsg(interface->fd, interface->messages + done, interface->queued - done, MSG_DONTWAIT);
+        if (sent > 0) {
+            count_sent(interface, done, (unsigned)sent);
+            done += (unsigned)sent;
+        } else if (errno != EINTR) { /* the first packet is refused: leave it out and go on */
+            count(interface, errno == EMSGSIZE ? TX_TOO_LONG : TX_DROPPED, 1);
+            done++;
+        }
+    }
+    interface->queued = 0;
+    interface->queued_bytes = 0;
+}
+
+void interface_check(struct interface *interface)
+{
+    if (interface->fd < 0)
+        return;
+    struct tpacket_stats statistics;
+    socklen_t size = sizeof statistics;
+    if (getsockopt(interface->fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &size) == 0)
+        count(interface, RX_DROPPED, statistics.tp_drops);
+    /* A pending error (the interface went down) would make poll return at once, for ever. Reading it clears it. */
+    int error;
+    size = sizeof error;
+    getsockopt(interface->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    struct ifreq request = {.ifr_ifindex = interface->index};
+    if (ioctl(interface->fd, SIOCGIFNAME, &request) < 0)
+        interface_close(interface);
+}

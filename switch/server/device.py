@@ -1,0 +1,140 @@
+"""The one device that the service controls: its data plane and the pipelines in it.
+
+A saved pipeline (VERIFY_AND_SAVE) is complete, with an engine of its own: reads and writes go to it at once,
+and COMMIT puts that engine into the data plane. The specification's "replaying the writes" comes to the same.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Protocol
+
+from finsy.proto import p4r
+
+from switch.engine import Engine
+from switch.server.pipeline import LoadEngine, Pipeline
+from switch.server.status import failed_precondition, not_found
+
+NO_PIPELINE = (
+    "No forwarding pipeline config set for this device"  # the reference server's text; clients look for it
+)
+
+
+class DataPlane(Protocol):
+    """What takes packets through an engine (switch.worker.Worker)."""
+
+    @property
+    def cpu_port(self) -> int | None: ...
+
+    def run(self, program: Engine | None) -> None:
+        """Use this engine from now on. On return the one before is no longer in use."""
+        ...
+
+    def packet_out(self, packet: bytes) -> bool:
+        """Give the program a packet from the CPU port; False if there is no room for it."""
+        ...
+
+    def packet_in(self, timeout: float) -> bytes | None:
+        """The next packet that the program sent to the CPU port, waiting `timeout` seconds for one."""
+        ...
+
+
+class Device:
+    """lock: held by whatever reads or changes the state of a pipeline, so that requests are serialised."""
+
+    # Packets and digests need a pipeline too, but must not wait for a long write: which pipeline is which is
+    # under a lock of its own, which is never held for long.
+
+    def __init__(self, device_id: int, data_plane: DataPlane, load_engine: LoadEngine = Engine.load) -> None:
+        self.id = device_id
+        self.data_plane = data_plane
+        self.lock = threading.RLock()
+        self._pipelines = threading.Lock()
+        self._running: Pipeline | None = None
+        self._saved: Pipeline | None = None
+        self._program: Engine | None = None  # runs without a P4Info
+        self._load_engine = load_engine
+
+    @property
+    def config(self) -> p4r.ForwardingPipelineConfig | None:
+        """The config that reads and writes refer to."""
+        with self._pipelines:
+            pipeline = self._saved or self._running
+            return pipeline.config if pipeline else None
+
+    @contextmanager
+    def pipeline(self) -> Iterator[Pipeline]:
+        """The pipeline that reads and writes go to. Raises RequestError when there is none."""
+        with ExitStack() as leases:
+            with self._pipelines:
+                pipeline = self._saved or self._running
+                if pipeline is None:
+                    raise failed_precondition(NO_PIPELINE)
+                leases.enter_context(pipeline.lease())
+            yield pipeline
+
+    @contextmanager
+    def running_pipeline(self) -> Iterator[Pipeline]:
+        """The pipeline that packets go through. Raises RequestError when there is none."""
+        with ExitStack() as leases:
+            with self._pipelines:
+                if self._running is None:
+                    raise failed_precondition(NO_PIPELINE)
+                leases.enter_context(self._running.lease())
+                pipeline = self._running
+            yield pipeline
+
+    # ---- Changes of the pipeline ----
+
+    def run_program(self, program: bytes) -> None:
+        """Run a BMv2 JSON without P4Info, until a controller brings one. Raises LoadError or BuildError."""
+        self._program = self._load_engine(program)
+        self.data_plane.run(self._program)
+
+    def load(self, config: p4r.ForwardingPipelineConfig) -> Pipeline:
+        """Compile a config, without any effect on the device. Raises RequestError."""
+        return Pipeline.load(config, self._load_engine)
+
+    def save(self, pipeline: Pipeline) -> None:
+        """Let reads and writes go to this pipeline, until it is committed."""
+        with self.lock:
+            self._replace(running=self._running, saved=pipeline)
+
+    def commit_saved(self) -> None:
+        """Raises RequestError when none is saved."""
+        with self.lock:
+            if self._saved is None:
+                raise not_found("no config was saved: VERIFY_AND_SAVE comes before COMMIT")
+            self.commit(self._saved)
+
+    def commit(self, pipeline: Pipeline) -> None:
+        """Let packets go through this pipeline, and reads and writes to it."""
+        with self.lock:
+            self.data_plane.run(pipeline.engine)
+            self._replace(running=pipeline, saved=None)
+            self._close_program()
+
+    def can_keep_state(self, config: p4r.ForwardingPipelineConfig) -> bool:
+        """Whether this config is the one that runs already (its cookie included)."""
+        with self._pipelines:
+            return self._running is not None and self._running.config == config
+
+    def close(self) -> None:
+        """Take the program out of the data plane and free everything."""
+        with self.lock:
+            self.data_plane.run(None)
+            self._replace(running=None, saved=None)
+            self._close_program()
+
+    def _close_program(self) -> None:
+        if self._program:
+            self._program.close()
+            self._program = None
+
+    def _replace(self, *, running: Pipeline | None, saved: Pipeline | None) -> None:
+        with self._pipelines:
+            before = {self._running, self._saved}
+            self._running, self._saved = running, saved
+        for pipeline in before - {running, saved}:
+            if pipeline is not None:
+                pipeline.retire()

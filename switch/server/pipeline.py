@@ -1,0 +1,116 @@
+"""A forwarding pipeline: one P4Runtime config, its program in an engine, and what P4Runtime keeps about it.
+
+A pipeline outlives its replacement for as long as some request is still at work on it (`lease`).
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from finsy.proto import p4r
+
+from switch.engine import Engine
+from switch.entries import Match
+from switch.errors import EngineError
+from switch.p4info import P4InfoError, Schema
+from switch.server.digests import DigestLists
+from switch.server.packets import HeaderCodec
+from switch.server.replication import Replication
+from switch.server.status import invalid
+from switch.server.tables import TableCodec
+
+LoadEngine = Callable[[bytes], Engine]
+
+EntryKey = tuple[tuple[Match, ...], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """What a controller attached to a table entry: opaque to the switch, given back on read."""
+
+    metadata: bytes
+    controller_metadata: int
+
+    @classmethod
+    def of(cls, entry: p4r.TableEntry) -> "Annotations | None":
+        """None when there are none, as for nearly all entries."""
+        if not entry.metadata and not entry.controller_metadata:
+            return None
+        return cls(entry.metadata, entry.controller_metadata)
+
+
+@dataclass(slots=True)
+class TableState:
+    """A table's codec, and the annotations of its entries; None stands for the default entry."""
+
+    codec: TableCodec
+    annotations: dict[EntryKey | None, Annotations] = field(default_factory=dict)
+
+    def annotate(self, key: EntryKey | None, annotations: Annotations | None) -> None:
+        if annotations is not None:
+            self.annotations[key] = annotations
+        elif self.annotations:
+            self.annotations.pop(key, None)
+
+
+class Pipeline:
+    """All of it is used under the device's lock, but for `engine`, which looks after itself."""
+
+    def __init__(self, config: p4r.ForwardingPipelineConfig, schema: Schema, engine: Engine) -> None:
+        self.config = config
+        self.schema = schema
+        self.engine = engine
+        self.tables = {
+            info.id: TableState(TableCodec(info, engine.tables[info.name])) for info in schema.tables.values()
+        }
+        self.replication = Replication(engine)
+        self.digests = DigestLists(schema.digests)
+        self.packet_in = HeaderCodec(schema.packet_in)
+        self.packet_out = HeaderCodec(schema.packet_out)
+        self._leases = 0
+        self._retired = False
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, config: p4r.ForwardingPipelineConfig, load_engine: LoadEngine) -> "Pipeline":
+        """Raises RequestError (INVALID_ARGUMENT) when the config cannot be realised."""
+        if not config.HasField("p4info") or not config.p4_device_config:
+            raise invalid("the config needs both p4info and p4_device_config (p4c's BMv2 JSON)")
+        try:
+            schema = Schema.parse(config.p4info)
+            engine = load_engine(config.p4_device_config)
+        except (P4InfoError, EngineError) as error:
+            raise invalid(str(error)) from error
+        try:
+            schema.check(engine)
+        except P4InfoError as error:
+            engine.close()
+            raise invalid(str(error)) from error
+        return cls(config, schema, engine)
+
+    @property
+    def cookie(self) -> int | None:
+        return self.config.cookie.cookie if self.config.HasField("cookie") else None
+
+    @contextmanager
+    def lease(self) -> Iterator["Pipeline"]:
+        """Keeps the engine open for the duration."""
+        with self._lock:
+            self._leases += 1
+        try:
+            yield self
+        finally:
+            with self._lock:
+                self._leases -= 1
+                last = self._retired and self._leases == 0
+            if last:
+                self.engine.close()
+
+    def retire(self) -> None:
+        """No longer the device's: close the engine as soon as nobody uses it. No worker may be running it."""
+        with self._lock:
+            self._retired = True
+            unused = self._leases == 0
+        if unused:
+            self.engine.close()

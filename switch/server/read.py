@@ -1,0 +1,270 @@
+"""Reads: from a request's filters to entities (specification, "Wildcard Reads" and "Table Wildcard Reads").
+
+Tables and groups are copied when a reader is called, so that a request sees one state between two writes.
+The copies are encoded, and cells of counters and registers read, only as the entities are taken: cells are
+volatile anyway, and a slow client must not hold up writes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from finsy.proto import p4d, p4r
+
+from switch.entries import Entry
+from switch.errors import NoSuchEntry
+from switch.p4info import CounterInfo, CounterUnit, RegisterInfo
+from switch.server.pipeline import Annotations, Pipeline, TableState
+from switch.server.status import invalid, not_found, unimplemented
+from switch.server.values import encode
+from switch.server.write import checked_index, table_state
+
+Entities = Iterable[p4r.Entity]
+
+
+def entities(pipeline: Pipeline, wanted: p4r.Entity) -> Entities:
+    """What a filter selects. Raises RequestError or EngineError when it is no valid filter."""
+    kind = wanted.WhichOneof("entity")
+    if kind is None:
+        raise invalid("the request has an empty entity: say what kind of entity to read")
+    reader = _READERS.get(kind)
+    if reader is None:
+        return _absent(kind, getattr(wanted, kind))
+    return reader(pipeline, getattr(wanted, kind))
+
+
+def _absent(kind: str, wanted: Any) -> Entities:
+    """Kinds that no program in this switch has: all of them are none."""
+    if wanted.ByteSize():
+        raise unimplemented(f"this switch has no {kind}")
+    return []
+
+
+# ---- Tables ----
+
+
+def _table_entries(pipeline: Pipeline, wanted: p4r.TableEntry) -> Entities:
+    if wanted.table_id == 0:
+        return _all_tables(pipeline, wanted)
+    state = table_state(pipeline, wanted.table_id)
+    info = state.codec.info
+    if wanted.HasField("counter_data") and info.direct_counter is None:
+        raise invalid(f"{info.name} has no direct counter")
+    if wanted.HasField("meter_config") or wanted.HasField("meter_counter_data"):
+        raise invalid(f"{info.name} has no direct meter")
+    if wanted.HasField("time_since_last_hit"):
+        if not info.idle_timeouts:
+            raise invalid(f"{info.name} does not support idle timeouts")
+        raise unimplemented(f"{info.name}: this switch has no idle timeouts")
+    return _one_table(pipeline, state, wanted)
+
+
+def _all_tables(pipeline: Pipeline, wanted: p4r.TableEntry) -> Entities:
+    if wanted.match or wanted.priority or wanted.HasField("action") or wanted.metadata:
+        raise invalid("entries can only be filtered within a table: table_id is missing")
+    tables = [_one_table(pipeline, state, wanted) for state in pipeline.tables.values()]
+    return (entity for table in tables for entity in table)
+
+
+def _one_table(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> Entities:
+    if wanted.is_default_action:
+        return _default_entry(pipeline, state, wanted)
+    entries = _selected(pipeline, state, wanted)
+    annotations = dict(state.annotations)
+    with_counter = wanted.HasField("counter_data") and state.codec.info.direct_counter is not None
+    return _encoded(pipeline, state, entries, annotations, with_counter=with_counter)
+
+
+def _selected(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> list[Entry]:
+    codec = state.codec
+    exact_key = wanted.match and (wanted.priority or not codec.info.needs_priority)
+    if exact_key:
+        match, priority = codec.key(wanted)
+        try:
+            entries = [pipeline.engine.entry(codec.name, match, priority)]
+        except NoSuchEntry:
+            return []
+    else:
+        entries = pipeline.engine.entries(codec.name)
+        if wanted.match:
+            match = codec.match(wanted.match)
+            entries = [entry for entry in entries if entry.match == match]
+        if wanted.priority:
+            entries = [entry for entry in entries if entry.priority == wanted.priority]
+    if wanted.HasField("action"):
+        action = codec.action_name(wanted.action.action.action_id)
+        entries = [entry for entry in entries if entry.action == action]
+    if wanted.metadata or wanted.controller_metadata:
+        entries = [entry for entry in entries if _has_annotations(state, entry, wanted)]
+    return entries
+
+
+def _has_annotations(state: TableState, entry: Entry, wanted: p4r.TableEntry) -> bool:
+    found = state.annotations.get((entry.match, entry.priority), Annotations(b"", 0))
+    return wanted.metadata in (b"", found.metadata) and wanted.controller_metadata in (
+        0,
+        found.controller_metadata,
+    )
+
+
+def _encoded(
+    pipeline: Pipeline,
+    state: TableState,
+    entries: list[Entry],
+    annotations: dict[Any, Annotations],
+    *,
+    with_counter: bool,
+) -> Iterator[p4r.Entity]:
+    codec = state.codec
+    unit = codec.info.direct_counter
+    immutable = pipeline.engine.tables[codec.name].immutable
+    for entry in entries:
+        message = codec.encode_entry(entry)
+        message.is_const = immutable
+        _annotate(message, annotations.get((entry.match, entry.priority)))
+        if with_counter and unit is not None:
+            try:
+                counts = pipeline.engine.direct_counter_read(codec.name, entry.match, entry.priority)
+            except NoSuchEntry:
+                continue  # deleted since it was listed
+            message.counter_data.CopyFrom(_counter_data(unit, *counts))
+        yield p4r.Entity(table_entry=message)
+
+
+def _annotate(message: p4r.TableEntry, annotations: Annotations | None) -> None:
+    if annotations is not None:
+        message.metadata = annotations.metadata
+        message.controller_metadata = annotations.controller_metadata
+
+
+def _default_entry(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> list[p4r.Entity]:
+    codec = state.codec
+    if wanted.match or wanted.priority:
+        raise invalid(f"{codec.name}: the default entry has neither match nor priority")
+    default = pipeline.engine.default(codec.name)
+    if default is None:
+        return []
+    action, data = default
+    if wanted.HasField("action") and codec.action_name(wanted.action.action.action_id) != action:
+        return []
+    message = p4r.TableEntry(
+        table_id=codec.info.id,
+        is_default_action=True,
+        action=codec.encode_action(action, data),
+        is_const=codec.info.const_default,
+    )
+    _annotate(message, state.annotations.get(None))
+    return [p4r.Entity(table_entry=message)]
+
+
+# ---- Counters and registers ----
+
+
+def _counter_data(unit: CounterUnit, packets: int, octets: int) -> p4r.CounterData:
+    return p4r.CounterData(
+        packet_count=packets if unit.packets else 0, byte_count=octets if unit.octets else 0
+    )
+
+
+def _indices(info: CounterInfo | RegisterInfo, wanted: p4r.CounterEntry | p4r.RegisterEntry) -> range:
+    if not wanted.HasField("index"):
+        return range(info.size)
+    index = checked_index(info.name, info.size, wanted.index.index)
+    return range(index, index + 1)
+
+
+def _counter_entries(pipeline: Pipeline, wanted: p4r.CounterEntry) -> Entities:
+    if wanted.counter_id == 0:
+        counters = list(pipeline.schema.counters.values())
+    elif wanted.counter_id in pipeline.schema.counters:
+        counters = [pipeline.schema.counters[wanted.counter_id]]
+    else:
+        raise invalid(f"there is no indirect counter with id {wanted.counter_id}")
+    cells = [(info, _indices(info, wanted)) for info in counters]
+    return (
+        p4r.Entity(
+            counter_entry=p4r.CounterEntry(
+                counter_id=info.id,
+                index=p4r.Index(index=index),
+                data=_counter_data(info.unit, *pipeline.engine.counter_read(info.name, index)),
+            )
+        )
+        for info, indices in cells
+        for index in indices
+    )
+
+
+def _direct_counter_entries(pipeline: Pipeline, wanted: p4r.DirectCounterEntry) -> Entities:
+    key = wanted.table_entry
+    if key.table_id == 0:
+        states = [s for s in pipeline.tables.values() if s.codec.info.direct_counter is not None]
+    else:
+        states = [table_state(pipeline, key.table_id)]
+        if states[0].codec.info.direct_counter is None:
+            raise invalid(f"{states[0].codec.name} has no direct counter")
+    if key.is_default_action:
+        raise unimplemented("a v1model direct counter does not count default actions")
+    found = [(state, _selected(pipeline, state, key)) for state in states]
+    if key.match and not any(entries for _, entries in found):
+        raise not_found(f"{states[0].codec.name} has no such entry")
+    return (entity for state, entries in found for entity in _direct_counters(pipeline, state, entries))
+
+
+def _direct_counters(pipeline: Pipeline, state: TableState, entries: list[Entry]) -> Iterator[p4r.Entity]:
+    codec = state.codec
+    unit = codec.info.direct_counter
+    assert unit is not None
+    for entry in entries:
+        try:
+            counts = pipeline.engine.direct_counter_read(codec.name, entry.match, entry.priority)
+        except NoSuchEntry:
+            continue  # deleted since it was listed
+        yield p4r.Entity(
+            direct_counter_entry=p4r.DirectCounterEntry(
+                table_entry=codec.encode_key(entry.match, entry.priority), data=_counter_data(unit, *counts)
+            )
+        )
+
+
+def _register_entries(pipeline: Pipeline, wanted: p4r.RegisterEntry) -> Entities:
+    if wanted.register_id == 0:
+        registers = list(pipeline.schema.registers.values())
+    elif wanted.register_id in pipeline.schema.registers:
+        registers = [pipeline.schema.registers[wanted.register_id]]
+    else:
+        raise invalid(f"there is no register with id {wanted.register_id}")
+    for info in registers:
+        if info.bits is None:
+            raise unimplemented(f"{info.name}: this switch can read registers of bit<W> only")
+    cells = [(info, _indices(info, wanted)) for info in registers]
+    return (
+        p4r.Entity(
+            register_entry=p4r.RegisterEntry(
+                register_id=info.id,
+                index=p4r.Index(index=index),
+                data=p4d.P4Data(bitstring=encode(pipeline.engine.register_read(info.name, index))),
+            )
+        )
+        for info, indices in cells
+        for index in indices
+    )
+
+
+# ---- Packet replication and digests ----
+
+
+def _replication_entries(pipeline: Pipeline, wanted: p4r.PacketReplicationEngineEntry) -> list[p4r.Entity]:
+    return [p4r.Entity(packet_replication_engine_entry=entry) for entry in pipeline.replication.read(wanted)]
+
+
+def _digest_entries(pipeline: Pipeline, wanted: p4r.DigestEntry) -> list[p4r.Entity]:
+    return [p4r.Entity(digest_entry=entry) for entry in pipeline.digests.entries(wanted.digest_id)]
+
+
+_READERS: dict[str, Callable[[Pipeline, Any], Entities]] = {
+    "table_entry": _table_entries,
+    "counter_entry": _counter_entries,
+    "direct_counter_entry": _direct_counter_entries,
+    "register_entry": _register_entries,
+    "packet_replication_engine_entry": _replication_entries,
+    "digest_entry": _digest_entries,
+}

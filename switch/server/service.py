@@ -1,0 +1,285 @@
+"""The five RPCs of P4Runtime, over one device."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import NoReturn, TypeVar
+
+import grpc
+from finsy.proto import p4r, p4r_grpc, rpc_code
+
+from switch.errors import EngineError
+from switch.server import read, write
+from switch.server.arbitration import Arbiter, uint128
+from switch.server.device import Device
+from switch.server.status import (
+    ERROR_SPACE,
+    STATUS_DETAILS,
+    RequestError,
+    batch_status,
+    denied,
+    failed_precondition,
+    grpc_code,
+    invalid,
+    not_found,
+    refusal,
+    unimplemented,
+)
+from switch.server.streams import ClientStream
+
+T = TypeVar("T")
+
+LOG = logging.getLogger(__name__)
+
+API_VERSION = "1.5.0"
+
+# finsy takes messages up to 4 MB: an entity is far below 4 KB.
+ENTITIES_PER_RESPONSE = 1000
+
+
+class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self.arbiter = Arbiter(device.id, finish_writes=self._finish_writes)
+        self._configuring = threading.Lock()
+
+    def _finish_writes(self) -> None:
+        with self._device.lock:
+            pass  # whoever held it has finished
+
+    # ---- Write ----
+
+    def Write(self, request: p4r.WriteRequest, context: grpc.ServicerContext) -> p4r.WriteResponse:
+        try:
+            self._check_addressee(request.device_id, request.role)
+            with self._device.lock:
+                self._check_primary(request)
+                with self._device.pipeline() as pipeline:
+                    if request.atomicity != p4r.WriteRequest.CONTINUE_ON_ERROR:
+                        raise unimplemented("the only atomicity of this switch is CONTINUE_ON_ERROR")
+                    errors = _attempt(request.updates, lambda update: write.apply(pipeline, update))
+        except RequestError as error:
+            _abort(context, error)
+        if any(errors):
+            _abort_batch(context, errors, "updates")
+        return p4r.WriteResponse()
+
+    # ---- Read ----
+
+    def Read(self, request: p4r.ReadRequest, context: grpc.ServicerContext) -> Iterator[p4r.ReadResponse]:
+        try:
+            self._check_addressee(request.device_id, request.role)
+            with self._device.pipeline() as pipeline:
+                found: list[read.Entities] = []
+                with self._device.lock:
+                    errors = _attempt(
+                        request.entities, lambda wanted: found.append(read.entities(pipeline, wanted))
+                    )
+                entities = (entity for some in found for entity in some)
+                while batch := list(islice(entities, ENTITIES_PER_RESPONSE)):
+                    yield p4r.ReadResponse(entities=batch)
+        except RequestError as error:
+            _abort(context, error)
+        if any(errors):
+            _abort_batch(context, errors, "reads")
+
+    # ---- Pipeline ----
+
+    def SetForwardingPipelineConfig(
+        self, request: p4r.SetForwardingPipelineConfigRequest, context: grpc.ServicerContext
+    ) -> p4r.SetForwardingPipelineConfigResponse:
+        try:
+            self._check_addressee(request.device_id, request.role)
+            self._check_primary(request)
+            with self._configuring:
+                self._configure(request)
+        except RequestError as error:
+            _abort(context, error)
+        return p4r.SetForwardingPipelineConfigResponse()
+
+    def _configure(self, request: p4r.SetForwardingPipelineConfigRequest) -> None:
+        actions = p4r.SetForwardingPipelineConfigRequest
+        action, config = request.action, request.config
+        if action == actions.UNSPECIFIED:
+            raise invalid("the action is missing")
+        if action == actions.COMMIT:
+            if request.HasField("config"):
+                raise invalid("COMMIT takes the config that was saved before, and none with it")
+            self._as_primary(request, self._device.commit_saved)
+        elif action == actions.RECONCILE_AND_COMMIT and self._device.can_keep_state(config):
+            pass  # nothing to change, which is the point of it
+        elif action == actions.RECONCILE_AND_COMMIT and self._device.config is not None:
+            raise unimplemented(
+                "this switch reconciles only with the config that it runs already (same cookie, P4Info and "
+                "device config); VERIFY_AND_COMMIT replaces it, and clears all tables"
+            )
+        else:
+            self._load(request)
+        LOG.info("pipeline: %s", actions.Action.Name(action))
+
+    def _load(self, request: p4r.SetForwardingPipelineConfigRequest) -> None:
+        actions = p4r.SetForwardingPipelineConfigRequest
+        pipeline = self._device.load(request.config)
+        try:
+            if request.action == actions.VERIFY:
+                pipeline.retire()
+            elif request.action == actions.VERIFY_AND_SAVE:
+                self._as_primary(request, lambda: self._device.save(pipeline))
+            else:
+                self._as_primary(request, lambda: self._device.commit(pipeline))
+        except RequestError:
+            pipeline.retire()
+            raise
+
+    def _as_primary(
+        self, request: p4r.SetForwardingPipelineConfigRequest, change: Callable[[], None]
+    ) -> None:
+        """Compiling takes a while: whether the client is still the primary counts when the change is made."""
+        with self._device.lock:
+            self._check_primary(request)
+            change()
+
+    def GetForwardingPipelineConfig(
+        self, request: p4r.GetForwardingPipelineConfigRequest, context: grpc.ServicerContext
+    ) -> p4r.GetForwardingPipelineConfigResponse:
+        response = p4r.GetForwardingPipelineConfigResponse()
+        try:
+            self._check_addressee(request.device_id, "")
+        except RequestError as error:
+            _abort(context, error)
+        config = self._device.config
+        if config is None:
+            return response
+        kinds = p4r.GetForwardingPipelineConfigRequest
+        response.config.SetInParent()
+        if config.HasField("cookie"):
+            response.config.cookie.CopyFrom(config.cookie)
+        if request.response_type in (kinds.ALL, kinds.P4INFO_AND_COOKIE):
+            response.config.p4info.CopyFrom(config.p4info)
+        if request.response_type in (kinds.ALL, kinds.DEVICE_CONFIG_AND_COOKIE):
+            response.config.p4_device_config = config.p4_device_config
+        return response
+
+    # ---- Stream ----
+
+    def StreamChannel(
+        self, request_iterator: Iterator[p4r.StreamMessageRequest], context: grpc.ServicerContext
+    ) -> Iterator[p4r.StreamMessageResponse]:
+        stream = ClientStream()
+        if not context.add_callback(stream.close):
+            return  # the client is gone already
+        threading.Thread(
+            target=self._listen, args=(stream, request_iterator), name="stream", daemon=True
+        ).start()
+        try:
+            yield from stream.responses()
+        finally:
+            self.arbiter.leave(stream)
+            if stream.dropped:
+                LOG.warning(
+                    "a client did not read in time: %d packets or digests were dropped", stream.dropped
+                )
+        if stream.error is not None:
+            _abort(context, stream.error)
+
+    def _listen(self, stream: ClientStream, requests: Iterator[p4r.StreamMessageRequest]) -> None:
+        try:
+            for request in requests:
+                self._hear(stream, request)
+        except RequestError as error:
+            stream.close(error)
+        except grpc.RpcError:
+            stream.close()  # the client vanished
+        else:
+            stream.close()
+
+    def _hear(self, stream: ClientStream, request: p4r.StreamMessageRequest) -> None:
+        """Raises RequestError for a bad arbitration only, which ends the stream; the rest is told in it."""
+        kind = request.WhichOneof("update")
+        if kind == "arbitration":
+            self.arbiter.update(stream, request.arbitration)
+            return
+        error = p4r.StreamError(space=ERROR_SPACE)
+        try:
+            if kind == "packet":
+                error.packet_out.packet_out.CopyFrom(request.packet)
+                self._packet_out(stream, request.packet)
+            elif kind == "digest_ack":
+                error.digest_list_ack.digest_list_ack.CopyFrom(request.digest_ack)
+                self._digest_ack(request.digest_ack)
+            else:
+                error.other.other.CopyFrom(request.other)
+                raise unimplemented("this switch knows no architecture-specific stream messages")
+        except RequestError as refused:
+            error.canonical_code = refused.code
+            error.message = refused.message
+            stream.offer(p4r.StreamMessageResponse(error=error))
+
+    def _packet_out(self, stream: ClientStream, packet: p4r.PacketOut) -> None:
+        if self.arbiter.primary is not stream:
+            raise denied("only the primary may send packets")
+        with self._device.running_pipeline() as pipeline:
+            if pipeline is None:
+                raise failed_precondition("No forwarding pipeline config set for this device")
+            header = pipeline.packet_out.pack(packet.metadata)
+        if self._device.data_plane.cpu_port is None:
+            raise failed_precondition("the switch was started without a CPU port (-- --cpu-port N)")
+        if not self._device.data_plane.packet_out(header + packet.payload):
+            raise RequestError(
+                rpc_code.RESOURCE_EXHAUSTED, "too many packets wait to be sent out, or it is too long"
+            )
+
+    def _digest_ack(self, ack: p4r.DigestListAck) -> None:
+        with self._device.running_pipeline() as pipeline:
+            pipeline.digests.acknowledge(ack)
+
+    # ---- Capabilities ----
+
+    def Capabilities(
+        self, request: p4r.CapabilitiesRequest, context: grpc.ServicerContext
+    ) -> p4r.CapabilitiesResponse:
+        try:
+            if request.device_id:
+                self._check_addressee(request.device_id, "")
+        except RequestError as error:
+            _abort(context, error)
+        return p4r.CapabilitiesResponse(p4runtime_api_version=API_VERSION)
+
+    # ---- Checks ----
+
+    def _check_addressee(self, device_id: int, role: str) -> None:
+        if device_id != self._device.id:
+            raise not_found(f"no device {device_id} here; this switch is device {self._device.id}")
+        if role:
+            raise not_found(f"no role {role} here: this switch has no roles, leave it unset")
+
+    def _check_primary(self, request: p4r.WriteRequest | p4r.SetForwardingPipelineConfigRequest) -> None:
+        election_id = uint128(request.election_id) if request.HasField("election_id") else None
+        if not self.arbiter.is_primary(election_id):
+            raise denied("Not primary")
+
+
+def _attempt(batch: Iterable[T], one: Callable[[T], object]) -> list[RequestError | None]:
+    """Do all, whatever fails; returns what became of each."""
+    errors: list[RequestError | None] = []
+    for element in batch:
+        try:
+            one(element)
+        except RequestError as error:
+            errors.append(error)
+        except EngineError as error:
+            errors.append(refusal(error))
+        else:
+            errors.append(None)
+    return errors
+
+
+def _abort(context: grpc.ServicerContext, error: RequestError) -> NoReturn:
+    context.abort(grpc_code(error.code), error.message)
+
+
+def _abort_batch(context: grpc.ServicerContext, errors: list[RequestError | None], what: str) -> NoReturn:
+    status = batch_status(errors, what)
+    context.set_trailing_metadata(((STATUS_DETAILS, status.SerializeToString()),))
+    context.abort(grpc_code(status.code), status.message)

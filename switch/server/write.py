@@ -1,0 +1,228 @@
+"""Updates, one by one: what each kind of entity means for the engine (specification, "P4 Entity Messages").
+
+`apply` raises RequestError or EngineError, and has changed nothing then.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from finsy.proto import p4r
+
+from switch.server.pipeline import Annotations, Pipeline, TableState
+from switch.server.status import denied, invalid, out_of_range, unimplemented
+from switch.server.values import decode
+
+INSERT, MODIFY, DELETE = p4r.Update.INSERT, p4r.Update.MODIFY, p4r.Update.DELETE
+
+
+def apply(pipeline: Pipeline, update: p4r.Update) -> None:
+    """Carry out one update."""
+    kind = update.entity.WhichOneof("entity")
+    if kind is None:
+        raise invalid("the update has no entity")
+    handler = _HANDLERS.get(kind)
+    if handler is None:
+        raise unimplemented(f"this switch has no {kind}")
+    if update.type == p4r.Update.UNSPECIFIED:
+        raise invalid("the update has no type: INSERT, MODIFY or DELETE")
+    handler(pipeline, update.type, getattr(update.entity, kind))
+
+
+def table_state(pipeline: Pipeline, table_id: int) -> TableState:
+    """Raises RequestError when the P4Info has no such table."""
+    try:
+        return pipeline.tables[table_id]
+    except KeyError:
+        raise invalid(f"there is no table with id {table_id}") from None
+
+
+# ---- Tables ----
+
+
+def _table_entry(pipeline: Pipeline, kind: int, entry: p4r.TableEntry) -> None:
+    state = table_state(pipeline, entry.table_id)
+    if kind != DELETE:
+        _check_extras(state, entry)
+    if entry.is_default_action:
+        _default_entry(pipeline, state, kind, entry)
+    elif kind == INSERT:
+        _insert(pipeline, state, entry)
+    elif kind == MODIFY:
+        _modify(pipeline, state, entry)
+    else:
+        _delete(pipeline, state, entry)
+
+
+def _check_extras(state: TableState, entry: p4r.TableEntry) -> None:
+    name = state.codec.name
+    if entry.is_const:
+        raise invalid(f"{name}: is_const is the switch's to set")
+    if entry.idle_timeout_ns or entry.HasField("time_since_last_hit"):
+        if not state.codec.info.idle_timeouts:
+            raise invalid(f"{name} does not support idle timeouts")
+        raise unimplemented(f"{name}: this switch has no idle timeouts")
+    if entry.HasField("meter_config") or entry.HasField("meter_counter_data"):
+        raise invalid(f"{name} has no direct meter")
+    if entry.HasField("counter_data"):
+        if state.codec.info.direct_counter is None:
+            raise invalid(f"{name} has no direct counter")
+        _counts(entry.counter_data)
+
+
+def _insert(pipeline: Pipeline, state: TableState, message: p4r.TableEntry) -> None:
+    codec = state.codec
+    if codec.info.const_entries:
+        raise denied(f"{codec.name} is a constant table")
+    if not codec.info.fields:
+        raise invalid(f"{codec.name} has no key: only its default action can be set")
+    if not message.HasField("action"):
+        raise invalid(f"{codec.name}: an entry needs an action")
+    entry = codec.entry(message)
+    pipeline.engine.insert(codec.name, entry)
+    if message.HasField("counter_data"):
+        counts = _counts(message.counter_data)
+        pipeline.engine.direct_counter_write(codec.name, entry.match, entry.priority, *counts)
+    state.annotate((entry.match, entry.priority), Annotations.of(message))
+
+
+def _modify(pipeline: Pipeline, state: TableState, message: p4r.TableEntry) -> None:
+    codec = state.codec
+    if message.HasField("action"):
+        if codec.info.const_entries:
+            raise denied(f"{codec.name} is a constant table: an entry's action cannot be changed")
+        entry = codec.entry(message)
+        match, priority = entry.match, entry.priority
+        pipeline.engine.modify(codec.name, entry)
+    else:
+        match, priority = codec.key(message)
+        pipeline.engine.entry(codec.name, match, priority)  # it must exist
+    if message.HasField("counter_data"):
+        data = message.counter_data
+        pipeline.engine.direct_counter_write(codec.name, match, priority, data.packet_count, data.byte_count)
+    state.annotate((match, priority), Annotations.of(message))
+
+
+def _delete(pipeline: Pipeline, state: TableState, message: p4r.TableEntry) -> None:
+    codec = state.codec
+    if codec.info.const_entries:
+        raise denied(f"{codec.name} is a constant table")
+    match, priority = codec.key(message)
+    pipeline.engine.delete(codec.name, match, priority)
+    state.annotate((match, priority), None)
+
+
+def _default_entry(pipeline: Pipeline, state: TableState, kind: int, message: p4r.TableEntry) -> None:
+    codec = state.codec
+    if kind != MODIFY:
+        raise invalid(f"{codec.name}: the default entry always exists; it can only be modified")
+    if message.match or message.priority:
+        raise invalid(f"{codec.name}: the default entry has neither match nor priority")
+    if codec.info.const_default:
+        raise denied(f"{codec.name}: the default action is constant")
+    if message.HasField("counter_data"):
+        raise unimplemented(f"{codec.name}: a v1model direct counter does not count default actions")
+    if message.HasField("action"):
+        action, data = codec.action(message.action, default=True)
+        pipeline.engine.set_default(codec.name, action, data)
+        state.annotate(None, Annotations.of(message))
+    else:
+        pipeline.engine.reset_default(codec.name)
+        state.annotate(None, None)
+
+
+# ---- Counters and registers ----
+
+
+def checked_index(name: str, size: int, index: int) -> int:
+    """Raises RequestError when the array has no such cell."""
+    if index < 0:
+        raise invalid(f"{name}: index {index} is negative")
+    if index >= size:
+        raise out_of_range(f"{name} has {size} cells; there is none with index {index}")
+    return index
+
+
+def _counts(data: p4r.CounterData) -> tuple[int, int]:
+    """(packets, bytes). Raises RequestError when one is negative."""
+    if data.packet_count < 0 or data.byte_count < 0:
+        raise invalid("a counter cannot be negative")
+    return data.packet_count, data.byte_count
+
+
+def _only_modify(kind: int, what: str) -> None:
+    if kind != MODIFY:
+        raise invalid(f"a {what} always exists; it can only be modified")
+
+
+def _counter_entry(pipeline: Pipeline, kind: int, entry: p4r.CounterEntry) -> None:
+    _only_modify(kind, "counter")
+    info = pipeline.schema.counters.get(entry.counter_id)
+    if info is None:
+        raise invalid(f"there is no indirect counter with id {entry.counter_id}")
+    indices = range(info.size)
+    if entry.HasField("index"):
+        index = checked_index(info.name, info.size, entry.index.index)
+        indices = range(index, index + 1)
+    if entry.HasField("data"):
+        counts = _counts(entry.data)
+        for index in indices:
+            pipeline.engine.counter_write(info.name, index, *counts)
+
+
+def _direct_counter_entry(pipeline: Pipeline, kind: int, entry: p4r.DirectCounterEntry) -> None:
+    _only_modify(kind, "direct counter")
+    codec = table_state(pipeline, entry.table_entry.table_id).codec
+    if codec.info.direct_counter is None:
+        raise invalid(f"{codec.name} has no direct counter")
+    if entry.table_entry.is_default_action:
+        raise unimplemented(f"{codec.name}: a v1model direct counter does not count default actions")
+    match, priority = codec.key(entry.table_entry)
+    if entry.HasField("data"):
+        data = entry.data
+        pipeline.engine.direct_counter_write(codec.name, match, priority, data.packet_count, data.byte_count)
+    else:
+        pipeline.engine.entry(codec.name, match, priority)  # it must exist
+
+
+def _register_entry(pipeline: Pipeline, kind: int, entry: p4r.RegisterEntry) -> None:
+    _only_modify(kind, "register")
+    info = pipeline.schema.registers.get(entry.register_id)
+    if info is None:
+        raise invalid(f"there is no register with id {entry.register_id}")
+    if info.bits is None:
+        raise unimplemented(f"{info.name}: this switch can write registers of bit<W> only")
+    indices = range(info.size)
+    if entry.HasField("index"):
+        index = checked_index(info.name, info.size, entry.index.index)
+        indices = range(index, index + 1)
+    if entry.data.WhichOneof("data") != "bitstring":
+        raise invalid(f"{info.name} holds bit<{info.bits}>: data must be a bitstring")
+    value = decode(entry.data.bitstring, info.bits, info.name)
+    for index in indices:
+        pipeline.engine.register_write(info.name, index, value)
+
+
+# ---- Packet replication and digests ----
+
+
+def _replication_entry(pipeline: Pipeline, kind: int, entry: p4r.PacketReplicationEngineEntry) -> None:
+    pipeline.replication.write(kind, entry)
+
+
+def _digest_entry(pipeline: Pipeline, kind: int, entry: p4r.DigestEntry) -> None:
+    if kind == INSERT:
+        pipeline.digests.insert(entry)
+    elif kind == MODIFY:
+        pipeline.digests.modify(entry)
+    else:
+        pipeline.digests.delete(entry)
+
+
+_HANDLERS: dict[str, Callable[[Pipeline, int, Any], None]] = {
+    "table_entry": _table_entry,
+    "counter_entry": _counter_entry,
+    "direct_counter_entry": _direct_counter_entry,
+    "register_entry": _register_entry,
+    "packet_replication_engine_entry": _replication_entry,
+    "digest_entry": _digest_entry,
+}

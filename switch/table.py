@@ -1,0 +1,185 @@
+"""One table of a running program: which entries it holds, and handing changes to the C side.
+
+Not thread-safe; the engine serialises.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from switch.arrays import Cells
+from switch.compiler.model import ConstEntry, MatchField, Program, TableNode
+from switch.entries import Entry, Exact, Key, Lpm, Match, MatchKind, Param, Range, Table, Ternary
+from switch.errors import BadEntry, EntryExists, ImmutableTable, LoadError, NoSuchEntry, TableFull
+from switch.packing import MAX_PRIORITY, DataPacker, KeyPacker
+
+NO_ACTION = (1 << 32) - 1
+"""For core_table_set_miss: nothing happens on a miss."""
+
+COUNTER_BITS = 64
+
+
+def describe(node: TableNode) -> Table:
+    """The static description that the engine shows."""
+    return Table(
+        name=node.name,
+        keys=tuple(Key(key.name, key.kind, key.bits) for key in node.keys),
+        size=node.size,
+        actions=MappingProxyType(
+            {a.name: tuple(Param(p.name, p.bits) for p in a.parameters) for a in node.actions}
+        ),
+        const_default=node.default is not None and node.default.const,
+        immutable=node.entries is not None,
+        direct_counter=node.counter.name if node.counter else None,
+    )
+
+
+@dataclass(slots=True)
+class _Held:
+    """An entry, and where the C side has it."""
+
+    entry: Entry
+    handle: int
+
+
+class RunningTable:
+    def __init__(self, library: Any, state: int, number: int, node: TableNode, program: Program) -> None:
+        """Begins with the program's own entries and default action. Raises LoadError when they are impossible."""
+        self._library = library
+        self._state = state
+        self._number = number
+        self._node = node
+        self._keys = KeyPacker(node)
+        numbers = {action.id: place for place, action in enumerate(program.actions)}
+        self._actions = {a.name: (numbers[a.id], DataPacker(a)) for a in node.actions}
+        self._held: dict[tuple[bytes, int], _Held] = {}
+        self.default: tuple[str, tuple[int, ...]] | None = None
+        try:
+            for const in node.entries or ():
+                self._insert(_entry(node, const))
+            if node.default is not None:
+                self._set_miss(node.default.action.name, node.default.data)
+        except (BadEntry, EntryExists) as error:
+            raise LoadError(f"table '{node.name}': {error}") from error
+
+    # Entries.
+
+    def insert(self, entry: Entry) -> None:
+        self._check_mutable()
+        self._insert(entry)
+
+    def _insert(self, entry: Entry) -> None:
+        if not self._node.keys:
+            raise BadEntry(f"{self._node.name} has no key, so it has no entries, only a default action")
+        key = self._keys.pack(entry.match, entry.priority)
+        action, data = self._pack_action(entry.action, entry.data)
+        if (key.words, key.rank) in self._held:
+            raise EntryExists(
+                f"{self._node.name} already holds an entry for {_show(entry.match, entry.priority)}"
+            )
+        if len(self._held) >= self._node.size:
+            raise TableFull(f"{self._node.name} holds {self._node.size} entries already, which is its size")
+        handle = self._library.core_table_insert(
+            self._state, self._number, key.words, key.mask, key.rank, action, data, len(data)
+        )
+        self._held[key.words, key.rank] = _Held(entry, _checked(handle))
+
+    def modify(self, entry: Entry) -> None:
+        self._check_mutable()
+        held = self._find(entry.match, entry.priority)
+        action, data = self._pack_action(entry.action, entry.data)
+        handle = self._library.core_table_replace(
+            self._state, self._number, held.handle, action, data, len(data)
+        )
+        held.handle = _checked(handle)
+        held.entry = entry
+
+    def delete(self, match: Sequence[Match], priority: int) -> None:
+        self._check_mutable()
+        held = self._find(match, priority)
+        _checked(self._library.core_table_remove(self._state, self._number, held.handle))
+        key = self._keys.pack(match, priority)
+        del self._held[key.words, key.rank]
+
+    def entry(self, match: Sequence[Match], priority: int) -> Entry:
+        return self._find(match, priority).entry
+
+    def entries(self) -> list[Entry]:
+        found = [held.entry for held in self._held.values()]
+        return sorted(found, key=lambda entry: -entry.priority)
+
+    def counter(self, match: Sequence[Match], priority: int) -> Cells:
+        """The direct counter of an entry, as one cell; valid until the entry is deleted."""
+        if self._node.counter is None:
+            raise BadEntry(f"{self._node.name} has no direct counter")
+        held = self._find(match, priority)
+        address = self._library.core_entry_hits(held.handle)
+        return Cells(self._node.counter.name, address, 1, (COUNTER_BITS, COUNTER_BITS))
+
+    def _find(self, match: Sequence[Match], priority: int) -> _Held:
+        key = self._keys.pack(match, priority)
+        held = self._held.get((key.words, key.rank))
+        if held is None:
+            raise NoSuchEntry(f"{self._node.name} holds no entry for {_show(match, priority)}")
+        return held
+
+    def _check_mutable(self) -> None:
+        if self._node.entries is not None:
+            raise ImmutableTable(f"the entries of {self._node.name} are fixed by the program")
+
+    def _pack_action(self, name: str, data: Sequence[int]) -> tuple[int, bytes]:
+        if name not in self._actions:
+            known = ", ".join(self._actions)
+            raise BadEntry(f"{self._node.name} has no action '{name}' (it has {known})")
+        number, packer = self._actions[name]
+        return number, packer.pack(data)
+
+    # The default action.
+
+    def set_default(self, action: str, data: tuple[int, ...]) -> None:
+        if self._node.default is not None and self._node.default.const:
+            raise ImmutableTable(f"the default action of {self._node.name} is fixed by the program")
+        self._set_miss(action, data)
+
+    def reset_default(self) -> None:
+        default = self._node.default
+        if default is not None:
+            self._set_miss(default.action.name, default.data)
+        else:
+            _checked(self._library.core_table_set_miss(self._state, self._number, NO_ACTION, None, 0))
+            self.default = None
+
+    def _set_miss(self, name: str, data: tuple[int, ...]) -> None:
+        action, packed = self._pack_action(name, data)
+        _checked(self._library.core_table_set_miss(self._state, self._number, action, packed, len(packed)))
+        self.default = (name, data)
+
+
+def _checked(result: int) -> int:
+    if not result:
+        raise MemoryError("no memory for a table entry")
+    return result
+
+
+def _show(match: Sequence[Match], priority: int) -> str:
+    fields = ", ".join(map(repr, match))
+    return f"({fields})" + (f" with priority {priority}" if priority else "")
+
+
+def _entry(node: TableNode, const: ConstEntry) -> Entry:
+    """A const entry in the engine's terms: BMv2's priorities are the smaller the better."""
+    priority = MAX_PRIORITY - const.priority if node.kind is MatchKind.TERNARY else 0
+    return Entry(tuple(map(_match, const.match)), priority, const.action.name, const.data)
+
+
+def _match(field: MatchField) -> Match:
+    match field.kind:
+        case MatchKind.EXACT:
+            return Exact(field.value)
+        case MatchKind.LPM:
+            return Lpm(field.value, field.extra)
+        case MatchKind.TERNARY:
+            return Ternary(field.value, field.extra)
+        case MatchKind.RANGE:
+            return Range(field.value, field.extra)

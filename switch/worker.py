@@ -1,0 +1,190 @@
+"""The switch's ports and its packet thread (runtime/ports.c), driven from Python.
+
+    worker = Worker(cpu_port=255)
+    worker.attach(1, "s1-eth1")
+    worker.start()
+    worker.run(engine)
+
+The packet thread never holds Python's lock. Programs can be exchanged while it runs.
+"""
+
+import ctypes
+import os
+import select
+import threading
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from switch.build import RUNTIME, build
+
+SOURCES = (RUNTIME / "interface.c", RUNTIME / "ports.c")
+
+MAX_PORT = 511  # v1model's PortId_t has 9 bits
+NO_CPU_PORT = MAX_PORT + 1
+PACKET_ROOM = 128 * 1024  # bytes; interface.h
+
+
+class Program(Protocol):
+    """What takes packets: C functions and their state, as in runtime/program.h. An Engine is one."""
+
+    process_address: int
+    quiesce_address: int
+    state: int
+
+
+class PortError(Exception):
+    """A port cannot be made. `errno` says why, as the system has it."""
+
+    def __init__(self, message: str, errno: int) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+@dataclass(frozen=True, slots=True)
+class PortCounters:
+    """Since the port was attached, in the order of interface.h."""
+
+    rx_packets: int
+    rx_bytes: int
+    rx_dropped: int  # the ring was full
+    rx_too_long: int  # longer than 64 KiB
+    rx_unfinished_checksum: int  # checksum left to hardware that is not there: offload is on at the other end
+    tx_packets: int
+    tx_bytes: int
+    tx_dropped: int  # interface down or gone, or its queue full
+    tx_too_long: int  # longer than the interface's MTU
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Packets that the switch itself lost."""
+
+    no_program: int
+    no_such_port: int
+    cpu_port_full: int
+
+
+class _Losses(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("no_program", "no_such_port", "cpu_port_full")]
+
+
+def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, text, unsigned = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint
+    signatures: dict[str, tuple[object, list[object]]] = {
+        "ports_create": (pointer, [unsigned]),
+        "ports_attach": (text, [pointer, unsigned, text]),
+        "ports_start": (ctypes.c_int, [pointer]),
+        "ports_destroy": (None, [pointer]),
+        "ports_run": (None, [pointer, pointer, pointer, pointer]),
+        "ports_inject": (ctypes.c_int, [pointer, text, ctypes.c_uint32]),
+        "ports_take": (ctypes.c_int64, [pointer, pointer, ctypes.c_uint32]),
+        "ports_take_event": (ctypes.c_int, [pointer]),
+        "ports_read_counters": (ctypes.c_int, [pointer, unsigned, ctypes.POINTER(ctypes.c_uint64)]),
+        "ports_link_is_up": (ctypes.c_int, [pointer, unsigned]),
+        "ports_read_losses": (None, [pointer, ctypes.POINTER(_Losses)]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+class Worker:
+    """cpu_port: the number of the port towards the controller; None: there is none.
+
+    The library is compiled when the first worker is made; raises BuildError.
+    """
+
+    def __init__(self, cpu_port: int | None = None) -> None:
+        self.cpu_port = cpu_port
+        self._library = _load_library()
+        self._ports = self._library.ports_create(NO_CPU_PORT if cpu_port is None else cpu_port)
+        if not self._ports:
+            raise MemoryError("no memory for the switch's ports")
+        self._injecting = threading.Lock()
+        self._taking = threading.Lock()
+        self._buffer = ctypes.create_string_buffer(PACKET_ROOM)
+        self._event: int = self._library.ports_take_event(self._ports)
+        self._program: Program | None = None
+        self.interfaces: dict[int, str] = {}
+
+    def attach(self, number: int, interface: str) -> None:
+        """Make an interface a port. Before `start`. Raises PortError."""
+        if not 0 <= number <= MAX_PORT:
+            raise PortError(f"port number {number} is not in 0..{MAX_PORT}", 0)
+        if number in self.interfaces or number == self.cpu_port:
+            other = self.interfaces.get(number, "the CPU port")
+            raise PortError(f"port {number} is both {interface} and {other}", 0)
+        ctypes.set_errno(0)
+        failed = self._library.ports_attach(self._ports, number, interface.encode())
+        if failed is not None:
+            errno = ctypes.get_errno()
+            raise PortError(
+                f"port {number}: cannot {failed.decode()} {interface}: {os.strerror(errno)}", errno
+            )
+        self.interfaces[number] = interface
+
+    def start(self) -> None:
+        errno = self._library.ports_start(self._ports)
+        if errno:
+            raise PortError(f"cannot start the packet thread: {os.strerror(errno)}", errno)
+
+    def close(self) -> None:
+        """Stop the packet thread and let go of the interfaces. Nobody may be in another method."""
+        if self._ports:
+            self._library.ports_destroy(self._ports)
+            self._ports = None
+
+    def run(self, program: Program | None) -> None:
+        """Take packets through this program from now on (None: drop them).
+
+        On return the program before is no longer in use. This one must not be closed before the next call.
+        """
+        if program is None:
+            self._library.ports_run(self._ports, None, None, None)
+        else:
+            self._library.ports_run(
+                self._ports, program.process_address, program.quiesce_address, program.state
+            )
+        self._program = program  # the packet thread works in its memory
+
+    def packet_out(self, packet: bytes) -> bool:
+        """Give the program a packet from the CPU port; False if there is no room for it."""
+        with self._injecting:
+            return self._library.ports_inject(self._ports, packet, len(packet)) == 0
+
+    def packet_in(self, timeout: float) -> bytes | None:
+        """The next packet that the program sent to the CPU port; waits up to `timeout` seconds for one."""
+        deadline = time.monotonic() + timeout
+        with self._taking:
+            # The event may be left over from a packet that was taken already.
+            while (packet := self._take()) is None:
+                if not select.select([self._event], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                    return None
+                os.eventfd_read(self._event)
+            return packet
+
+    def _take(self) -> bytes | None:
+        length = self._library.ports_take(self._ports, self._buffer, PACKET_ROOM)
+        return None if length < 0 else ctypes.string_at(self._buffer, length)
+
+    def counters(self, number: int) -> PortCounters:
+        values = (ctypes.c_uint64 * len(PortCounters.__dataclass_fields__))()
+        if self._library.ports_read_counters(self._ports, number, values) < 0:
+            raise PortError(f"there is no port {number}", 0)
+        return PortCounters(*values)
+
+    def link_is_up(self, number: int) -> bool:
+        """Whether the port's interface exists, is up and has a carrier."""
+        return self._library.ports_link_is_up(self._ports, number) == 1
+
+    @property
+    def losses(self) -> Losses:
+        losses = _Losses()
+        self._library.ports_read_losses(self._ports, ctypes.byref(losses))
+        return Losses(losses.no_program, losses.no_such_port, losses.cpu_port_full)
+
+
+def _load_library() -> ctypes.CDLL:
+    return _declare(ctypes.CDLL(str(build("ports", SOURCES)), use_errno=True))

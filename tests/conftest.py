@@ -1,0 +1,39 @@
+"""What all tests share: our own commands on PATH, and skips, with their reason, of what is missing here."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from topo import preflight
+from topo.targets import BMV2
+
+P4C = "p4c-bm2-ss"
+
+# Tests call the project's own commands by name; they are those of the environment that runs the tests.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+def _no_root() -> str:
+    problem = preflight.first_problem("rights") or preflight.first_problem("tools")
+    return "" if problem is None else f"{problem.what} ({problem.remedy})"
+
+
+def _not_on_path(program: str) -> str:
+    return "" if shutil.which(program) else f"{program} is not on PATH"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip by marker; each condition is looked at once, and only if a test asks for it."""
+    conditions = {
+        "root": _no_root,
+        "bmv2": lambda: _not_on_path(BMV2),
+        "p4c": lambda: _not_on_path(P4C),
+    }
+    for name, condition in conditions.items():
+        marked = [item for item in items if item.get_closest_marker(name)]
+        reason = condition() if marked else ""
+        for item in marked if reason else []:
+            item.add_marker(pytest.mark.skip(reason=reason))

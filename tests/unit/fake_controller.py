@@ -1,0 +1,171 @@
+"""A controller without a switch: real configurations and checks, invented reports."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from controller.config import parse
+from controller.controller import ChangeResult, Controller
+from controller.errors import RevisionConflict
+from controller.events import EventLog, Kind
+from controller.model import Backend, Config, Pool
+from controller.report import (
+    BackendReport,
+    NeighborReport,
+    PoolReport,
+    Report,
+    SwitchReport,
+    Traffic,
+    VipReport,
+)
+from controller.revision import Revision
+
+DOCUMENT = """\
+switch: {address: "127.0.0.1:9559", device_id: 1, mac: "02:00:00:00:00:01"}
+interfaces:
+  - {name: clients, ports: [1, 2], addresses: [10.0.0.1/24, "fd00::1/64"]}
+  - {name: servers, ports: [3, 4, 5, 6], addresses: [10.0.1.1/24, "fd00:1::1/64"]}
+pools:
+  - name: web
+    health: {type: http, path: /healthz}
+    backends:
+      - {name: b1, address: 10.0.1.11, port: 8080}
+      - {name: b2, address: 10.0.1.12, port: 8080, weight: 2}
+      - {name: b3, address: 10.0.1.13, port: 8080, state: drain}
+  - name: dns
+    udp: move
+    health: {type: none}
+    backends:
+      - {name: d1, address: "fd00:1::53", port: 53}
+vips:
+  - {name: web, address: 10.0.0.100, port: 80, pool: web}
+  - {name: dns, address: "fd00::100", protocol: udp, port: 53, pool: dns}
+"""
+
+NOW = 1_700_000_000.0
+
+
+class FakeController(Controller):
+    """Says yes to every valid change. `changes` holds what it was asked: what, who, and whether to drain."""
+
+    def __init__(self, document: str = DOCUMENT) -> None:
+        self.events = EventLog(clock=lambda: NOW)
+        self.changes: list[tuple[str, str, bool]] = []
+        self.answer = ChangeResult(0, True, 0, "")
+        self.failure: Exception | None = None
+        self._config = parse(document)
+        self._revision = Revision(1, NOW, "root", "sluice.yaml")
+
+    @property
+    def config(self) -> Config:
+        return self._config
+
+    @property
+    def revision(self) -> Revision:
+        return self._revision
+
+    async def change(
+        self,
+        what: str,
+        edit: Callable[[Config], Config],
+        *,
+        who: str,
+        expected_revision: int | None = None,
+        drain: bool = True,
+        wait: float = 5.0,
+    ) -> ChangeResult:
+        if self.failure:
+            raise self.failure
+        if expected_revision not in (None, self._revision.number):
+            raise RevisionConflict(expected_revision, self._revision.number)
+        changed = edit(self._config)
+        self.changes.append((what, who, drain))
+        if changed != self._config:
+            self._config = changed
+            self._revision = Revision(self._revision.number + 1, NOW, who, what)
+            self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, who)
+        return replace(self.answer, revision=self._revision.number)
+
+    def preview(self, edit: Callable[[Config], Config]) -> ChangeResult:
+        edit(self._config)
+        return replace(self.answer, revision=self._revision.number + 1)
+
+    def report(self) -> Report:
+        if self.failure:
+            raise self.failure
+        return Report(
+            time=NOW,
+            revision=self._revision.number,
+            counted=NOW - 1,
+            switch=SwitchReport(
+                address="127.0.0.1:9559",
+                device_id=1,
+                connected=True,
+                primary=True,
+                synchronized=True,
+                cookie=0x1122334455667788,
+                error="",
+            ),
+            pools=tuple(_pool(number, pool) for number, pool in enumerate(self._config.pools, 1)),
+            vips=tuple(
+                VipReport(
+                    name=vip.name,
+                    address=str(vip.address),
+                    protocol=vip.protocol,
+                    port=vip.port,
+                    pool=vip.pool,
+                    packets=123_456,
+                    bytes=98_765_432,
+                )
+                for vip in self._config.vips
+            ),
+            neighbors=(
+                NeighborReport(
+                    address="10.0.1.11",
+                    state="reachable",
+                    interface="servers",
+                    port=3,
+                    mac="02:00:00:00:01:0b",
+                ),
+                NeighborReport(address="10.0.1.13", state="failed", interface="servers", port=None, mac=None),
+            ),
+            drops={"no_service": Traffic(packets=7, bytes=420), "malformed": Traffic()},
+            punts={"glean": Traffic(packets=3, bytes=180)},
+        )
+
+
+def _pool(number: int, pool: Pool) -> PoolReport:
+    weights = [0 if backend.state != "active" else backend.weight for backend in pool.backends]
+    return PoolReport(
+        name=pool.name,
+        id=number,
+        mode=pool.mode,
+        buckets=pool.buckets,
+        moving=12,
+        unmoved=0,
+        backends=tuple(
+            _backend(backend, pool, weight / max(1, sum(weights)))
+            for backend, weight in zip(pool.backends, weights, strict=True)
+        ),
+    )
+
+
+def _backend(backend: Backend, pool: Pool, share: float) -> BackendReport:
+    down = backend.name == "b2"
+    return BackendReport(
+        name=backend.name,
+        address=str(backend.address),
+        port=backend.port,
+        weight=backend.weight,
+        state=backend.state,
+        health="down" if down else "healthy",
+        reason="3 of 3 checks failed: connection refused" if down else "2 of 2 checks passed: status 200",
+        id=1,
+        buckets=round(share * pool.buckets),
+        previous_buckets=12 if backend.state == "drain" else 0,
+        share_wanted=share,
+        share=share,
+        drained=False,
+        packets=41_152,
+        bytes=30_000_000,
+        syns=1234,
+    )

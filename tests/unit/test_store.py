@@ -1,0 +1,135 @@
+"""What the store keeps, it keeps as it was, and says when it cannot."""
+
+import sqlite3
+from contextlib import closing
+from ipaddress import ip_address
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from controller.assignment import Assignment
+from controller.buckets import Buckets
+from controller.errors import StoreError
+from controller.model import Backend, Pool
+from controller.store import SqliteStore
+
+NOW = 1_000_000.0
+
+
+def up(pool: str, backend: str) -> bool | None:
+    return True
+
+
+def pool(*names: str, name: str = "web") -> Pool:
+    backends = tuple(Backend(name=n, address=ip_address(f"10.0.1.{n[1:]}"), port=8080) for n in names)
+    return Pool(name=name, buckets=64, backends=backends)
+
+
+def moving_assignment() -> Assignment:
+    assignment = Assignment()
+    assignment.update(pool("b1", "b2", "b3"), up, NOW)
+    assignment.update(pool("b1", "b3"), up, NOW + 1)
+    assignment.update(pool("b7", name="other"), up, NOW + 2)
+    return assignment
+
+
+def assert_same(a: Assignment, b: Assignment) -> None:
+    assert a.backend_numbers == b.backend_numbers
+    assert a.pool_numbers == b.pool_numbers
+    assert (a.slots_used == b.slots_used).all()
+    assert a.pools.keys() == b.pools.keys()
+    for name in a.pools:
+        one, other = a.pools[name], b.pools[name]
+        assert (one.id, one.backends) == (other.id, other.backends)
+        for part in ("current", "previous", "standby", "motion", "began"):
+            assert (getattr(one.buckets, part) == getattr(other.buckets, part)).all()
+
+
+def test_revisions_are_numbered_and_kept(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store")
+    assert store.latest() is None
+    first = store.commit("one", who="file", what="start", from_file=True)
+    second = store.commit("two", who="alice", what="weight")
+    store.close()
+    again = SqliteStore(tmp_path / "store")
+    assert (first.number, second.number) == (1, 2)
+    assert again.revisions() == [first, second]
+    assert again.latest() == second
+    assert (again.document(1), again.document(2)) == ("one", "two")
+    assert again.file() == "one"
+
+
+def test_an_assignment_survives_a_restart(tmp_path: Path) -> None:
+    assignment = moving_assignment()
+    assert assignment.pools["web"].buckets.moving.any()
+    store = SqliteStore(tmp_path / "store")
+    store.save(assignment, assignment.pools)
+    store.close()
+    assert_same(SqliteStore(tmp_path / "store").load(), assignment)
+
+
+def test_a_pool_that_went_is_forgotten(tmp_path: Path) -> None:
+    assignment = moving_assignment()
+    store = SqliteStore(tmp_path / "store")
+    store.save(assignment, assignment.pools)
+    assignment.forget("web", NOW + 3)
+    store.save(assignment, ["web"])
+    assert_same(store.load(), assignment)
+    assert store.load().pools.keys() == {"other"}
+
+
+def test_only_what_changed_is_written(tmp_path: Path) -> None:
+    assignment = moving_assignment()
+    store = SqliteStore(tmp_path / "store")
+    store.save(assignment, ["other"])
+    assert store.load().pools.keys() == {"other"}
+
+
+def test_a_second_daemon_is_kept_out(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store")
+    with pytest.raises(StoreError, match="another daemon has it"):
+        SqliteStore(tmp_path / "store")
+    store.close()
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("switch: {}\n" * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        SqliteStore(tmp_path / "store")
+
+
+def test_a_newer_store_is_refused(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "store").close()
+    with closing(sqlite3.connect(tmp_path / "store")) as db:
+        db.execute("PRAGMA user_version = 7")
+    with pytest.raises(StoreError, match="newer version"):
+        SqliteStore(tmp_path / "store")
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nowhere/store cannot be opened"):
+        SqliteStore(tmp_path / "nowhere" / "store")
+
+
+def test_an_unknown_revision_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no revision 3"):
+        SqliteStore(tmp_path / "store").document(3)
+
+
+@pytest.mark.parametrize("damage", [b"", b"slb1", Buckets.of_nobody(16).to_bytes()[:-1], b"x" * 100])
+def test_damaged_buckets_are_refused(damage: bytes) -> None:
+    with pytest.raises(StoreError, match="damaged"):
+        Buckets.from_bytes(damage)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "complaint"), [("current", 9, "name backends"), ("motion", 5, "used twice")]
+)
+def test_an_assignment_that_makes_no_sense_is_refused(part: str, value: int, complaint: str) -> None:
+    sound = moving_assignment().pools["web"]
+    parts = {name: getattr(sound.buckets, name) for name in Buckets.__dataclass_fields__}
+    parts[part] = np.full(64, value, dtype=np.uint16)
+    broken = type(sound)(sound.id, Buckets(**parts), sound.backends)
+    with pytest.raises(StoreError, match=complaint):
+        Assignment().restore("web", broken)

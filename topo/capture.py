@@ -1,0 +1,72 @@
+"""Watches an interface for the SYNs of new connections to one TCP port; a JSON line each, as they come.
+
+It runs on a backend's own side of its link, so what it sees is what the switch sent there. SYN means what it
+means in the P4 program: SYN without ACK, FIN or RST.
+"""
+
+import argparse
+import ipaddress
+import json
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+from topo.lab import READY
+
+ETH_P_ALL = 3
+ETHERTYPE_IPV4 = 0x0800
+ETHERTYPE_IPV6 = 0x86DD
+ETHERNET_BYTES = 14
+IPV6_BYTES = 40
+TCP_FLAGS_OFFSET = 13
+FLAGS_OF_INTEREST = 0x17
+SYN = 0x02
+PACKET_OUTGOING = 4
+
+
+def new_connections(interface: str, port: int, without: frozenset[str]) -> Iterator[tuple[float, str]]:
+    """(monotonic time, source address) of each SYN to `port` that arrives, but those of `without`."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)) as raw:
+        raw.bind((interface, 0))
+        print(READY, flush=True)
+        while True:
+            frame, address = raw.recvfrom(128)
+            if address[2] == PACKET_OUTGOING:
+                continue
+            source = syn_source(frame, port)
+            if source is not None and source not in without:
+                yield time.monotonic(), source
+
+
+def syn_source(frame: bytes, port: int) -> str | None:
+    """The source address of an Ethernet frame that is a SYN to TCP `port`, or None for any other frame."""
+    if len(frame) < ETHERNET_BYTES + 20:
+        return None
+    (ethertype,) = struct.unpack_from("!H", frame, 12)
+    packet = frame[ETHERNET_BYTES:]
+    if ethertype == ETHERTYPE_IPV4 and packet[9] == socket.IPPROTO_TCP:
+        source, tcp = packet[12:16], packet[4 * (packet[0] & 0x0F) :]
+    elif ethertype == ETHERTYPE_IPV6 and packet[6] == socket.IPPROTO_TCP:
+        source, tcp = packet[8:24], packet[IPV6_BYTES:]
+    else:
+        return None
+    if len(tcp) <= TCP_FLAGS_OFFSET or struct.unpack_from("!H", tcp, 2)[0] != port:
+        return None
+    if tcp[TCP_FLAGS_OFFSET] & FLAGS_OF_INTEREST != SYN:
+        return None
+    return str(ipaddress.ip_address(source))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--interface", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--without", action="append", default=[], help="a source that is not a client")
+    arguments = parser.parse_args()
+    for moment, source in new_connections(arguments.interface, arguments.port, frozenset(arguments.without)):
+        print(json.dumps({"moment": moment, "source": source}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""The steps of the demonstration, in the order in which they are told."""
+
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller import config as configuration
+from controller.api.schemas import PoolView
+from controller.model import HttpCheck, TcpCheck
+from topo import plan
+from topo.demo.capture import SynWatch
+from topo.demo.observer import Observer, shares
+from topo.demo.screen import Screen, View
+from topo.demo.summary import print_summary
+from topo.demo.traffic import RATE_WINDOW, Load, Traffic
+from topo.demo.verdict import Death, Phase, judge
+from topo.demo.watch import look
+from topo.errors import LabError
+from topo.lab import Lab
+
+KILLED, ADDED, DRAINED, WEIGHED = "b2", "b5", "b1", "b3"
+NEW_WEIGHT = 3
+
+WARM_UP_SECONDS = 1.0
+STEADY_SECONDS = 10.0
+PHASE_SECONDS = 8.0
+PATIENCE_SECONDS = 15.0
+POLL_SECONDS = 0.05
+
+WRITE_SECONDS = 0.5
+"""Within this a decision of the controller is in the switch."""
+
+
+class StoryFailed(LabError):
+    """A step did not come to its end."""
+
+
+def demonstrate(lab: Lab) -> bool:
+    """Run the demonstration on a lab that has just started. Returns whether the promises held."""
+    traffic = Traffic(lab, [client.name for client in plan.Plan().clients], Load(plan.VIP_URL))
+    observer = Observer(lab.socket, plan.POOL)
+    story = Story(lab, traffic, observer, allowance=switch_over_seconds(Path(lab.record.config)))
+    with Screen(story.view, RATE_WINDOW) as screen, observer.following(screen.event):
+        try:
+            story.tell(screen)
+        finally:
+            traffic.stop()
+    verdict = judge(story.phases, traffic.observed.requests, traffic.observed.events, story.deaths)
+    print_summary(screen.console, verdict, story.deaths)
+    if traffic.observed.held_back:
+        screen.say(f"The clients held back {traffic.observed.held_back} requests: too many were waiting.")
+    return verdict.held
+
+
+def switch_over_seconds(config: Path) -> float:
+    """The switch-over time that the configuration promises when a server dies whose host still refuses
+    connections: as many failed checks as it takes, an interval apart, and the write."""
+    health = configuration.load(config).pools[0].health
+    if not isinstance(health, TcpCheck | HttpCheck):
+        raise StoryFailed(f"pool {plan.POOL} has no health checks; the demonstration needs them")
+    return health.fall * health.interval + WRITE_SECONDS
+
+
+@dataclass
+class CurrentPhase:
+    """A phase that still runs. `in_force` and `shares` stay empty until its change is in the switch."""
+
+    name: str
+    began: float
+    in_force: float | None = None
+    shares: dict[str, float] | None = None
+
+
+class Story:
+    """The steps; `phases` and `deaths` are what they leave for the verdict."""
+
+    def __init__(self, lab: Lab, traffic: Traffic, observer: Observer, *, allowance: float) -> None:
+        self.lab = lab
+        self.traffic = traffic
+        self.observer = observer
+        self.allowance = allowance
+        self.phases: list[Phase] = []
+        self.deaths: list[Death] = []
+        self._phase = "starting"
+        self._screen: Screen | None = None
+
+    @property
+    def screen(self) -> Screen:
+        assert self._screen is not None, "told without a screen"
+        return self._screen
+
+    def tell(self, screen: Screen) -> None:
+        self._screen = screen
+        self.steady()
+        self.kill_and_bring_back()
+        self.add()
+        self.drain()
+        self.weigh()
+        self._command("status")
+
+    # The steps
+
+    def steady(self) -> None:
+        self.screen.phase("Real clients, four servers behind one address")
+        self._command("pool", "show", plan.POOL)
+        hosts = " and ".join(self.traffic.hosts)
+        load = self.traffic.load
+        self.screen.say(
+            f"{hosts} each open {load.rate:.0f} connections a second, one for every request, "
+            f"and keep {load.streams} long-lived ones busy."
+        )
+        self.traffic.start()
+        time.sleep(WARM_UP_SECONDS)
+        with self._in_phase("steady") as phase:
+            self._change_is_in_force(phase)
+            time.sleep(STEADY_SECONDS)
+
+    def kill_and_bring_back(self) -> None:
+        self.screen.phase(f"{KILLED} dies under load")
+        with SynWatch(self.lab, KILLED) as arrivals:
+            with self._in_phase(f"{KILLED} killed") as phase:
+                self.screen.event(f"kill -9: the server process of {KILLED}")
+                killed = self.lab.kill_server(KILLED)
+                pool = self._await(f"{KILLED} taken out", lambda now: shares(now)[KILLED] == 0)
+                taken_out = time.monotonic()
+                self._change_is_in_force(phase, pool)
+                time.sleep(PHASE_SECONDS)
+            last_syn = arrivals.last_before(time.monotonic())
+        self._command("pool", "show", plan.POOL)
+
+        self.screen.phase(f"{KILLED} comes back")
+        with self._in_phase(f"{KILLED} back") as phase:
+            back = time.monotonic()
+            self.lab.start_server(KILLED)
+            self.screen.event(f"the server process of {KILLED} runs again")
+            self.deaths.append(Death(KILLED, killed, self.allowance, taken_out, last_syn, back))
+            self._change_is_in_force(
+                phase, self._await(f"{KILLED} in service", lambda now: shares(now)[KILLED] > 0)
+            )
+            time.sleep(PHASE_SECONDS)
+
+    def add(self) -> None:
+        self.screen.phase("One more server")
+        address = f"{plan.Plan().host(ADDED).address4}:{plan.SERVICE_PORT}"
+        with self._in_phase(f"{ADDED} added") as phase:
+            self._command("backend", "add", plan.POOL, ADDED, address)
+            self._change_is_in_force(
+                phase, self._await(f"{ADDED} in service", lambda now: shares(now)[ADDED] > 0)
+            )
+            time.sleep(PHASE_SECONDS)
+        self._command("pool", "show", plan.POOL)
+
+    def drain(self) -> None:
+        self.screen.phase(f"{DRAINED} is drained: no new connections, the old ones stay")
+        with self._in_phase(f"{DRAINED} drained") as phase:
+            self._command("backend", "drain", plan.POOL, DRAINED)
+            self._change_is_in_force(phase, self._await("the drain", lambda now: shares(now)[DRAINED] == 0))
+            time.sleep(PHASE_SECONDS)
+            staying = self.traffic.streams()[DRAINED]
+        self.screen.say(f"{staying} long-lived connections are still served by {DRAINED}.")
+
+    def weigh(self) -> None:
+        self.screen.phase(f"{WEIGHED} gets weight {NEW_WEIGHT}")
+        before = shares(self.observer.pool())[WEIGHED]
+        with self._in_phase(f"{WEIGHED} weight {NEW_WEIGHT}") as phase:
+            self._command("backend", "weight", plan.POOL, WEIGHED, str(NEW_WEIGHT))
+            self._change_is_in_force(
+                phase, self._await("the new weight", lambda now: shares(now)[WEIGHED] > before)
+            )
+            time.sleep(PHASE_SECONDS)
+        self._command("pool", "show", plan.POOL)
+
+    # What the screen shows
+
+    def view(self) -> View:
+        return look(self._phase, self.traffic, self.observer)
+
+    # Inner helpers
+
+    def _command(self, *arguments: str) -> None:
+        """What an operator would type, shown with what it answers."""
+        self.screen.command(shlex.join(["sluice", *arguments]), self.lab.sluice(*arguments))
+
+    @contextmanager
+    def _in_phase(self, name: str) -> Iterator[CurrentPhase]:
+        current = CurrentPhase(name, time.monotonic())
+        self._phase = name
+        yield current
+        self._check_clients()
+        if current.in_force is None or current.shares is None:
+            raise StoryFailed(f"in phase {name!r} nothing came into force")
+        self.phases.append(Phase(name, current.began, current.in_force, time.monotonic(), current.shares))
+
+    def _change_is_in_force(self, phase: CurrentPhase, pool: PoolView | None = None) -> None:
+        """From now on the shares of the phase's requests are compared with those of the pool's buckets."""
+        phase.shares = shares(pool or self.observer.pool())
+        phase.in_force = time.monotonic()
+
+    def _await(self, what: str, condition: Callable[[PoolView], bool]) -> PoolView:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            pool = self.observer.pool()
+            if condition(pool):
+                return pool
+            if time.monotonic() > deadline:
+                raise StoryFailed(f"{what}: not within {PATIENCE_SECONDS:.0f} s. Logs: {self.lab.logs}")
+            time.sleep(POLL_SECONDS)
+
+    def _check_clients(self) -> None:
+        dead = self.traffic.dead_clients()
+        if dead:
+            raise StoryFailed(f"the client on {', '.join(dead)} ended by itself. Logs: {self.lab.logs}")

@@ -1,0 +1,105 @@
+"""The end of the demonstration: what was counted, and whether the promises held."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from topo.demo.verdict import FALSE_ALARM, Death, Share, Verdict
+
+
+def print_summary(console: Console, verdict: Verdict, deaths: Sequence[Death]) -> None:
+    console.print()
+    console.rule(Text("Summary", style="bold"), align="left")
+    console.print(_connections(verdict))
+    console.print(_shares(verdict))
+    console.print(
+        f"Requests that a backend answered, in percent: measured (predicted by its buckets ± tolerance).\n"
+        f"The tolerance is binomial: all comparisons together are wrong in {FALSE_ALARM:.2%} of good runs.",
+        style="dim",
+    )
+    console.print()
+    for death in deaths:
+        _print_death(console, death)
+    console.print()
+    for promise in verdict.promises:
+        mark = Text("held  ", style="green") if promise.held else Text("BROKEN", style="bold red")
+        console.print(Text.assemble(mark, f"  {promise.text}: {promise.measured}"))
+    for example in verdict.examples:
+        console.print(f"        {example}", style="red")
+
+
+def _connections(verdict: Verdict) -> Table:
+    grid = Table(title="Connections", title_justify="left")
+    grid.add_column("phase")
+    headings = (
+        "seconds",
+        "opened",
+        "failed in\nswitch-over",
+        "failed\notherwise",
+        "ended with\ntheir server",
+        "long-lived\nbroken",
+    )
+    for heading in headings:
+        grid.add_column(heading, justify="right")
+    for result in verdict.results:
+        grid.add_row(
+            result.phase.name,
+            f"{result.phase.ended - result.phase.began:.1f}",
+            *_cells(
+                result.opened,
+                result.failed_in_switch_over,
+                result.failed,
+                result.ended_with_server,
+                result.broken,
+            ),
+        )
+    grid.add_section()
+    grid.add_row(
+        "all",
+        f"{sum(result.phase.ended - result.phase.began for result in verdict.results):.1f}",
+        *_cells(
+            sum(result.opened for result in verdict.results),
+            sum(result.failed_in_switch_over for result in verdict.results),
+            sum(result.failed for result in verdict.results),
+            sum(result.ended_with_server for result in verdict.results),
+            sum(result.broken for result in verdict.results),
+        ),
+    )
+    return grid
+
+
+def _cells(*counts: int) -> list[str]:
+    return [str(count) for count in counts]
+
+
+def _shares(verdict: Verdict) -> Table:
+    backends = sorted({backend for result in verdict.results for backend in result.shares})
+    grid = Table(title="Shares", title_justify="left")
+    grid.add_column("phase")
+    for backend in backends:
+        grid.add_column(backend, justify="right")
+    for result in verdict.results:
+        grid.add_row(result.phase.name, *(_share(result.shares.get(backend)) for backend in backends))
+    return grid
+
+
+def _share(share: Share | None) -> Text:
+    if share is None:
+        return Text("")
+    text = f"{share.measured:.1%} ({share.predicted:.1%} ±{share.tolerance:.1%})".replace("%", "")
+    return Text(text, style="" if share.held else "bold red")
+
+
+def _print_death(console: Console, death: Death) -> None:
+    last = (
+        "no new connection was sent to it any more"
+        if death.last_syn is None
+        else f"the last new connection was sent to it {death.last_syn - death.moment:.3f} s after its death"
+    )
+    console.print(
+        f"{death.backend} was killed: {last};\n"
+        f"the controller had taken it out after {death.taken_out - death.moment:.2f} s at the latest. "
+        f"Stated switch-over time: {death.allowance:.1f} s."
+    )
