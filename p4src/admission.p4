@@ -20,7 +20,8 @@ control Admission(inout headers_t headers, inout metadata_t meta, inout standard
         bool group = headers.ethernet.destination[40:40] == 1;
         bool question = headers.arp.isValid() || headers.neighbor.isValid();
 
-        // RFC 4291 2.5.5.2: an address that stands for an IPv4 one here. In an IPv6 packet it would meet IPv4's entries.
+        // RFC 4291 2.5.5.2: an address that stands for an IPv4 one here. In an IPv6 packet it would meet IPv4's
+        // entries.
         bool mapped = headers.ipv6.isValid() && (headers.ipv6.source[127:32] == IPV4_MAPPED
             || headers.ipv6.destination[127:32] == IPV4_MAPPED);
 
@@ -93,8 +94,8 @@ control DescribeFlow(in headers_t headers, inout metadata_t meta) {
             if (headers.tcp.flags & TCP_FIN_RST != 0) meta.flow.closing = 1;
         }
 
-        // An ICMP error goes where the packets come from that it is about. Hence it belongs to the flow of the answers to
-        // them: what it quotes, the other way round. (A quote of somebody else's packet says nothing.)
+        // An ICMP error goes where the packets come from that it is about. Hence it belongs to the flow of the
+        // answers to them: what it quotes, the other way round. (A quote of somebody else's packet says nothing.)
         if (headers.quoted_ports.isValid()) {
             address_t quoted_source = headers.quoted_ipv6.source;
             address_t quoted_destination = headers.quoted_ipv6.destination;

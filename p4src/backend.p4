@@ -29,8 +29,8 @@ control ReachBackend(inout headers_t headers, inout metadata_t meta, inout stand
         meta.route.target = meta.translation.address;
     }
 
-    // How a backend in one of the tunnel modes is reached; its address is the tunnel's remote end. vni and inner MACs are
-    // VXLAN's. mtu: the largest packet that the tunnel carries, 0: what the link leaves.
+    // How a backend in one of the tunnel modes is reached; its address is the tunnel's remote end. vni and inner
+    // MACs are VXLAN's. mtu: the largest packet that the tunnel carries, 0: what the link leaves.
     action tunnel(address_t source, bit<24> vni, mac_t inner_source_mac, mac_t inner_destination_mac, bit<16> mtu) {
         meta.tunnel.mode = meta.service.mode;
         meta.tunnel.source = source;
@@ -73,7 +73,8 @@ control ReachBackend(inout headers_t headers, inout metadata_t meta, inout stand
             bool mapped = meta.translation.address[127:32] == IPV4_MAPPED;
             bool tunnelled = meta.service.mode >= mode_t.IPIP;
             if (mapped != headers.ipv4.isValid() && !tunnelled) DROP(drop_t.FAMILY_MISMATCH)
-            else if (meta.service.mode == mode_t.NAT && meta.translation.address == meta.flow.source) DROP(drop_t.HAIRPIN)
+            else if (meta.service.mode == mode_t.NAT && meta.translation.address == meta.flow.source)
+                DROP(drop_t.HAIRPIN)
             else if (tunnelled && tunnels.apply().miss) DROP(drop_t.NO_TUNNEL)
             else {
                 if (meta.flow.syn == 1 && meta.trace == 0) backend_syns.count((bit<32>)meta.owner & (BACKENDS - 1));

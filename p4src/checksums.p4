@@ -1,8 +1,8 @@
 // Internet checksums. Changed words are accounted for one by one (RFC 1624, equation 3), so a payload is never
 // read, and a checksum that was wrong on arrival is wrong by as much on departure. Two kinds are computed over
-// whole headers: the IPv4 header's on arrival, to refuse a damaged one, and those of what this switch wrote itself and
-// which has no payload: outer IPv4 headers, advertisements, ICMP errors, TCP segments. Fields of headers that are not there
-// add nothing to a list.
+// whole headers: the IPv4 header's on arrival, to refuse a damaged one, and those of what this switch wrote itself
+// and which has no payload: outer IPv4 headers, advertisements, ICMP errors, TCP segments. Fields of headers that
+// are not there add nothing to a list.
 
 // The sum of 16-bit words, unfolded: up to 2^16 terms fit into 32 bits.
 bit<32> words(in address_t x) {

@@ -3,7 +3,8 @@
 control FollowOrder(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
     apply {
         // To the controller itself a frame would go without a packet_in header, and to DROP_PORT uncounted.
-        bool port_is_real = headers.packet_out.port < (bit<16>)DROP_PORT && headers.packet_out.port != (bit<16>)CPU_PORT;
+        bool port_is_real = headers.packet_out.port < (bit<16>)DROP_PORT
+            && headers.packet_out.port != (bit<16>)CPU_PORT;
         bool probing = headers.packet_out.order == order_t.BEGIN || headers.packet_out.order == order_t.PROBE;
         meta.now = standard.ingress_global_timestamp[31:18];
         if (headers.packet_out.isValid() && headers.packet_out.order == order_t.TRACE && port_is_real) {

@@ -14,8 +14,8 @@
 // One access to each way cannot know what a later way holds. Hence: a flow is put into the first way with room, and
 // the *last* way that knows the flow decides. (A copy in an earlier way is then refreshed and erased with it.)
 //
-// A slot is free once its flow was silent for the idle timeout, or for 15 s while only a SYN was seen, so that a flood
-// frees what it took. A SYN on a closing exception is a new flow. A false match takes the same digest in the
+// A slot is free once its flow was silent for the idle timeout, or for 15 s while only a SYN was seen, so that a
+// flood frees what it took. A SYN on a closing exception is a new flow. A false match takes the same digest in the
 // same slot: about one flow in 10^9, not never.
 
 control ExceptionWay(inout exception_t exception, in bit<32> place) {
@@ -74,8 +74,9 @@ control FindOwner(inout metadata_t meta) {
     apply {
         bool moving = meta.service.previous != meta.service.current;
 
-        // New flows of a suspect go to the standby, unless that is suspect, too: when everything seems to be down, nothing
-        // is gained by moving, and it may be the probes that are. Established flows stay: a false alarm breaks nothing.
+        // New flows of a suspect go to the standby, unless that is suspect, too: when everything seems to be down,
+        // nothing is gained by moving, and it may be the probes that are. Established flows stay: a false alarm
+        // breaks nothing.
         backend_t pick = meta.service.current;
         bool newcomer = meta.flow.syn == 1 || meta.service.udp_move == 1;
         if (newcomer && meta.current_suspect == 1) {
@@ -94,7 +95,8 @@ control FindOwner(inout metadata_t meta) {
             meta.exception.syn = meta.flow.syn;
             meta.exception.closing = meta.flow.closing;
             meta.exception.gone = meta.gone;
-            meta.exception.observe = meta.flow.quoted | meta.trace;      // anybody can send an ICMP error: it confirms no flow
+            // A question changes nothing, nor does an ICMP error, which anybody can send.
+            meta.exception.observe = meta.flow.quoted | meta.trace;
             meta.exception.pick = pick;
             if (meta.flow.syn == 1 && !refused && (pick != meta.service.previous || meta.service.announced == 1))
                 meta.exception.record = 1;

@@ -45,7 +45,8 @@ enum bit<8> punt_t {
 
 #define DROP(why) { meta.fate = fate_t.DROPPED; meta.reason = (bit<8>)(why); }
 // A reply of our own; where none may be sent, a drop.
-#define REPLY(with, otherwise) { meta.fate = fate_t.REPLIED; meta.reply.kind = with; meta.reason = (bit<8>)(otherwise); }
+#define REPLY(with, otherwise) \
+    { meta.fate = fate_t.REPLIED; meta.reply.kind = with; meta.reason = (bit<8>)(otherwise); }
 #define PUNT(why) { meta.fate = fate_t.PUNTED; meta.reason = (bit<8>)(why); }
 
 control Drop(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {

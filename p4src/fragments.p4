@@ -1,6 +1,7 @@
-// Step 8. Fragments follow their first one, which alone holds ports. What is remembered of it is what the later ones need:
-// towards a backend the owner and the mode, from a nat backend the port that it answered from. A later fragment whose first
-// was not seen (it came out of order, or was dropped) is dropped and counted. Slots, one for each hash of a datagram:
+// Step 8. Fragments follow their first one, which alone holds ports. What is remembered of it is what the later ones
+// need: towards a backend the owner and the mode, from a nat backend the port that it answered from. A later
+// fragment whose first was not seen (it came out of order, or was dropped) is dropped and counted. Slots, one for
+// each hash of a datagram:
 //
 //     63                   32 31            16 15    12 11        0
 //     [ the datagram's digest | owner or port  | mode   | tick     ]      mode NONE: of a nat backend's answer

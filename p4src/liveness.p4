@@ -1,12 +1,12 @@
-// Step 7, first half. Who is alive? The controller begins a probe round each interval with packet-outs; the switch replicates them,
-// egress makes a probe of each copy (probes.p4), and the answers come back here. What is remembered of a backend is the
-// round in which its last answer *arrived*: a long way home is no silence. A backend that is more than a few rounds behind is
-// suspect: new flows go to the bucket's standby with the very next packet. If the controller dies, rounds stop, and so
-// nothing grows suspect. One that stalled and catches up cannot make it so either: a round begins no sooner than
-// `gap` after the last.
+// Step 7, first half. Who is alive? The controller begins a probe round each interval with packet-outs; the switch
+// replicates them, egress makes a probe of each copy (probes.p4), and the answers come back here. What is remembered
+// of a backend is the round in which its last answer *arrived*: a long way home is no silence. A backend that is
+// more than a few rounds behind is suspect: new flows go to the bucket's standby with the very next packet. If the
+// controller dies, rounds stop, and so nothing grows suspect. One that stalled and catches up cannot make it so
+// either: a round begins no sooner than `gap` after the last.
 //
-// A packet asks about two backends, and a register array may be touched once. Hence one array for each role, which an answer
-// writes both.
+// A packet asks about two backends, and a register array may be touched once. Hence one array for each role, which
+// an answer writes both.
 
 control RoleLiveness(in liveness_t liveness, in backend_t asked, out bit<1> suspect) {
     register<bit<32>>(BACKENDS) answered;          // the round of the last answer; 0: none yet
@@ -40,8 +40,9 @@ control Liveness(inout metadata_t meta, inout standard_metadata_t standard) {
     RoleLiveness() current;
     RoleLiveness() standby;
 
-    // tolerance: rounds that a backend may be behind. gap: microseconds that a round lasts at the least; half the interval.
-    // longest_idle: of all pools' idle timeouts, after which an exception that nobody asks for is scrubbed, in ticks.
+    // tolerance: rounds that a backend may be behind. gap: microseconds that a round lasts at the least; half the
+    // interval. longest_idle: of all pools' idle timeouts, after which an exception that nobody asks for is
+    // scrubbed, in ticks.
     action settings(bit<32> tolerance, bit<32> gap, tick_t longest_idle) {
         meta.liveness.tolerance = tolerance;
         meta.liveness.gap = gap;
@@ -67,7 +68,8 @@ control Liveness(inout metadata_t meta, inout standard_metadata_t standard) {
         rounds.write(0, clock);
         meta.liveness.round = clock[63:32];
 
-        // A probe's number is the low half of its round. What is older than 256 rounds, or of a round to come, is no answer.
+        // A probe's number is the low half of its round. What is older than 256 rounds, or of a round to come, is no
+        // answer.
         if (meta.liveness.question == question_t.ANSWER) {
             bit<16> lag = meta.liveness.round[15:0] - meta.liveness.echo;
             if (lag < 256) probe_answers.count((bit<32>)meta.liveness.backend & (BACKENDS - 1));

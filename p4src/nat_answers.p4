@@ -1,6 +1,6 @@
-// Step 10. Not for a VIP. The answer of a nat backend gets the VIP back as its source, recognised by address, protocol
-// and port alone: no connection is remembered. What keeps that sound is that nothing but answers comes from there:
-// packets sent directly to such a service are refused, and health checks come from addresses of their own.
+// Step 10. Not for a VIP. The answer of a nat backend gets the VIP back as its source, recognised by address,
+// protocol and port alone: no connection is remembered. What keeps that sound is that nothing but answers comes from
+// there: packets sent directly to such a service are refused, and health checks come from addresses of their own.
 
 control RestoreAnswers(inout headers_t headers, inout metadata_t meta) {
     action untranslated() {}

@@ -60,7 +60,8 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
         back_where_it_came_from(our_mac);
     }
 
-    // RFC 4861 7.2.4: who asks from :: is choosing an address, and has none yet. All nodes hear that this one is taken.
+    // RFC 4861 7.2.4: who asks from :: is choosing an address, and has none yet. All nodes hear that this one is
+    // taken.
     action answer_address_probe() {
         answer_neighbor_solicitation();
         headers.ethernet.destination = ALL_NODES_MAC;
@@ -99,7 +100,8 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
 
         // The underlay complains about a tunnel of ours: the controller lowers its MTU, or hears what is wrong.
         bool tunnel_error = meta.quoted_protocol == PROTOCOL_IPIP || meta.quoted_protocol == PROTOCOL_IPV6
-            || meta.quoted_protocol == PROTOCOL_GRE || (meta.quoted_protocol == PROTOCOL_UDP && headers.quoted_ports.isValid()
+            || meta.quoted_protocol == PROTOCOL_GRE
+            || (meta.quoted_protocol == PROTOCOL_UDP && headers.quoted_ports.isValid()
                 && (headers.quoted_ports.destination == PORT_VXLAN || headers.quoted_ports.destination == PORT_GUE)
                 && headers.quoted_ports.source & DYNAMIC_PORTS == DYNAMIC_PORTS);
 

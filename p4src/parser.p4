@@ -50,8 +50,8 @@ parser SluiceParser(packet_in packet, out headers_t headers, inout metadata_t me
         transition accept;
     }
 
-    // `length` is what the lengths in the headers leave for the payload. A header that need not be there is looked for
-    // only if there is room for it: what follows the packet in the frame is padding.
+    // `length` is what the lengths in the headers leave for the payload. A header that need not be there is looked
+    // for only if there is room for it: what follows the packet in the frame is padding.
     state ipv4 {
         packet.extract(headers.ipv4);
         verify(headers.ipv4.version == 4, error.BadVersion);

@@ -6,8 +6,8 @@ control Policy(inout metadata_t meta) {
     action allow() {}
     action deny() { meta.fate = fate_t.DROPPED; }
 
-    // Source prefixes of a VIP, the longest decides; whom none covers may. So a VIP for a few has a prefix of length 0 (or
-    // ::ffff:0:0/96 for IPv4) that denies. For the answers to an ICMP error the client is whom the quote names.
+    // Source prefixes of a VIP, the longest decides; whom none covers may. So a VIP for a few has a prefix of length
+    // 0 (or ::ffff:0:0/96 for IPv4) that denies. For the answers to an ICMP error the client is whom the quote names.
     table sources {
         key = {
             meta.service.vip: exact @name("vip");

@@ -1,7 +1,7 @@
-// Egress. A copy of a probe order becomes a probe, from headers alone: a TCP SYN, whose sequence number is round and backend, or
-// an ICMP echo request, which carries the backend as identifier and the round as sequence number. A SYN's source port
-// follows the round: were it always the same, a backend that missed one RST would answer the next SYNs on that
-// half-open connection, and not as a listener does.
+// Egress. A copy of a probe order becomes a probe, from headers alone: a TCP SYN, whose sequence number is round and
+// backend, or an ICMP echo request, which carries the backend as identifier and the round as sequence number. A
+// SYN's source port follows the round: were it always the same, a backend that missed one RST would answer the next
+// SYNs on that half-open connection, and not as a listener does.
 
 control Probe(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
     bool tcp = false;
@@ -29,8 +29,8 @@ control Probe(inout headers_t headers, inout metadata_t meta, inout standard_met
         frame(source_mac, destination_mac, vlan, source, destination);
     }
 
-    // One entry for each backend that is probed: the copy's instance is the backend. For dsr the destination is the VIP at the
-    // backend's MAC, which asks what clients ask.
+    // One entry for each backend that is probed: the copy's instance is the backend. For dsr the destination is the
+    // VIP at the backend's MAC, which asks what clients ask.
     table probe_targets {
         key = { standard.egress_rid: exact @name("backend"); }
         actions = { syn; echo; NoAction; }
@@ -48,7 +48,8 @@ control Probe(inout headers_t headers, inout metadata_t meta, inout standard_met
                 headers.ports.setValid();
                 headers.ports = { PROBE_PORTS | (meta.liveness.round[15:0] & ~PROBE_PORTS), target_port };
                 headers.tcp.setValid();
-                headers.tcp = { meta.liveness.round[15:0] ++ standard.egress_rid, 0, 5, 0, TCP_SYN, PROBE_WINDOW, 0, 0 };
+                headers.tcp = { meta.liveness.round[15:0] ++ standard.egress_rid, 0, 5, 0, TCP_SYN, PROBE_WINDOW,
+                    0, 0 };
                 meta.reply.segment = 1;
                 protocol = PROTOCOL_TCP;
                 length = TCP_HEADER_LENGTH;

@@ -1,7 +1,8 @@
 // What the switch says on its own behalf about a packet: ICMP errors (RFC 792, 1812, 4443) that quote it, and TCP
-// resets (RFC 9293 3.5.2). Ingress decides whether one may be sent, from which address and how often; egress builds it
-// from the packet's own headers. Of the packet an error quotes the IP headers and 8 bytes, which is what RFC 792 asks for
-// and enough to find the socket; RFC 4443 would have more, which a switch that never looks at payloads cannot sum.
+// resets (RFC 9293 3.5.2). Ingress decides whether one may be sent, from which address and how often; egress builds
+// it from the packet's own headers. Of the packet an error quotes the IP headers and 8 bytes, which is what RFC 792
+// asks for and enough to find the socket; RFC 4443 would have more, which a switch that never looks at payloads
+// cannot sum.
 
 control Reply(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
     action reply_from(bit<32> address4, address_t address6) {
@@ -127,12 +128,12 @@ control BuildReply(inout headers_t headers, inout metadata_t meta) {
         } else if (headers.ipv4.isValid()) {
             bit<16> quoted = ((bit<16>)headers.ipv4.header_words << 2) + 8;
             headers.outer_ipv4.setValid();
-            headers.outer_ipv4 = { 4, 5, INTERNETWORK_CONTROL, IPV4_HEADER_LENGTH + ICMP_HEADER_LENGTH + quoted, 0, 0, 0, 0, 0,
-                DEFAULT_TTL, PROTOCOL_ICMP, 0, meta.reply.source[31:0], headers.ipv4.source };
+            headers.outer_ipv4 = { 4, 5, INTERNETWORK_CONTROL, IPV4_HEADER_LENGTH + ICMP_HEADER_LENGTH + quoted,
+                0, 0, 0, 0, 0, DEFAULT_TTL, PROTOCOL_ICMP, 0, meta.reply.source[31:0], headers.ipv4.source };
             headers.complaint.setValid();
             if (meta.reply.kind == reply_t.TIME_EXCEEDED) headers.complaint = { ICMP_TIME_EXCEEDED, 0, 0, 0 };
-            else if (meta.reply.kind == reply_t.PACKET_TOO_BIG)
-                headers.complaint = { ICMP_UNREACHABLE, ICMP_FRAGMENTATION_NEEDED, 0, (bit<32>)meta.reply.mtu };   // RFC 1191 4
+            else if (meta.reply.kind == reply_t.PACKET_TOO_BIG)            // RFC 1191 4
+                headers.complaint = { ICMP_UNREACHABLE, ICMP_FRAGMENTATION_NEEDED, 0, (bit<32>)meta.reply.mtu };
             else headers.complaint = { ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE, 0, 0 };
             meta.reply.complaint = 1;
             length = length + 28 + (bit<32>)quoted;
@@ -140,11 +141,12 @@ control BuildReply(inout headers_t headers, inout metadata_t meta) {
             // All between the IPv6 header and the payload is quoted, too.
             bit<16> quoted = 48 + headers.ipv6.payload_length - meta.flow.length;
             headers.outer_ipv6.setValid();
-            headers.outer_ipv6 = { 6, INTERNETWORK_CONTROL, 0, ICMP_HEADER_LENGTH + quoted, PROTOCOL_ICMPV6, DEFAULT_TTL,
-                meta.reply.source, headers.ipv6.source };
+            headers.outer_ipv6 = { 6, INTERNETWORK_CONTROL, 0, ICMP_HEADER_LENGTH + quoted,
+                PROTOCOL_ICMPV6, DEFAULT_TTL, meta.reply.source, headers.ipv6.source };
             headers.complaint.setValid();
             if (meta.reply.kind == reply_t.TIME_EXCEEDED) headers.complaint = { ICMPV6_TIME_EXCEEDED, 0, 0, 0 };
-            else if (meta.reply.kind == reply_t.PACKET_TOO_BIG) headers.complaint = { ICMPV6_TOO_BIG, 0, 0, (bit<32>)meta.reply.mtu };
+            else if (meta.reply.kind == reply_t.PACKET_TOO_BIG)
+                headers.complaint = { ICMPV6_TOO_BIG, 0, 0, (bit<32>)meta.reply.mtu };
             else headers.complaint = { ICMPV6_UNREACHABLE, ICMPV6_PORT_UNREACHABLE, 0, 0 };
             meta.reply.complaint = 1;
             length = length + 48 + (bit<32>)quoted;

@@ -1,8 +1,8 @@
 // Egress. What ingress decided is done to the packet, in one place: addresses and ports with every checksum that
 // covers them, one hop off the TTL, the next hop's MACs and VLAN. (Encapsulation and probe copies will stand here.)
 
-// What the new address and the new port add to a checksum that covers them, unfolded. (Written in two branches, so that p4c
-// does not put the whole sum wherever it is used.)
+// What the new address and the new port add to a checksum that covers them, unfolded. (Written in two branches, so
+// that p4c does not put the whole sum wherever it is used.)
 control MeasureTranslation(inout metadata_t meta) {
     apply {
         if (meta.translation.rewrite == rewrite_t.SOURCE) {
@@ -14,6 +14,8 @@ control MeasureTranslation(inout metadata_t meta) {
         }
     }
 }
+
+#define ADDRESS_AND_PORT (meta.translation.address_change + meta.translation.port_change)
 
 control Translate(inout headers_t headers, inout metadata_t meta) {
     apply {
@@ -27,24 +29,25 @@ control Translate(inout headers_t headers, inout metadata_t meta) {
             if (headers.ports.isValid()) headers.ports.destination = meta.translation.port;
         }
 
-        if (headers.ipv4.isValid()) headers.ipv4.checksum = adjusted(headers.ipv4.checksum, meta.translation.address_change);
-        if (headers.tcp.isValid()) headers.tcp.checksum = adjusted(headers.tcp.checksum, meta.translation.address_change + meta.translation.port_change);
+        if (headers.ipv4.isValid())
+            headers.ipv4.checksum = adjusted(headers.ipv4.checksum, meta.translation.address_change);
+        if (headers.tcp.isValid()) headers.tcp.checksum = adjusted(headers.tcp.checksum, ADDRESS_AND_PORT);
         else if (headers.udp.isValid() && headers.udp.checksum != 0) {         // RFC 768: zero means that there is none
-            headers.udp.checksum = adjusted(headers.udp.checksum, meta.translation.address_change + meta.translation.port_change);
+            headers.udp.checksum = adjusted(headers.udp.checksum, ADDRESS_AND_PORT);
             if (headers.udp.checksum == 0) headers.udp.checksum = 0xffff;
         }
     }
 }
 
-// An ICMP error quotes a packet of the other direction: what is rewritten of its flow's source is the quote's destination. The
-// quoted checksums change with what they cover, and ICMP's own with all of that (RFC 5508 4.2).
+// An ICMP error quotes a packet of the other direction: what is rewritten of its flow's source is the quote's
+// destination. The quoted checksums change with what they cover, and ICMP's own with all of that (RFC 5508 4.2).
 control TranslateQuote(inout headers_t headers, inout metadata_t meta) {
     apply {
         address_t outer = headers.ipv6.source;
         if (headers.ipv4.isValid()) outer = IPV4_MAPPED ++ headers.ipv4.source;
         bit<1> outer_too = 1;
         if (meta.translation.rewrite == rewrite_t.SOURCE) {
-            if (outer != meta.flow.source) outer_too = 0;              // a router between the backend and us keeps its address
+            if (outer != meta.flow.source) outer_too = 0;   // a router between the backend and us keeps its address
             if (headers.quoted_ipv4.isValid()) headers.quoted_ipv4.destination = meta.translation.address[31:0];
             else headers.quoted_ipv6.destination = meta.translation.address;
             headers.quoted_ports.destination = meta.translation.port;
@@ -60,7 +63,7 @@ control TranslateQuote(inout headers_t headers, inout metadata_t meta) {
             else headers.ipv6.destination = meta.translation.address;
         }
 
-        bit<32> message_change = meta.translation.address_change + meta.translation.port_change;
+        bit<32> message_change = ADDRESS_AND_PORT;
         if (headers.quoted_ipv4.isValid()) {
             bit<16> before = headers.quoted_ipv4.checksum;
             headers.quoted_ipv4.checksum = adjusted(before, meta.translation.address_change);
@@ -68,17 +71,19 @@ control TranslateQuote(inout headers_t headers, inout metadata_t meta) {
         }
         if (headers.quoted_tcp.isValid()) {
             bit<16> before = headers.quoted_tcp.checksum;
-            headers.quoted_tcp.checksum = adjusted(before, meta.translation.address_change + meta.translation.port_change);
+            headers.quoted_tcp.checksum = adjusted(before, ADDRESS_AND_PORT);
             message_change = message_change + change16(before, headers.quoted_tcp.checksum);
         } else if (headers.quoted_udp.isValid() && headers.quoted_udp.checksum != 0) {
             bit<16> before = headers.quoted_udp.checksum;
-            headers.quoted_udp.checksum = adjusted(before, meta.translation.address_change + meta.translation.port_change);
+            headers.quoted_udp.checksum = adjusted(before, ADDRESS_AND_PORT);
             if (headers.quoted_udp.checksum == 0) headers.quoted_udp.checksum = 0xffff;
             message_change = message_change + change16(before, headers.quoted_udp.checksum);
         }
         if (outer_too == 1) {
-            if (headers.ipv4.isValid()) headers.ipv4.checksum = adjusted(headers.ipv4.checksum, meta.translation.address_change);
-            else message_change = message_change + meta.translation.address_change;         // ICMPv6 covers the addresses (RFC 4443 2.3)
+            // ICMPv6 covers the addresses (RFC 4443 2.3), ICMP does not.
+            if (headers.ipv4.isValid())
+                headers.ipv4.checksum = adjusted(headers.ipv4.checksum, meta.translation.address_change);
+            else message_change = message_change + meta.translation.address_change;
         }
         headers.icmp.checksum = adjusted(headers.icmp.checksum, message_change);
     }

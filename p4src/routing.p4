@@ -1,7 +1,7 @@
 // Step 11. Route, next hop, port; and does the packet fit there?
 
-// A packet that is larger than the link, or than what its tunnel carries, cannot go on: P4 does not split a payload. Whoever
-// asked for that to be told is told the size that fits (RFC 1191, RFC 8201); so are all IPv6 senders.
+// A packet that is larger than the link, or than what its tunnel carries, cannot go on: P4 does not split a payload.
+// Whoever asked for that to be told is told the size that fits (RFC 1191, RFC 8201); so are all IPv6 senders.
 control FitSize(in headers_t headers, inout metadata_t meta) {
     apply {
         bit<32> length;

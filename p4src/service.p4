@@ -5,9 +5,9 @@ control FindService(inout headers_t headers, inout metadata_t meta) {
 
     direct_counter(CounterType.packets_and_bytes) vip_range_counter;
 
-    // vip: a number for the VIP, of its sources and its meter. The masks say what of a client makes it the same client
-    // to the hash: all ones for the five-tuple; ports 0 for a client's address; a prefix of the source for networks
-    // (of IPv4, behind 96 ones). refusal: what is said when nobody serves.
+    // vip: a number for the VIP, of its sources and its meter. The masks say what of a client makes it the same
+    // client to the hash: all ones for the five-tuple; ports 0 for a client's address; a prefix of the source for
+    // networks (of IPv4, behind 96 ones). refusal: what is said when nobody serves.
     action serve(vip_t vip, pool_t pool, address_t source_mask, bit<16> port_mask, refusal_t refusal) {
         meta.service.vip = vip;
         meta.service.pool = pool;
@@ -91,10 +91,10 @@ control FindBucket(inout metadata_t meta) {
     }
 
     apply {
-        // Three functions of the flow: the order of the fields differs, and the pool is in the digest. The first picks
-        // the bucket, and looks at the fields through the VIP's masks. The second picks the places of an exception, the
-        // third tells the flows apart that share a place. (Were the bucket's function the second one, too, the flows of a
-        // moving bucket would crowd in a few places.)
+        // Three functions of the flow: the order of the fields differs, and the pool is in the digest. The first
+        // picks the bucket, and looks at the fields through the VIP's masks. The second picks the places of an
+        // exception, the third tells the flows apart that share a place. (Were the bucket's function the second one,
+        // too, the flows of a moving bucket would crowd in a few places.)
         hash(meta.hash, HashAlgorithm.crc32, 32w0,
             { meta.flow.destination_port & meta.service.port_mask, meta.flow.source_port & meta.service.port_mask,
               meta.flow.destination, meta.flow.source & meta.service.source_mask, meta.flow.protocol },

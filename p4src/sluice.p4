@@ -5,8 +5,9 @@
 //              packet-in ▼ │ packet-out                         └ addresses, ports, checksums, TTL, MACs
 //                     controller
 //
-// Ingress below is the life of a packet, one line a step, each step a control in a file of its own. A step that decides
-// the packet's fate ends the walk. Both families take the same path: an IPv4 address is an IPv4-mapped one of 128 bits.
+// Ingress below is the life of a packet, one line a step, each step a control in a file of its own. A step that
+// decides the packet's fate ends the walk. Both families take the same path: an IPv4 address is an IPv4-mapped one
+// of 128 bits.
 
 #include <core.p4>
 #include <v1model.p4>

@@ -5,12 +5,12 @@
 //     vxlan    [outer IP][UDP][VXLAN][Ethernet ][packet]     RFC 7348
 //     gue      [outer IP][UDP][GUE             ][packet]     draft-ietf-intarea-gue, as Linux's FOU/GUE
 //
-// The packet inside has lost one hop, as any that is forwarded (RFC 2003 3.1); outside the TTL begins anew. DSCP and ECN
-// are copied outside (RFC 6040 4.1, normal mode: CE is copied, too). The outer header says don't fragment: a
-// fragment's identification would have to be unique, and a full-size packet that meets a smaller link should be heard of
-// (RFC 6864: such a datagram's identification is 0). The outer UDP checksum is 0: over IPv4 anybody may (RFC 768), over IPv6
-// tunnels may (RFC 6935, RFC 6936), and the payload is never summed here. UDP source port and IPv6 flow label are the flow's, so
-// that the underlay spreads flows and keeps each in order (RFC 7348 5, RFC 6438).
+// The packet inside has lost one hop, as any that is forwarded (RFC 2003 3.1); outside the TTL begins anew. DSCP and
+// ECN are copied outside (RFC 6040 4.1, normal mode: CE is copied, too). The outer header says don't fragment: a
+// fragment's identification would have to be unique, and a full-size packet that meets a smaller link should be
+// heard of (RFC 6864: such a datagram's identification is 0). The outer UDP checksum is 0: over IPv4 anybody may
+// (RFC 768), over IPv6 tunnels may (RFC 6935, RFC 6936), and the payload is never summed here. UDP source port and
+// IPv6 flow label are the flow's, so that the underlay spreads flows and keeps each in order (RFC 7348 5, RFC 6438).
 
 control Encapsulate(inout headers_t headers, inout metadata_t meta) {
     apply {

@@ -79,7 +79,9 @@ class PacketIn:
 
 def _messages() -> tuple[type, type]:
     """p4.bm.DataplaneInterface's two stream messages, which no package on PyPI ships."""
-    file = descriptor_pb2.FileDescriptorProto(name="dataplane_interface.proto", package="p4.bm", syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="dataplane_interface.proto", package="p4.bm", syntax="proto3"
+    )
     number = descriptor_pb2.FieldDescriptorProto
     for name in ("PacketStreamRequest", "PacketStreamResponse"):
         message = file.message_type.add(name=name)
@@ -111,7 +113,9 @@ def _bytes(value: int, bits: int) -> bytes:
 class Bmv2:
     """One process for one program; tables are emptied between cases with `clear`."""
 
-    def __init__(self, program: Path = COMPILED / "sluice.json", p4info: Path = COMPILED / "sluice.p4info.txtpb"):
+    def __init__(
+        self, program: Path = COMPILED / "sluice.json", p4info: Path = COMPILED / "sluice.p4info.txtpb"
+    ):
         self.p4info = text_format.Parse(p4info.read_text(), p4i.P4Info())
         self.tables = {table.preamble.alias: table for table in self.p4info.tables}
         self.actions = {action.preamble.alias: action for action in self.p4info.actions}
@@ -223,18 +227,24 @@ class Bmv2:
         fields = {field.name: field for field in table.match_fields}
         for name, value in row.match.items():
             everything = (Prefix(0, 0), Span(0, (1 << fields[name].bitwidth) - 1))
-            if value in everything or isinstance(value, Masked) and value.mask == 0:
+            if value in everything or (isinstance(value, Masked) and value.mask == 0):
                 continue  # P4Runtime 9.1.1: "don't care" is left out
             match = entry.match.add(field_id=fields[name].id)
             self._value(match, value, fields[name].bitwidth)
-        allowed = {self.by_action_id[ref.id].preamble.alias: self.by_action_id[ref.id] for ref in table.action_refs}
-        action = allowed.get(row.action) or next(a for n, a in allowed.items() if n.endswith("." + row.action))
+        allowed = {
+            self.by_action_id[ref.id].preamble.alias: self.by_action_id[ref.id] for ref in table.action_refs
+        }
+        action = allowed.get(row.action) or next(
+            a for n, a in allowed.items() if n.endswith("." + row.action)
+        )
         params = {param.name: param for param in action.params}
         if missing := params.keys() ^ row.params.keys():
             raise KeyError(f"{row.table}: {row.action} has {sorted(params)}, differing in {sorted(missing)}")
         entry.action.action.action_id = action.preamble.id
         for name, number in row.params.items():
-            entry.action.action.params.add(param_id=params[name].id, value=_bytes(number, params[name].bitwidth))
+            entry.action.action.params.add(
+                param_id=params[name].id, value=_bytes(number, params[name].bitwidth)
+            )
         return entity
 
     def _write(self, kind: int, entities: Sequence[p4r.Entity]) -> None:
@@ -271,7 +281,9 @@ class Bmv2:
         """rate: packets a second; BMv2 starts with a full bucket of `burst` packets."""
         entity = p4r.Entity()
         entry = entity.meter_entry
-        entry.meter_id = next(m.preamble.id for m in self.p4info.meters if m.preamble.name.endswith("." + name))
+        entry.meter_id = next(
+            m.preamble.id for m in self.p4info.meters if m.preamble.name.endswith("." + name)
+        )
         entry.index.index = index
         entry.config.cir = entry.config.pir = rate
         entry.config.cburst = entry.config.pburst = burst
@@ -322,7 +334,9 @@ class Bmv2:
 
     def counter(self, name: str, index: int) -> int:
         entity = p4r.Entity()
-        entity.counter_entry.counter_id = next(c.preamble.id for c in self.p4info.counters if c.preamble.name.endswith("." + name))
+        entity.counter_entry.counter_id = next(
+            c.preamble.id for c in self.p4info.counters if c.preamble.name.endswith("." + name)
+        )
         entity.counter_entry.index.index = index
         (read,) = self._read(entity)
         return read.counter_entry.data.packet_count

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bmv2 import Bmv2  # noqa: E402
+from bmv2 import Bmv2
 
 
 @pytest.fixture(scope="session")

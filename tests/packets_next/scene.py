@@ -1,9 +1,9 @@
-"""The network that the packet tests play in: a client, two backends and our router between them, as table entries.
+"""The network of the packet tests, as table entries: a client, two backends, and our router between them.
 
-    port 1  client    10.0.1.9   fd00:1::9      router 10.0.1.1  fd00:1::1
-    port 2  backend 1 10.0.2.11  fd00:2::11     router 10.0.2.1  fd00:2::1
-    port 2  backend 2 10.0.2.12  fd00:2::12
-    VIPs    10.0.0.100 and fd00::100, in pool 1, whose only bucket belongs to backend 1
+port 1  client    10.0.1.9   fd00:1::9      router 10.0.1.1  fd00:1::1
+port 2  backend 1 10.0.2.11  fd00:2::11     router 10.0.2.1  fd00:2::1
+port 2  backend 2 10.0.2.12  fd00:2::12
+VIPs    10.0.0.100 and fd00::100, in pool 1, whose only bucket belongs to backend 1
 """
 
 from dataclasses import dataclass
@@ -82,7 +82,9 @@ def link(port: int, mtu: int) -> Row:
 
 def interface(port: int) -> Row:
     address4, address6 = wide(V4.routers[port - 1]) & 0xFFFFFFFF, wide(V6.routers[port - 1])
-    return Row("interfaces", {"port": port, "vlan": 0}, "reply_from", {"address4": address4, "address6": address6})
+    return Row(
+        "interfaces", {"port": port, "vlan": 0}, "reply_from", {"address4": address4, "address6": address6}
+    )
 
 
 def backend(identity: int, address: str, port: int = 0) -> Row:
@@ -91,7 +93,9 @@ def backend(identity: int, address: str, port: int = 0) -> Row:
 
 def tunnel(identity: int, source: str, mtu: int = 0, vni: int = 0x123456) -> Row:
     macs = {"inner_source_mac": mac("02:00:00:00:0a:01"), "inner_destination_mac": mac("02:00:00:00:0a:02")}
-    return Row("tunnels", {"backend": identity}, "tunnel", {"source": wide(source), "vni": vni, "mtu": mtu, **macs})
+    return Row(
+        "tunnels", {"backend": identity}, "tunnel", {"source": wide(source), "vni": vni, "mtu": mtu, **macs}
+    )
 
 
 def pool(number: int, mode: int, *, mask: int = 0, udp_move: int = 0) -> Row:
@@ -99,7 +103,15 @@ def pool(number: int, mode: int, *, mask: int = 0, udp_move: int = 0) -> Row:
     return Row("pools", {"pool": number}, "pool_settings", params)
 
 
-def bucket(pool: int, current: int, previous: int | None = None, *, number: int = 0, standby: int = 0, motion: int = 0) -> Row:
+def bucket(
+    pool: int,
+    current: int,
+    previous: int | None = None,
+    *,
+    number: int = 0,
+    standby: int = 0,
+    motion: int = 0,
+) -> Row:
     params = {"current": current, "previous": current if previous is None else previous}
     params |= {"standby": standby, "announced": 0, "motion": motion}
     return Row("buckets", {"pool": pool, "bucket": number}, "owners", params)
@@ -109,7 +121,9 @@ def service(family: Family, protocol: int, port: int) -> dict[str, int]:
     return {"address": wide(family.vip), "protocol": protocol, "port": port}
 
 
-def serve(pool: int, number: int = 1, *, source_mask: int = ALL_ONES, port_mask: int = 0xFFFF, refusal: int = 0) -> dict[str, int]:
+def serve(
+    pool: int, number: int = 1, *, source_mask: int = ALL_ONES, port_mask: int = 0xFFFF, refusal: int = 0
+) -> dict[str, int]:
     masks = {"source_mask": source_mask, "port_mask": port_mask}
     return {"vip": number, "pool": pool, "refusal": refusal, **masks}
 
@@ -154,7 +168,7 @@ def balanced(mode: int, family: Family, remotes: Family | None = None, *, port: 
 
 
 def checked(frame: bytes) -> Packet:
-    """The frame dissected, after every checksum in it, but those of a quote, was verified with scapy's arithmetic."""
+    """The frame dissected, after scapy's arithmetic agreed with every checksum in it but those of a quote."""
     packet = Ether(frame)
     layer = packet
     while layer:

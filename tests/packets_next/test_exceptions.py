@@ -1,4 +1,4 @@
-"""Flows of a moving bucket, with an exception table of four places a way: full, scrubbed, and with a backend that went."""
+"""Flows of a moving bucket, with an exception table of four places a way: full, scrubbed, a backend gone."""
 
 import shutil
 import sys
@@ -13,7 +13,7 @@ from scene import NAT, V4, V6, Family, backend, balanced, bucket, checked, netwo
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "p4src"))
 
-import build  # noqa: E402
+import build
 
 SLOTS = 4
 TCP_ROOM = 3 * SLOTS
@@ -98,7 +98,6 @@ def test_a_flow_whose_backend_is_gone_is_decided_afresh(small: Bmv2) -> None:
 def test_an_icmp_error_confirms_no_flow(small: Bmv2) -> None:
     """Whoever knows the ports can send one."""
 
-
     small.modify(bucket(1, 2, 1))
     time.sleep(0.6)
     scrub(small, 0)
@@ -109,4 +108,3 @@ def test_an_icmp_error_confirms_no_flow(small: Bmv2) -> None:
     small.packet_out(V4.to_vip() / TCP(sport=4000, dport=80, flags="A"), order=3, port=1)
     (told,) = small.punted()
     assert told.fields["known"] == 1 and told.fields["confirmed"] == 0
-

@@ -97,7 +97,7 @@ def test_other_datagrams_of_a_nat_backend_are_left_alone(switch: Bmv2, family: F
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f"v{f.version}")
 def test_without_their_first_they_are_dropped(switch: Bmv2, family: Family) -> None:
     switch.insert(*network(), *balanced(NAT, family), *nat_hosts(family))
-    there = pieces(family.to_vip() / UDP(sport=11, dport=80) / bytes(3000) )
+    there = pieces(family.to_vip() / UDP(sport=11, dport=80) / bytes(3000))
     back = pieces(family.from_backend(dst=family.client) / UDP(sport=80, dport=11) / bytes(3000))
     for part in there + back:
         if IP in part:

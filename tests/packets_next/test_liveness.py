@@ -1,12 +1,27 @@
-"""Probe rounds, answers, suspicion: the whole of it in the data plane. Time is real, so rounds may follow at once (gap 0)."""
+"""Probe rounds, answers, suspicion: all in the data plane. Time is real: rounds follow at once (gap 0)."""
 
 import pytest
-from bmv2 import CPU, Bmv2, Row
+from bmv2 import Bmv2, Row
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet
-from scene import BACKEND_MAC, FAMILIES, NAT, ROUTER, V4, Family, backend, balanced, bucket, checked, mac, network, pool, vip, wide
+from scene import (
+    BACKEND_MAC,
+    FAMILIES,
+    NAT,
+    ROUTER,
+    V4,
+    Family,
+    backend,
+    bucket,
+    checked,
+    mac,
+    network,
+    pool,
+    vip,
+    wide,
+)
 
 BEGIN, PROBE = 1, 2
 GROUP = 5
@@ -26,7 +41,11 @@ def target(family: Family, identity: int, port: int | None, vlan: int = 0) -> Ro
 
 
 def probed(*identities: int) -> list[Row]:
-    return [Row(f"{role}.probed", {"backend": i}, "is_probed") for role in ("current", "standby") for i in identities]
+    return [
+        Row(f"{role}.probed", {"backend": i}, "is_probed")
+        for role in ("current", "standby")
+        for i in identities
+    ]
 
 
 def begin(switch: Bmv2, order: int = BEGIN) -> list[tuple[int, bytes]]:
@@ -41,18 +60,29 @@ def answer(probe: bytes) -> Packet:
     back = Ether(src=packet.dst, dst=packet.src) / ip.__class__(src=ip.dst, dst=ip.src)
     if TCP in packet:
         tcp = packet[TCP]
-        return back / TCP(sport=tcp.dport, dport=tcp.sport, flags="SA", seq=31337, ack=tcp.seq + 1, options=[("MSS", 1460)])
+        return back / TCP(
+            sport=tcp.dport, dport=tcp.sport, flags="SA", seq=31337, ack=tcp.seq + 1, options=[("MSS", 1460)]
+        )
     if ICMP in packet:
         return back / ICMP(type=0, id=packet[ICMP].id, seq=packet[ICMP].seq)
     return back / ICMPv6EchoReply(id=packet[ICMPv6EchoRequest].id, seq=packet[ICMPv6EchoRequest].seq)
 
 
-def scene(switch: Bmv2, family: Family, port: int | None = 8080, *, identities: tuple[int, int], udp_move: int = 0) -> None:
+def scene(
+    switch: Bmv2, family: Family, port: int | None = 8080, *, identities: tuple[int, int], udp_move: int = 0
+) -> None:
     """One bucket: current identities[0], standby identities[1]; both probed."""
     first, second = identities
-    switch.insert(*network(), Row("addresses", {"address": wide(prober(family))}, "prober", {"mac": mac(ROUTER)}))
+    switch.insert(
+        *network(), Row("addresses", {"address": wide(prober(family))}, "prober", {"mac": mac(ROUTER)})
+    )
     switch.insert(backend(first, family.backends[0]), backend(second, family.backends[1]))
-    switch.insert(pool(1, NAT, udp_move=udp_move), bucket(1, first, standby=second), vip(family, 6, 80), vip(family, 17, 80))
+    switch.insert(
+        pool(1, NAT, udp_move=udp_move),
+        bucket(1, first, standby=second),
+        vip(family, 6, 80),
+        vip(family, 17, 80),
+    )
     switch.insert(*probed(*identities), target(family, first, port), target(family, second, port))
     switch.multicast(GROUP, [(2, first), (2, second)])
     switch.set_default("liveness_settings", "settings", tolerance=TOLERANCE, gap=0, longest_idle=8192)
@@ -78,17 +108,26 @@ def test_probes_and_answers(switch: Bmv2, family: Family, port: int | None) -> N
         if port:
             tcp = probe[TCP]
             assert (str(tcp.flags), tcp.dport, len(frame)) == ("S", 8080, 54 if family.version == 4 else 74)
-            assert tcp.sport >= 0x8000 and tcp.seq & 0xFFFF in (base + family.version, base + family.version + 20)
+            assert tcp.sport >= 0x8000 and tcp.seq & 0xFFFF in (
+                base + family.version,
+                base + family.version + 20,
+            )
             assert tcp.seq >> 16 & 0x7FFF == tcp.sport & 0x7FFF
         resets = switch.send(2, answer(frame))
         if port:
             ((where, reset),) = resets
             told = checked(reset)
             assert where == 2 and (told.payload.src, told.payload.dst) == (prober(family), probe.payload.dst)
-            assert (str(told[TCP].flags), told[TCP].seq, told[TCP].sport) == ("R", probe[TCP].seq + 1, probe[TCP].sport)
+            assert (str(told[TCP].flags), told[TCP].seq, told[TCP].sport) == (
+                "R",
+                probe[TCP].seq + 1,
+                probe[TCP].sport,
+            )
         else:
             assert resets == []
-    assert [switch.counter("probe_answers", base + family.version + i) for i in (0, 20)] == [h + 1 for h in heard]
+    assert [switch.counter("probe_answers", base + family.version + i) for i in (0, 20)] == [
+        h + 1 for h in heard
+    ]
     if port:
         assert switch.reasons("replies")["probe_reset"] == replies["probe_reset"] + 2
     else:
@@ -105,7 +144,9 @@ def test_the_source_port_follows_the_round(switch: Bmv2) -> None:
 
 def test_a_round_lasts_its_gap(switch: Bmv2) -> None:
     scene(switch, V4, identities=(1, 2))
-    switch.set_default("liveness_settings", "settings", tolerance=TOLERANCE, gap=3_600_000_000, longest_idle=8192)
+    switch.set_default(
+        "liveness_settings", "settings", tolerance=TOLERANCE, gap=3_600_000_000, longest_idle=8192
+    )
     ports = {Ether(frame)[TCP].sport for _ in range(3) for _, frame in begin(switch)}
     assert len(ports) == 1
 
@@ -182,4 +223,3 @@ def test_an_order_without_a_group_is_refused(switch: Bmv2) -> None:
     before = switch.reasons("drops")["bad_packet_out"]
     switch.packet_out(order=BEGIN, port=0)
     assert switch.collect() == [] and switch.reasons("drops")["bad_packet_out"] == before + 1
-

@@ -1,18 +1,14 @@
 """Who may use a VIP, how much, what is said when nobody serves, and what is never forwarded."""
 
-import time
-
 import pytest
 from bmv2 import Bmv2, Prefix, Row, Span
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
+from scapy.layers.inet import TCP, UDP
+from scapy.layers.inet6 import ICMPv6DestUnreach
 from scapy.layers.l2 import Ether
 from scene import (
     ALL_ONES,
-    CLIENT_MAC,
     FAMILIES,
     NAT,
-    ROUTER,
     V4,
     V6,
     Family,
@@ -82,7 +78,11 @@ def test_nobody_serves(switch: Bmv2, family: Family, transport: type, refusal: i
         assert len(frame) == 14 + (20 if family.version == 4 else 40) + 20 and not tcp.options
     else:
         icmp = complaint(out[0][1], sent, family, family.vip)
-        assert (icmp.type, icmp.code) == (3, 3) if family.version == 4 else isinstance(icmp, ICMPv6DestUnreach) and icmp.code == 4
+        assert (
+            (icmp.type, icmp.code) == (3, 3)
+            if family.version == 4
+            else isinstance(icmp, ICMPv6DestUnreach) and icmp.code == 4
+        )
 
 
 def test_a_segment_of_an_old_connection_is_reset_from_where_it_is(switch: Bmv2) -> None:
@@ -139,7 +139,9 @@ def test_bogus_transport(switch: Bmv2, family: Family, what: str) -> None:
 )
 def test_bogus_ip(switch: Bmv2, family: Family, reason: str, fields: dict) -> None:
     switch.insert(*network(), *balanced(NAT, family))
-    own = [Row("own_sources", {"address": wide(a)}, "from_us") for f in FAMILIES for a in (f.vip, f.routers[0])]
+    own = [
+        Row("own_sources", {"address": wide(a)}, "from_us") for f in FAMILIES for a in (f.vip, f.routers[0])
+    ]
     switch.insert(*own)
     before = switch.reasons("drops")
     assert switch.send(1, family.to_vip(**fields) / TCP(dport=80)) == []
@@ -150,17 +152,38 @@ def test_bogus_ip(switch: Bmv2, family: Family, reason: str, fields: dict) -> No
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f"v{f.version}")
 def test_port_ranges(switch: Bmv2, family: Family) -> None:
     """A single port goes before a range; nat keeps the port both ways."""
-    switch.insert(*network(), *balanced(NAT, family, port=8080), pool(2, NAT), bucket(2, 3), backend(3, family.backends[1]))
+    switch.insert(
+        *network(),
+        *balanced(NAT, family, port=8080),
+        pool(2, NAT),
+        bucket(2, 3),
+        backend(3, family.backends[1]),
+    )
     switch.insert(vip_range(family, 17, 0, 0xFFFF, pool=2))
     span = {"address": wide(family.backends[1]), "protocol": 17, "port": Span(0, 0xFFFF)}
-    switch.delete(Row("nat_answers", {"address": wide(family.backends[1]), "protocol": 17, "port": 8080}, "restore", {"address": 0, "port": 0}))
-    switch.insert(Row("nat_answer_ranges", span, "restore", {"address": wide(family.vip), "port": 0}, priority=1))
+    switch.delete(
+        Row(
+            "nat_answers",
+            {"address": wide(family.backends[1]), "protocol": 17, "port": 8080},
+            "restore",
+            {"address": 0, "port": 0},
+        )
+    )
+    switch.insert(
+        Row("nat_answer_ranges", span, "restore", {"address": wide(family.vip), "port": 0}, priority=1)
+    )
     switch.insert(Row("nat_service_ranges", span, "direct", priority=1))
-    for dport, to, becomes in ((80, family.backends[0], 8080), (81, family.backends[1], 81), (65535, family.backends[1], 65535)):
+    for dport, to, becomes in (
+        (80, family.backends[0], 8080),
+        (81, family.backends[1], 81),
+        (65535, family.backends[1], 65535),
+    ):
         ((_, frame),) = switch.send(1, family.to_vip() / UDP(sport=5, dport=dport))
         packet = checked(frame)
         assert (packet.payload.dst, packet[UDP].dport) == (to, becomes)
-    ((_, frame),) = switch.send(2, family.from_backend(src=family.backends[1], dst=family.client) / UDP(sport=81, dport=5))
+    ((_, frame),) = switch.send(
+        2, family.from_backend(src=family.backends[1], dst=family.client) / UDP(sport=81, dport=5)
+    )
     packet = checked(frame)
     assert (packet.payload.src, packet[UDP].sport) == (family.vip, 81)
     before = switch.reasons("drops")["direct_to_backend"]

@@ -1,4 +1,4 @@
-"""The rules of a hardware-style program, read from the compiled JSON: no packet touches a register array twice."""
+"""The rules of a hardware-style program, from the compiled JSON: no packet touches a register array twice."""
 
 import json
 from collections import Counter
@@ -60,6 +60,6 @@ def test_no_payload_is_summed() -> None:
 
 
 def test_no_field_is_wider_than_an_address() -> None:
-    """128 bits is what a switch that compiles this program has to handle; varbits are IP options and extensions."""
+    """128 bits is what a switch has to handle; varbits are IP options and extension headers."""
     widths = {field[1] for header in PROGRAM["header_types"] for field in header["fields"]}
     assert max(width for width in widths if width != "*") <= 128

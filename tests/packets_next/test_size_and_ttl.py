@@ -34,12 +34,16 @@ from scene import (
 
 
 def complaint(frame: bytes, sent: Packet, family: Family, source: str) -> Packet:
-    """The ICMP error in the frame, after its frame, addresses and quote were compared with what it is about."""
+    """The ICMP error in the frame, after its addresses and quote were compared with what it is about."""
     packet = checked(frame)
     assert (packet.src, packet.dst) == (ROUTER, sent.src)
     ip = packet[IP] if family.version == 4 else packet[IPv6]
     assert (ip.src, ip.dst) == (source, sent.payload.src)
-    assert ip.ttl == 64 and ip.len == len(ip) if family.version == 4 else ip.hlim == 64 and ip.plen == len(ip) - 40
+    assert (
+        ip.ttl == 64 and ip.len == len(ip)
+        if family.version == 4
+        else ip.hlim == 64 and ip.plen == len(ip) - 40
+    )
     original = bytes(sent.payload)
     quote = bytes(ip.payload)[8:]
     headers = (original[0] & 15) * 4 if family.version == 4 else 40
@@ -69,7 +73,13 @@ def test_larger_than_the_next_link(switch: Bmv2, family: Family, mode: int) -> N
 
 @pytest.mark.parametrize(
     ("mode", "inner", "outer", "mtu"),
-    ((IPIP, V4, V4, 1480), (IPIP, V6, V4, 1480), (VXLAN, V4, V4, 1450), (VXLAN, V6, V6, 1430), (VXLAN, V4, V6, 1430)),
+    (
+        (IPIP, V4, V4, 1480),
+        (IPIP, V6, V4, 1480),
+        (VXLAN, V4, V4, 1450),
+        (VXLAN, V6, V6, 1430),
+        (VXLAN, V4, V6, 1430),
+    ),
 )
 def test_the_tunnel_takes_its_share(switch: Bmv2, mode: int, inner: Family, outer: Family, mtu: int) -> None:
     switch.insert(*network(), *balanced(mode, inner, outer), link(2, 1500), interface(1))
@@ -105,14 +115,18 @@ def test_answers_of_backends_may_be_too_big_as_well(switch: Bmv2) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f"v{f.version}")
-@pytest.mark.parametrize("transport", (TCP(sport=5, dport=80), UDP(sport=5, dport=80), UDP(sport=5, dport=33434), "echo"))
+@pytest.mark.parametrize(
+    "transport", (TCP(sport=5, dport=80), UDP(sport=5, dport=80), UDP(sport=5, dport=33434), "echo")
+)
 def test_traceroute_through_the_switch(switch: Bmv2, family: Family, transport: object) -> None:
     switch.insert(*network(), *balanced(NAT, family), interface(1))
     if transport == "echo":
         transport = ICMP(id=7, seq=9) if family.version == 4 else ICMPv6EchoRequest(id=7, seq=9)
     last = {"ttl": 1} if family.version == 4 else {"hlim": 1}
     port80 = getattr(transport, "dport", 0) == 80
-    sent = family.from_client(dst=family.vip if port80 else family.backends[0], **last) / transport / b"12345678"
+    sent = (
+        family.from_client(dst=family.vip if port80 else family.backends[0], **last) / transport / b"12345678"
+    )
     ((port, frame),) = switch.send(1, sent)
     icmp = complaint(frame, sent, family, family.routers[0])
     assert port == 1

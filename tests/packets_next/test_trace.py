@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from bmv2 import CPU, Bmv2, PacketIn, Row
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from bmv2 import Bmv2, PacketIn
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet
@@ -108,17 +108,21 @@ def test_replies_are_shown_whole(switch: Bmv2, family: Family) -> None:
     switch.insert(*network(), *balanced(NAT, family), link(2, 1280))
     last = {"ttl": 1} if family.version == 4 else {"hlim": 1}
 
-    for sent in (family.to_vip(**last) / UDP(dport=80) / b"12345", family.to_vip(**({"flags": "DF"} if family.version == 4 else {})) / TCP(dport=80) / bytes(1300)):
+    for sent in (
+        family.to_vip(**last) / UDP(dport=80) / b"12345",
+        family.to_vip(**({"flags": "DF"} if family.version == 4 else {})) / TCP(dport=80) / bytes(1300),
+    ):
         ((_, really),) = switch.send(1, sent)
         told = trace(switch, 1, sent)
         assert part(told, fate=REPLIED, egress_port=1) and told.frame == really
         checked(told.frame)
 
 
-
 def test_neighbor_answers_are_shown_whole(switch: Bmv2) -> None:
     switch.insert(*network())
-    ask = Ether(src=CLIENT_MAC, dst="33:33:ff:00:01:00") / IPv6(src=V6.client, dst="ff02::1:ff00:100", hlim=255)
+    ask = Ether(src=CLIENT_MAC, dst="33:33:ff:00:01:00") / IPv6(
+        src=V6.client, dst="ff02::1:ff00:100", hlim=255
+    )
     ask = ask / ICMPv6ND_NS(tgt=V6.vip) / ICMPv6NDOptSrcLLAddr(lladdr=CLIENT_MAC)
     ((_, really),) = switch.send(1, ask)
     told = trace(switch, 1, ask)
@@ -150,4 +154,3 @@ def test_punts_are_told_not_made(switch: Bmv2) -> None:
     switch.insert(*[row for row in network() if row.table != "neighbors"])
     told = trace(switch, 1, V4.from_client(dst="10.0.2.11") / UDP())
     assert part(told, fate=PUNTED, why=3)
-

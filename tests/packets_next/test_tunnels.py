@@ -2,7 +2,6 @@
 
 import pytest
 from bmv2 import Bmv2
-
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import GRE as Gre
@@ -39,7 +38,11 @@ def test_encapsulated(switch: Bmv2, mode: str, transport: type, inner: Family, o
     assert packet.src == ROUTER
     ip = packet.payload
     assert (ip.src, ip.dst) == (outer.routers[1], outer.backends[0])
-    assert (ip.tos, ip.ttl, ip.flags, ip.id) == (0xB9, 64, "DF", 0) if outer.version == 4 else (ip.tc, ip.hlim) == (0xB9, 64)
+    assert (
+        (ip.tos, ip.ttl, ip.flags, ip.id) == (0xB9, 64, "DF", 0)
+        if outer.version == 4
+        else (ip.tc, ip.hlim) == (0xB9, 64)
+    )
     if outer.version == 4:
         assert ip.len == len(ip)
     else:
@@ -54,7 +57,9 @@ def test_encapsulated(switch: Bmv2, mode: str, transport: type, inner: Family, o
     if mode == "ipip":
         assert (ip.proto if outer.version == 4 else ip.nh) == protocol
     elif mode == "gre":
-        assert isinstance(within, Gre) and bytes(within)[:4] == bytes.fromhex("00000800" if protocol == 4 else "000086dd")
+        assert isinstance(within, Gre) and bytes(within)[:4] == bytes.fromhex(
+            "00000800" if protocol == 4 else "000086dd"
+        )
         within = within.payload
     elif mode == "vxlan":
         assert isinstance(within, Vxlan) and (within.flags, within.vni) == (8, 0x123456)
