@@ -21,12 +21,12 @@ import numpy as np
 from controller.apportion import NOBODY, Identities, Mask, apportion, spread_standbys
 from controller.buckets import SHARED_SLOT, Buckets
 from controller.errors import StoreError
-from controller.identities import Identity, Numbers
+from controller.identities import Identity, NoIdentityLeft, Numbers
 from controller.model import Backend, Pool, State
 from controller.program import LAST_POOL, MOTION_SLOTS
 
-Verdict = Callable[[str, str], bool | None]
-"""Whether backend (pool, name) is up; None while nobody knows."""
+Verdict = Callable[[str], bool | None]
+"""Whether the backend of this name is up; None while nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,15 @@ class Outcome:
     """What one update did.
 
     `moved` counts buckets with another `current`, `restarted` are motion slots whose idle clock begins anew,
-    `came` and `left` the backends that are in the tables now, or no longer.
+    `came` and `left` the backends that are in the tables now, or no longer. `starved` ones are up, but no
+    number is left for them.
     """
 
     moved: int = 0
     restarted: frozenset[int] = frozenset()
     came: tuple[Identity, ...] = ()
     left: tuple[Identity, ...] = ()
+    starved: tuple[str, ...] = ()
     changed: bool = False
 
 
@@ -84,19 +86,20 @@ class Assignment:
         """
         known = self.pools.get(pool.name)
         before = known or PoolAssignment(self.pool_numbers.take(now), Buckets.of_nobody(pool.buckets))
-        kept, weights, came = self._backends(pool, before, verdict, now, first=known is None)
+        present = self._present(pool, before, verdict, now, first=known is None)
         removed = [
             identity if identity.removed is not None else replace(identity, removed=now)
             for identity in before.backends.values()
             if not any(identity.is_of(backend) for backend in pool.backends) and identity.name not in cut
         ]
-        backends = {identity.id: identity for identity in (*kept, *removed)}
+        backends = {identity.id: identity for identity in (*present.identities, *removed)}
         left = tuple(identity for number, identity in before.backends.items() if number not in backends)
 
         buckets = before.buckets
         while len(buckets) < pool.buckets:
             buckets = buckets.grown()
-        moved, restarted = self._move(before.buckets, buckets, weights, backends.keys(), now)
+        grown = len(buckets) > len(before.buckets)
+        moved, restarted = self._move(buckets, present.weights, backends.keys(), now, grown=grown)
         for identity in left:
             self.backend_numbers.give_up(identity.id, now)
         after = PoolAssignment(before.id, moved, dict(sorted(backends.items())))
@@ -104,19 +107,20 @@ class Assignment:
         return Outcome(
             int((moved.current != buckets.current).sum()),
             restarted,
-            tuple(came),
-            left,
+            came=tuple(i for i in present.identities if i.id not in before.backends),
+            left=left,
+            starved=tuple(present.starved),
             changed=known is None or not _equal(before, after),
         )
 
-    def _backends(
+    def _present(
         self, pool: Pool, before: PoolAssignment, verdict: Verdict, now: float, first: bool
-    ) -> tuple[list[Identity], dict[int, int], list[Identity]]:
-        """The configured backends that are up, their weights by identity, and those of them that are new."""
-        kept, weights, came = [], dict[int, int](), []
+    ) -> "_Present":
+        """The configured backends that are up."""
+        present = _Present()
         for backend in pool.backends:
             identity = before.identity_of(backend)
-            up = verdict(pool.name, backend.name)
+            up = verdict(backend.name)
             if up is None:
                 up = first or identity is not None
             if not up or backend.state is State.DISABLED:
@@ -125,15 +129,18 @@ class Assignment:
             if identity is None:
                 if weight == 0:
                     continue
-                number = self.backend_numbers.take(now)
+                try:
+                    number = self.backend_numbers.take(now)
+                except NoIdentityLeft:
+                    present.starved.append(backend.name)
+                    continue
                 identity = Identity(number, pool.name, backend.name, backend.address, backend.port)
-                came.append(identity)
-            kept.append(replace(identity, removed=None))
-            weights[identity.id] = weight
-        return kept, weights, came
+            present.identities.append(replace(identity, removed=None))
+            present.weights[identity.id] = weight
+        return present
 
     def _move(
-        self, old: Buckets, buckets: Buckets, weights: dict[int, int], alive: Iterable[int], now: float
+        self, buckets: Buckets, weights: dict[int, int], alive: Iterable[int], now: float, *, grown: bool
     ) -> tuple[Buckets, frozenset[int]]:
         """The buckets under new weights, and the motion slots whose idle clock begins anew."""
         serving = np.array(sorted(number for number in weights if weights[number]), dtype=np.uint16)
@@ -144,7 +151,7 @@ class Assignment:
         needed = np.isin(buckets.previous, np.array([*alive], dtype=np.uint16))
         previous = np.where(needed, buckets.previous, current)
         standby = spread_standbys(current, buckets.standby, serving, shares)
-        return self._with_slots(buckets, current, previous, standby, now, grown=len(buckets) > len(old))
+        return self._with_slots(buckets, current, previous, standby, now, grown)
 
     def _with_slots(
         self,
@@ -183,6 +190,16 @@ class Assignment:
         self.backend_numbers.used |= assignment.backends.keys()
         self.pool_numbers.used.add(assignment.id)
         self.pools[pool] = assignment
+
+    def replace_buckets(self, pool: str, buckets: Buckets) -> None:
+        """Takes over the buckets of a pool from the switch. Slots that another bucket has are dropped."""
+        self._free_slots(self.pools[pool].buckets.motion)
+        slots, first = np.unique(buckets.motion, return_index=True)
+        own = np.zeros(len(buckets), dtype=np.bool_)
+        own[first[~self.slots_used[slots]]] = True
+        motion = np.where(own, buckets.motion, SHARED_SLOT).astype(np.uint16)
+        self.slots_used[motion] = True
+        self.pools[pool] = replace(self.pools[pool], buckets=replace(buckets, motion=motion))
 
     def settle(self, pool: str, settled: Mask) -> None:
         """Nobody needs `previous` of these buckets any more."""
@@ -223,6 +240,15 @@ class Assignment:
     def _free_slots(self, slots: np.ndarray) -> None:
         self.slots_used[slots] = False
         self.slots_used[SHARED_SLOT] = True
+
+
+@dataclass(slots=True)
+class _Present:
+    """Backends that are to be in the tables, with their weights by number."""
+
+    identities: list[Identity] = field(default_factory=list)
+    weights: dict[int, int] = field(default_factory=dict)
+    starved: list[str] = field(default_factory=list)
 
 
 def _copied(numbers: Numbers) -> Numbers:

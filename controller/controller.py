@@ -1,26 +1,50 @@
-"""The controller: the desired state on one side, the switch on the other, and one path between them."""
+"""The controller: the desired state on one side, the switch on the other, and one path between them.
 
+Whatever changes what should be (a command, a verdict, a neighbor, a settled bucket, a new connection) ends
+in the same place: `session.Session` brings the assignment in line, stores it, and writes the difference.
+"""
+
+import asyncio
+import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.events import EventLog
+from pydantic import ValidationError
+
+from controller import reporting
+from controller.config import document_of
+from controller.counters import Counters
+from controller.desired import Desired, refuse_what_cannot_change
+from controller.errors import NotPrimary, RevisionConflict, StoreError, SwitchError
+from controller.events import EventLog, Kind, Severity
 from controller.model import Config
-from controller.report import Report
+from controller.neighbors import Neighbors
+from controller.report import Report, SwitchReport
 from controller.revision import Revision
+from controller.session import Session, Shared, Work, configure_neighbors
 from controller.store import Store
-from controller.wire import SwitchTarget
+from controller.wire import Connection, Pipeline, SwitchTarget
+
+logger = logging.getLogger("sluice.controller")
 
 CHANGE_WAIT = 5.0
 """Seconds that a change waits for the switch before it answers `applied=False`."""
+
+FIRST_RECONNECT, LAST_RECONNECT = 0.1, 2.0
+"""Seconds between attempts to connect; doubled each time."""
+
+FRAMES_WAITING = 4096
+"""Frames of ours that wait to be sent; more are dropped, and asked again later."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
     """What became of a change. It is stored in any case; `applied` says whether the switch has it already.
 
-    `moved_buckets` counts buckets that got another backend for new flows. `detail` is for the operator: why
+    `moved_buckets` counts buckets that get another backend for new flows. `detail` is for the operator: why
     it is not applied yet, or "".
     """
 
@@ -53,23 +77,92 @@ class Controller:
         It becomes a revision when it differs from the file of the last start; otherwise the store's latest
         revision stands, with the changes made since.
         """
-        raise NotImplementedError
+        self.events = EventLog()
+        self._store = store
+        self._target = target
+        self._pipeline = Pipeline.load(p4info, pipeline)
+        self._revision, config = _first_revision(config, store)
+        frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(FRAMES_WAITING)
+        work = Work()
+
+        def send(port: int, frame: bytes) -> None:
+            if not frames.full():
+                frames.put_nowait((port, frame))
+
+        def changed() -> None:
+            work.ask()
+
+        self._shared = Shared(
+            desired=Desired(config, store.load(), self.events),
+            neighbors=Neighbors(send, changed, self.events, clock),
+            frames=frames,
+            store=store,
+            events=self.events,
+            work=work,
+            counters=Counters(),
+            clock=clock,
+        )
+        configure_neighbors(self._shared.neighbors, self._shared.desired)
+        self._listeners: list[Callable[[Config], None]] = []
+        self._changing = asyncio.Lock()
+        self._connected = False
+        self._primary = False
+        self._problem = "not connected yet"
+
+    # the switch
 
     async def run(self) -> None:
         """Until cancelled: connects, reconciles, settles, keeps neighbors; reconnects by itself."""
-        raise NotImplementedError
+        pause = FIRST_RECONNECT
+        while True:
+            began = self._shared.clock()
+            try:
+                await self._serve_one_connection()
+            except* SwitchError as group:
+                self._disconnected(*_causes(group))
+            except* Exception as group:
+                # A mistake of ours. The switch goes on by itself; we begin anew with what it holds.
+                logger.exception("the session with the switch broke")
+                self._disconnected(*_causes(group))
+            if self._shared.clock() - began > LAST_RECONNECT:
+                pause = FIRST_RECONNECT
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_RECONNECT)
+
+    async def _serve_one_connection(self) -> None:
+        async with Connection(self._target, self._pipeline) as switch:
+            self._connected = self._primary = True
+            fresh = await switch.install()
+            state = "it held nothing and took our program" if fresh else "it runs our program already"
+            self._record("connected", state)
+            self._problem = ""
+            await Session(switch, self._shared, fresh=fresh).run()
+
+    def _disconnected(self, error: Exception, *_: Exception) -> None:
+        not_ours, text = isinstance(error, NotPrimary), "lost" if self._connected else "not reached"
+        self._connected, self._primary = not_ours, False
+        text, problem = "not ours" if not_ours else text, str(error) or repr(error)
+        if problem != self._problem:
+            severity = Severity.WARNING if isinstance(error, SwitchError) else Severity.ERROR
+            self._record(text, problem, severity)
+        self._problem = problem
+
+    def _record(self, text: str, cause: str, severity: Severity = Severity.INFO) -> None:
+        self.events.record(Kind.SWITCH, self._target.address, text, cause, severity)
+
+    # the configuration
 
     @property
     def config(self) -> Config:
-        raise NotImplementedError
+        return self._shared.desired.config
 
     @property
     def revision(self) -> Revision:
-        raise NotImplementedError
+        return self._revision
 
     def on_config(self, listener: Callable[[Config], None]) -> None:
         """`listener` is called with the configuration after every change."""
-        raise NotImplementedError
+        self._listeners.append(listener)
 
     async def change(
         self,
@@ -87,15 +180,85 @@ class Controller:
         otherwise they stay, shown as `removing`, until nobody needs them. An `edit` that changes nothing
         makes no revision. Raises what `edit` raises, InvalidConfig, RevisionConflict, StoreError.
         """
-        raise NotImplementedError
+        async with self._changing:
+            if expected_revision not in (None, self._revision.number):
+                raise RevisionConflict(expected_revision, self._revision.number)
+            config = self._edited(edit)
+            if config == self.config:
+                return ChangeResult(self._revision.number, True, 0, "nothing to change")
+            moved = self._shared.desired.preview(config, time.time())
+            document = document_text(config)
+            self._revision = await asyncio.to_thread(self._store.commit, document, who=who, what=what)
+            self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, f"by {who}")
+            self._shared.desired.configure(config, drain=drain)
+            number, revision = self._shared.work.ask(), self._revision.number
+            for listener in self._listeners:
+                listener(config)
+        if await self._shared.work.wait_until_done(number, wait if self._connected else 0):
+            return ChangeResult(revision, True, moved, "")
+        why = self._problem or self._shared.trouble or f"still being written after {wait:g} s"
+        return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {why}")
 
     def preview(self, edit: Callable[[Config], Config]) -> ChangeResult:
         """What `change` would do, without doing it."""
-        raise NotImplementedError
+        config = self._edited(edit)
+        changed = config != self.config
+        moved = self._shared.desired.preview(config, time.time()) if changed else 0
+        detail = "" if changed else "nothing to change"
+        return ChangeResult(self._revision.number + changed, False, moved, detail)
+
+    def _edited(self, edit: Callable[[Config], Config]) -> Config:
+        config = edit(self.config)
+        pools = self._shared.desired.assignment.pools
+        sizes = {name: len(assigned.buckets) for name, assigned in pools.items()}
+        refuse_what_cannot_change(self.config, config, sizes)
+        return config
 
     def set_health(self, pool: str, backend: str, healthy: bool, reason: str) -> None:
         """A verdict of the health checks. Names that are no longer configured are ignored."""
-        raise NotImplementedError
+        if self._shared.desired.set_health(pool, backend, healthy, reason):
+            severity = Severity.INFO if healthy else Severity.WARNING
+            text = "healthy" if healthy else "down"
+            self.events.record(Kind.HEALTH, f"{pool}/{backend}", text, reason, severity)
+            self._shared.work.ask()
 
     def report(self) -> Report:
-        raise NotImplementedError
+        """Everything that is known now."""
+        shared = self._shared
+        switch = SwitchReport(
+            address=self._target.address,
+            device_id=self._target.device_id,
+            connected=self._connected,
+            primary=self._primary,
+            synchronized=self._primary and not shared.work.pending,
+            cookie=self._pipeline.cookie if self._primary else None,
+            error=self._problem or shared.trouble,
+        )
+        return reporting.report(
+            self._revision.number, switch, shared.desired, shared.neighbors, shared.counters
+        )
+
+
+def document_text(config: Config) -> str:
+    """A configuration as the store keeps it."""
+    return json.dumps(document_of(config), separators=(",", ":"))
+
+
+def _first_revision(config: Config, store: Store) -> tuple[Revision, Config]:
+    """The revision to begin with: the store's, unless the operator's file has changed since it was read."""
+    document, latest = document_text(config), store.latest()
+    if latest is None or store.file() != document:
+        what = "the configuration file" if latest is None else "the configuration file has changed"
+        return store.commit(document, who="file", what=what, from_file=True), config
+    try:
+        return latest, Config.model_validate_json(store.document(latest.number))
+    except ValidationError as error:
+        raise StoreError(f"revision {latest.number} in the store is not valid any more: {error}") from None
+
+
+def _causes(group: BaseExceptionGroup) -> list[Exception]:
+    """The exceptions in a group of groups."""
+    causes: list[Exception] = []
+    for error in group.exceptions:
+        causes += _causes(error) if isinstance(error, BaseExceptionGroup) else [error]  # type: ignore[list-item]
+    return causes

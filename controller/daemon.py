@@ -29,13 +29,11 @@ from controller.api.app import create_app
 from controller.controller import Controller
 from controller.difference import differences
 from controller.errors import InvalidConfig, SluiceError
-from controller.events import Kind
+from controller.events import Kind, Severity
 from controller.health.monitor import Monitor
 from controller.model import Config
 from controller.store import SqliteStore
 from controller.wire import SwitchTarget
-
-logger = logging.getLogger("sluice.daemon")
 
 READY = "sluice daemon: ready"
 
@@ -101,14 +99,14 @@ async def _start(options: Options, config: Config) -> None:
 def _compare_with_file(controller: Controller, config: Config, file: Path) -> None:
     found = differences(config, controller.config)
     if found:
-        logger.warning(
-            "revision %d of the store is in use; it differs from %s in %d values, the first of them %s: "
-            "they were changed by commands. `sluice apply -f %s` goes back to the file",
-            controller.revision.number,
-            file,
-            len(found),
-            found[0].path,
-            file,
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        controller.events.record(
+            Kind.DAEMON,
+            "daemon",
+            f"goes on with revision {controller.revision.number} of the store, which is not what {file} says; "
+            f"`sluice apply -f {file}` goes back to the file",
+            f"commands changed {found[0].path}{more}",
+            Severity.WARNING,
         )
 
 

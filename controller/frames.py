@@ -53,16 +53,17 @@ def ethernet(destination: int, source: int, vlan: int, content: Frame) -> bytes:
     return addresses + tag + content.type.to_bytes(2, "big") + content.payload
 
 
-def question(address: Address, ours: Address, mac: int, vlan: int) -> bytes:
-    """The broadcast ARP request, or the multicast neighbor solicitation, that asks who has `address`.
+def question(address: Address, ours: Address, mac: int, vlan: int, *, to: int | None = None) -> bytes:
+    """The ARP request, or the neighbor solicitation, that asks who has `address`.
 
-    `ours` (of the same family) and `mac` are the asker's.
+    `ours` (of the same family) and `mac` are the asker's. It goes to everybody, or only to the MAC address
+    `to`.
     """
     if isinstance(address, IPv4Address):
         sender, target = mac.to_bytes(6, "big"), bytes(6)
         arp = _ARP.pack(1, ETHERTYPE_IPV4, 6, 4, ARP_REQUEST, sender, ours.packed, target, address.packed)
-        return ethernet(BROADCAST, mac, vlan, Frame(ETHERTYPE_ARP, arp))
-    group = IPv6Address(_SOLICITED_NODE | int(address) & 0xFFFFFF)
+        return ethernet(BROADCAST if to is None else to, mac, vlan, Frame(ETHERTYPE_ARP, arp))
+    group = address if to is not None else IPv6Address(_SOLICITED_NODE | int(address) & 0xFFFFFF)
     option = bytes([SOURCE_LINK_LAYER_ADDRESS, 1]) + mac.to_bytes(6, "big")
     message = bytes([NEIGHBOR_SOLICITATION, 0, 0, 0]) + bytes(4) + address.packed + option
     pseudo_header = ours.packed + group.packed + struct.pack("!II", len(message), PROTOCOL_ICMPV6)
@@ -70,7 +71,7 @@ def question(address: Address, ours: Address, mac: int, vlan: int) -> bytes:
     message = message[:2] + checksum + message[4:]
     header = _IPV6.pack(6 << 28, len(message), PROTOCOL_ICMPV6, ONLINK_HOP_LIMIT, ours.packed, group.packed)
     group_mac = 0x3333_0000_0000 | int(group) & 0xFFFFFFFF  # RFC 2464, 7
-    return ethernet(group_mac, mac, vlan, Frame(ETHERTYPE_IPV6, header + message))
+    return ethernet(group_mac if to is None else to, mac, vlan, Frame(ETHERTYPE_IPV6, header + message))
 
 
 def answer(frame: bytes) -> Answer | None:

@@ -10,8 +10,11 @@ solicitations in packet-outs. Two kinds of next hop are asked for:
 The states are those of RFC 4861, 7.3.2, simplified; the timers are its defaults (section 10):
 
     resolving ──answer──► reachable ──30 s──► probing ──answer──► reachable
-        │ 3 questions                            │ 3 questions
+        │ 3 questions                            │ 3 questions to itself, 3 to everybody
         └──► failed (needed: asked again later)  └──► failed, or forgotten
+
+Who is probed is asked where it was (RFC 1122, 2.3.2.1), then everywhere, since it may have moved; its entry
+stands meanwhile.
 
 Pure state: what is to be sent goes out through `send`, time comes in through `tick`.
 """
@@ -24,7 +27,7 @@ from enum import StrEnum
 from controller import frames
 from controller.events import EventLog, Kind, Severity
 from controller.model import Interface, Route, StaticNeighbor
-from controller.program import Rows, forward, wide
+from controller.program import Rows, forward, narrow, wide
 from controller.report import NeighborReport
 from controller.values import Address, int_to_mac, mac_to_int
 
@@ -103,6 +106,7 @@ class Neighbors:
         self._mac = 0
         self._interfaces: Sequence[Interface] = ()
         self._routes: Sequence[Route] = ()
+        self._vips: frozenset[Address] = frozenset()
         self._neighbors: dict[Address, Neighbor] = {}
 
     def configure(
@@ -112,10 +116,16 @@ class Neighbors:
         routes: Sequence[Route],
         static: Iterable[StaticNeighbor],
         needed: Iterable[Address],
+        vips: Iterable[Address] = (),
     ) -> None:
-        """Takes a new configuration; what is known and still right is kept."""
+        """Takes a new configuration; what is known and still right is kept.
+
+        `needed` are the backends: they, or the gateways to them, are asked for without being asked for.
+        """
+        self._vips = frozenset(vips)
         self._mac, self._interfaces, self._routes = mac_to_int(mac), interfaces, routes
-        wanted = {address for address in needed if self._attached(address)}
+        hops = {self._next_hop(address) for address in needed}
+        wanted = {hop for hop in hops if hop and self._attached(hop)}
         wanted |= {route.gateway for route in routes if self._attached(route.gateway)}
         before = self._neighbors
         self._neighbors = {}
@@ -132,6 +142,17 @@ class Neighbors:
             wanted - self._neighbors.keys(), key=lambda address: (address.version, address)
         ):
             self._add(address, needed=True)
+        self._changed()
+
+    def adopt(self, rows: Rows) -> None:
+        """Takes over the switch's entries of neighbors that we have not found yet, and probes them."""
+        for (address,), do in rows.items():
+            port, _, mac, _ = do.values
+            at = narrow(address)
+            neighbor = self._neighbors.get(at) or self._add(at, needed=False)
+            if neighbor and neighbor.place is None and port in neighbor.interface.ports:
+                neighbor.state, neighbor.place, neighbor.asked = State.PROBING, Place(port, mac), 0
+                neighbor.due = self._clock()
         self._changed()
 
     def _still_right(self, neighbor: Neighbor) -> bool:
@@ -185,7 +206,9 @@ class Neighbors:
     def gleaned(self, frame: bytes) -> None:
         """A packet for a next hop that the switch does not know; its MACs and VLAN are still to be set."""
         destination = frames.ip_destination(frame)
-        address = self._next_hop(destination) if destination else None
+        if destination is None or destination in self._vips:
+            return  # to a dsr backend; it does not say which, and all of them are asked for already
+        address = self._next_hop(destination)
         if address is None:
             return
         neighbor = self._neighbors.get(address) or self._sought(address)
@@ -228,13 +251,15 @@ class Neighbors:
                 neighbor.state, neighbor.asked = State.PROBING, 0
             case State.FAILED:
                 neighbor.state, neighbor.asked = State.RESOLVING, 0
-        if neighbor.asked == QUESTIONS:
+        if neighbor.asked == (2 * QUESTIONS if neighbor.place else QUESTIONS):
             self._fail(neighbor, now)
             return
+        where = neighbor.place if neighbor.asked < QUESTIONS else None
         neighbor.asked += 1
         neighbor.due = now + QUESTION_INTERVAL
-        frame = frames.question(neighbor.address, neighbor.ours, self._mac, neighbor.interface.vlan)
-        for port in neighbor.interface.ports:
+        vlan, to = neighbor.interface.vlan, where and where.mac
+        frame = frames.question(neighbor.address, neighbor.ours, self._mac, vlan, to=to)
+        for port in (where.port,) if where else neighbor.interface.ports:
             self._send(port, frame)
 
     def _fail(self, neighbor: Neighbor, now: float) -> None:
@@ -246,7 +271,7 @@ class Neighbors:
             del self._neighbors[neighbor.address]
         if lost or (neighbor.needed and not neighbor.failed):
             what = "lost" if lost else "not found"
-            cause = f"{QUESTIONS} questions on {neighbor.interface.name} had no answer"
+            cause = f"{neighbor.asked} questions on {neighbor.interface.name} had no answer"
             self._events.record(Kind.NEIGHBOR, str(neighbor.address), what, cause, Severity.WARNING)
         neighbor.failed = True
         if lost:

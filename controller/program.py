@@ -7,6 +7,7 @@ ternary one two, value and mask), and what is done is a `Do`, the name of an act
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from controller.model import Mode, Protocol
@@ -169,6 +170,13 @@ class Punt(StrEnum):
 def wide(address: Address) -> int:
     """An address as the data plane has it: 128 bits for both families."""
     return int(address) | IPV4_MAPPED if address.version == 4 else int(address)
+
+
+def narrow(address: int) -> Address:
+    """The address that `wide` made this from."""
+    if address >> 32 == IPV4_MAPPED >> 32:
+        return IPv4Address(address & 0xFFFFFFFF)
+    return IPv6Address(address)
 
 
 def wide_prefix(network: Network) -> Key:

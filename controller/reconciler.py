@@ -20,7 +20,7 @@ from controller.wire import Connection, Refusal
 ABSENT = -1
 
 Held = NDArray[np.int32]
-"""The buckets of a pool as the switch holds them, one row each as in Owners, or of ABSENT where there is none."""
+"""The buckets of a pool as the switch holds them, a row each as in Owners, or of ABSENT where it has none."""
 
 Allowed = Callable[[list[Change]], list[Change]]
 """Those of some changes to one table that may be made now."""
@@ -103,6 +103,10 @@ class Reconciler:
             buckets[pool] = _none(max(numbers) + 1)
             buckets[pool][list(numbers)] = values
         return buckets
+
+    def holds_buckets(self, pool: int, owners: Owners) -> bool:
+        """Whether the switch has the buckets of a pool as they should be."""
+        return next(self._missing_buckets(pool, owners), None) is None
 
     async def apply(self, wanted: Wanted) -> Result:
         """Writes the difference. What is refused is not remembered, and so tried again next time."""

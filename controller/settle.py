@@ -1,9 +1,9 @@
 """When nobody needs a moving bucket's `previous`, or a removed backend, any more.
 
 The data plane counts the packets that the `previous` rule decided in a moving bucket, and all packets to a
-backend. A flow that is silent for the pool's idle timeout counts as ended, so a counter that has stood still for
-that long, begun no earlier than the move, says that the last flow is gone. The pool's drain deadline ends the
-waiting in any case.
+backend. A flow that is silent for the pool's idle timeout counts as ended, so a counter that has stood
+still for that long, begun no earlier than the move, says that the last flow is gone. The pool's drain
+deadline ends the waiting in any case.
 """
 
 from collections.abc import Mapping

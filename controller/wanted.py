@@ -49,7 +49,7 @@ class Wanted:
     buckets: Mapping[int, Owners] = field(default_factory=dict)
 
 
-def wanted(config: Config, assignment: Assignment, neighbors: Mapping[Address, Do]) -> Wanted:
+def wanted(config: Config, assignment: Assignment, neighbors: Rows) -> Wanted:
     """What the switch should hold. Every pool of `config` has its place in `assignment`."""
     mac = mac_to_int(config.switch.mac)
     pools = [(pool, assignment.pools[pool.name]) for pool in config.pools]
@@ -58,7 +58,7 @@ def wanted(config: Config, assignment: Assignment, neighbors: Mapping[Address, D
         ADDRESSES: {(wide(address),): Do("own", (mac,)) for address in own_addresses(config)},
         ROUTES: dict(_routes(config)),
         HEALTH_CHECKERS: dict(_health_checkers(config.health_sources)),
-        NEIGHBORS: {(wide(address),): do for address, do in neighbors.items()},
+        NEIGHBORS: neighbors,
         VIPS: {
             _service(vip.address, vip, vip.port): serve(assignment.pools[vip.pool].id) for vip in config.vips
         },

@@ -126,7 +126,7 @@ class Connection:
         self.target = target
         self.packets: asyncio.Queue[PacketIn] = asyncio.Queue(PACKETS_WAITING)
         self.packets_lost = 0
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._codec = pipeline.codec
         self._election_id = U128.encode(target.election_id)
         self._sending = asyncio.Lock()
@@ -229,13 +229,13 @@ class Connection:
 
     async def install(self) -> bool:
         """Makes the switch run our program; True if it did not. It then holds no entries and no flows."""
-        if await self.cookie() == self._pipeline.cookie:
+        if await self.cookie() == self.pipeline.cookie:
             return False
         request = p4r.SetForwardingPipelineConfigRequest(
             device_id=self.target.device_id,
             election_id=self._election_id,
             action=p4r.SetForwardingPipelineConfigRequest.VERIFY_AND_COMMIT,
-            config=self._pipeline.message,
+            config=self.pipeline.message,
         )
         try:
             await self._call(self._stub.SetForwardingPipelineConfig, request, PIPELINE_DEADLINE)

@@ -84,6 +84,9 @@ def run(options: Options, stopping: threading.Event) -> None:
         watch = PortWatch(worker)
         while not stopping.wait(WATCH_INTERVAL):
             watch.look()
+            if server.failure is not None:
+                raise server.failure
+        watch.sum_up()
 
 
 def _ready_line(options: Options, address: str) -> str:

@@ -1,9 +1,10 @@
 """What an operator should know about the ports: links that come and go, and packets that arrive damaged."""
 
 import logging
+from dataclasses import asdict
 from typing import Protocol
 
-from switch.worker import PortCounters
+from switch.worker import Losses, PortCounters
 
 LOG = logging.getLogger(__name__)
 
@@ -15,6 +16,8 @@ class Ports(Protocol):
 
     def link_is_up(self, number: int) -> bool: ...
     def counters(self, number: int) -> PortCounters: ...
+    @property
+    def losses(self) -> Losses: ...
 
 
 class PortWatch:
@@ -42,3 +45,14 @@ class PortWatch:
                     number,
                     name,
                 )
+
+    def sum_up(self) -> None:
+        """Logs all counters."""
+        for number, name in self._ports.interfaces.items():
+            LOG.info("port %d (%s): %s", number, name, _words(self._ports.counters(number)))
+        LOG.info("lost in the switch: %s", _words(self._ports.losses))
+
+
+def _words(counters: PortCounters | Losses) -> str:
+    """rx_packets 3, rx_bytes 180"""
+    return ", ".join(f"{name} {value}" for name, value in asdict(counters).items())

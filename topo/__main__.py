@@ -24,12 +24,12 @@ def run(arguments: argparse.Namespace) -> int:
     _require("tools")
     lab = _start(arguments)
     try:
-        held = demonstrate(lab)
+        verdict = demonstrate(lab)
         if sys.stdin.isatty():
             prompt.open_prompt(lab)
     finally:
         lab.down()
-    return HELD if held else NOT_HELD
+    return HELD if verdict.held else NOT_HELD
 
 
 def up(arguments: argparse.Namespace) -> int:

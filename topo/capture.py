@@ -23,20 +23,35 @@ TCP_FLAGS_OFFSET = 13
 FLAGS_OF_INTEREST = 0x17
 SYN = 0x02
 PACKET_OUTGOING = 4
+SO_TIMESTAMPNS = 35
+TIMESPEC = struct.Struct("@ll")
 
 
 def new_connections(interface: str, port: int, without: frozenset[str]) -> Iterator[tuple[float, str]]:
     """(monotonic time, source address) of each SYN to `port` that arrives, but those of `without`."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         raw.bind((interface, 0))
         print(READY, flush=True)
         while True:
-            frame, address = raw.recvfrom(128)
+            frame, control, _, address = raw.recvmsg(128, socket.CMSG_SPACE(TIMESPEC.size))
             if address[2] == PACKET_OUTGOING:
                 continue
             source = syn_source(frame, port)
             if source is not None and source not in without:
-                yield time.monotonic(), source
+                yield arrival(control), source
+
+
+def arrival(control: list[tuple[int, int, bytes]]) -> float:
+    """When the kernel saw a packet, as monotonic time: however late this process comes to read it.
+
+    The kernel stamps packets with CLOCK_REALTIME; how that differs from CLOCK_MONOTONIC is taken now.
+    """
+    for level, kind, data in control:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+            seconds, nanoseconds = TIMESPEC.unpack(data[: TIMESPEC.size])
+            return seconds + nanoseconds / 1e9 - (time.time() - time.monotonic())
+    raise RuntimeError("the kernel gave a packet no time")
 
 
 def syn_source(frame: bytes, port: int) -> str | None:

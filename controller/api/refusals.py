@@ -49,7 +49,7 @@ def _refusal_of_problems(mistakes: tuple[Problem, ...], source: str = "") -> Ref
     if len(mistakes) == 1:
         error = mistakes[0].message
     else:
-        error = f"{len(mistakes)} mistakes in {source or 'the document'}"
+        error = f"{len(mistakes)} mistakes in {source or 'the configuration'}"
     return Refusal(
         error=error,
         where=mistakes[0].path if len(mistakes) == 1 else "",

@@ -23,12 +23,7 @@ def report(change: Change, what: str, form: Format, note: str = "") -> None:
     else:
         line(f"{what} (revision {change.revision}); {moved(change.moved_buckets)}{note}")
     if not change.applied and change.differences:
-        line(
-            f"stored, but the switch does not have it yet: {change.detail or 'no answer in time'}. "
-            f"It gets it as soon as it can.",
-            "yellow",
-            error=True,
-        )
+        line(f"{change.detail}; it follows by itself", "yellow", error=True)
         raise typer.Exit(NOT_APPLIED)
 
 

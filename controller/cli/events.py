@@ -9,7 +9,7 @@ from controller.cli.options import DEFAULT_SOCKET, Format, Output, Socket, sessi
 from controller.cli.output import moment, print_json, print_table
 from controller.events import Event, Severity
 
-SUBJECT_WIDTH = 12
+SUBJECT_WIDTH = 14
 STYLES = {Severity.INFO: "", Severity.WARNING: "yellow", Severity.ERROR: "red"}
 
 

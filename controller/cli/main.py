@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from controller.api.client import Refused, Unreachable
-from controller.api.schemas import Refusal
+from controller.api.schemas import Mistake, Refusal
 from controller.cli import backends, configuration, daemon, events, pools, status, vips
 from controller.cli.options import SOCKET_VARIABLE
 from controller.cli.output import line
@@ -85,11 +85,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _complain(refusal: Refusal) -> None:
-    where = f"{refusal.where}: " if refusal.where else ""
-    line(f"sluice: {where}{refusal.error}", error=True)
-    if len(refusal.mistakes) > 1:
+    if len(refusal.mistakes) == 1:
+        line(f"sluice: {_sentence(refusal.mistakes[0])}", error=True)
+    else:
+        where = f"{refusal.where}: " if refusal.where else ""
+        line(f"sluice: {where}{refusal.error}", error=True)
         for mistake in refusal.mistakes:
-            place = f"line {mistake.line}: " if mistake.line else ""
-            line(f"  {place}{mistake.path}: {mistake.message}", error=True)
+            line(f"  {_sentence(mistake)}", error=True)
     if refusal.hint:
         line(f"{refusal.hint[0].upper()}{refusal.hint[1:]}", error=True)
+
+
+def _sentence(mistake: Mistake) -> str:
+    place = f"line {mistake.line}" if mistake.line else ""
+    return ": ".join(filter(None, (place, mistake.path, mistake.message)))

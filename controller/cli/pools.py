@@ -108,9 +108,10 @@ def _print_pool(pool: PoolView) -> None:
 
 
 def healthy(pool: PoolReport) -> Text:
-    """How many of the backends are, `3 of 4`."""
-    fit = sum(backend.health == "healthy" for backend in pool.backends)
-    return Text(f"{fit} of {len(pool.backends)}", "" if fit == len(pool.backends) else "red")
+    """How many of the backends are, `3 of 4`, without those that are on their way out."""
+    staying = [backend for backend in pool.backends if backend.state != "removing"]
+    fit = sum(backend.health == "healthy" for backend in staying)
+    return Text(f"{fit} of {len(staying)}", "" if fit == len(staying) else "red")
 
 
 def _service(backend: BackendReport) -> str:

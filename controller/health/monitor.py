@@ -154,9 +154,10 @@ class Monitor:
         due = now() + self._first_delay(interval)
         while True:
             await asyncio.sleep(due - now())
+            full = self._slots.locked()
             async with self._slots:
                 began = now()
-                if began - due > interval:
+                if full and began - due > interval:
                     self._complain("checks run late", f"{self._concurrency} are under way already")
                 await self._check_once(checked)
             due = began + interval

@@ -322,12 +322,11 @@ class Expressions:
         value, by = self.exact(left), self.exact(right)
         low = min(value.low >> max(by.low, 0), value.low >> min(by.high, 256))
         high = max(value.high >> max(by.low, 0), value.high >> min(by.high, 256))
-        if by.constant is not None and 0 <= by.low < value.type.bits:
-            return Value(f"{value.closed} >> {by.low}", value.type, low, high)
-        if by.constant is not None:
-            found = number(low)
-            assert found is not None and low == high
-            return found
+        if by.constant is not None and by.low >= 0:
+            places = min(by.low, value.type.bits - 1)  # C shifts no further; what is left then is 0 or the sign
+            if not value.type.signed and places < by.low:
+                return raw("0", U32, 0, 0)
+            return Value(f"{value.closed} >> {places}", value.type, low, high)
         type_ = U32 if value.type.promoted else value.type
         sign = "s" if type_.signed else ""
         return raw(f"shift_right_{sign}{type_.bits}({value.text}, {self._amount(by)})", type_, low, high)

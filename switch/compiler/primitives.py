@@ -57,8 +57,7 @@ class Primitives:
             "remove_header": self._remove_header,
             "push": self._push_pop,
             "pop": self._push_pop,
-            "mark_to_drop": self._drop,
-            "drop": self._drop,
+            "mark_to_drop": self._mark_to_drop,
             "register_read": self._register_read,
             "register_write": self._register_write,
             "count": self._count,
@@ -88,7 +87,7 @@ class Primitives:
         )
         try:
             handler(primitive)
-        except (IndexError, AttributeError, TypeError) as error:
+        except (IndexError, ValueError, AssertionError) as error:
             raise refuse(
                 self.what, f"'{primitive.op}' has unsuitable parameters", primitive.source
             ) from error
@@ -280,9 +279,15 @@ class Primitives:
 
     # The packet's fate.
 
-    def _drop(self, p: Primitive) -> None:
-        self.w.line("set_egress_spec(p, DROP_PORT);")
-        self.w.line("set_mcast_grp(p, 0);")
+    def _mark_to_drop(self, p: Primitive) -> None:
+        """Of the standard metadata that is given, which may be a copy that an action took."""
+        header = p.arguments[0]
+        assert isinstance(header, HeaderRef)
+        for name, value in (("egress_spec", "DROP_PORT"), ("mcast_grp", "0")):
+            field = header.header.type.field(name)
+            if field is not None:
+                text = self.symbols.field(header.header.type, field)
+                self.w.line(f"{self.symbols.header(header.header)}.{text} = {value};")
 
     def _digest(self, p: Primitive) -> None:
         list_id = self._number(p.arguments[1])

@@ -76,7 +76,7 @@ def _one_table(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) ->
 
 def _selected(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> list[Entry]:
     codec = state.codec
-    exact_key = wanted.match and (wanted.priority or not codec.info.needs_priority)
+    exact_key = wanted.match and (wanted.priority or not codec.needs_priority)
     if exact_key:
         match, priority = codec.key(wanted)
         try:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -59,9 +60,11 @@ class Server:
         self.address = self._listen(address)
         self._stopping = threading.Event()
         self._pumps = [
-            threading.Thread(target=self._bring_packets, name="packet-in"),
-            threading.Thread(target=self._bring_digests, name="digests"),
+            threading.Thread(target=self._guarded, args=(pump,), name=pump.__name__)
+            for pump in (self._bring_packets, self._bring_digests)
         ]
+        self.failure: Exception | None = None
+        """What ended one of the threads, which nothing should."""
 
     def _listen(self, address: str) -> str:
         host, colon, port = address.rpartition(":")
@@ -90,6 +93,12 @@ class Server:
         self._grpc.stop(STOP_GRACE).wait()
         for pump in self._pumps:
             pump.join()
+
+    def _guarded(self, pump: Callable[[], None]) -> None:
+        try:
+            pump()
+        except Exception as error:
+            self.failure = error
 
     def _bring_packets(self) -> None:
         while not self._stopping.is_set():

@@ -21,6 +21,7 @@ class TableCodec:
     def __init__(self, info: TableInfo, table: Table) -> None:
         self.info = info
         self.name = info.name
+        self.needs_priority = info.needs_priority
         columns = [
             column_of(self.name, field, key) for field, key in zip(info.fields, table.keys, strict=True)
         ]
@@ -57,7 +58,7 @@ class TableCodec:
     def key(self, entry: p4r.TableEntry) -> tuple[tuple[Match, ...], int]:
         """What identifies an entry: its match and priority. Raises RequestError."""
         priority = entry.priority
-        if self.info.needs_priority:
+        if self.needs_priority:
             if priority <= 0:
                 raise invalid(
                     f"{self.name}: a priority above 0 is needed with ternary, optional and range fields"
@@ -101,7 +102,7 @@ class TableCodec:
         return p4r.TableEntry(
             table_id=self.info.id,
             match=[field for field in fields if field is not None],
-            priority=priority if self.info.needs_priority else 0,
+            priority=priority if self.needs_priority else 0,
         )
 
     def encode_action(self, name: str, data: Sequence[int]) -> p4r.TableAction:

@@ -1,6 +1,7 @@
 """`sluice switch` as a process: how it starts, what it says, how it ends."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,8 +15,9 @@ import pytest
 
 from tests.switch import service
 from tests.switch.client import PROGRAMS, Client
+from tests.switch.patience import eventually
 from tests.switch.service import CPU_PORT, action, bridge, frame
-from tests.switch.test_ports_worker import eventually, ipv4_tcp
+from tests.switch.test_ports_worker import ipv4_tcp
 from tests.switch.wires import Wire, own_network
 
 PROJECT = Path(__file__).parents[2]
@@ -141,10 +143,15 @@ def test_links_are_logged(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with own_network():
         wire = Wire("p1")
-        with started("--no-p4", "-i", "1@p1", "--log-file", str(log), "--thrift-port", "9090"):
+        with started("--no-p4", "-i", "1@p1", "--log-file", str(log), "--thrift-port", "9090") as switch:
+            wire.send(frame(1))
             wire.remove()
             assert eventually(lambda: "port 1 (p1) is down" in log.read_text())
-    assert "these flags do nothing here: --thrift-port" in log.read_text()
+            switch.end()
+    said = log.read_text()
+    assert "these flags do nothing here: --thrift-port" in said
+    assert re.search(r"port 1 \(p1\): rx_packets \d+, rx_bytes \d+, ", said)
+    assert re.search(r"lost in the switch: no_program \d+, no_such_port 0, cpu_port_full 0", said)
 
 
 @pytest.mark.root
@@ -183,7 +190,7 @@ def test_an_address_that_another_program_shares() -> None:
 def test_an_address_that_is_none() -> None:
     code, said = failing("--no-p4", "--", "--grpc-server-addr", "9559")
     assert code == 5
-    assert "'9559' is not HOST:PORT" in said
+    assert "'9559' is neither HOST:PORT" in said
 
 
 @pytest.mark.root

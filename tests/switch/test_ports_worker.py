@@ -4,12 +4,13 @@ import errno
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from switch.worker import PACKET_ROOM, PortError, Worker
+from tests.switch.patience import eventually
 from tests.switch.reflector import NOWHERE, Reflector
 from tests.switch.wires import Wire, ip, own_network
 
@@ -21,15 +22,6 @@ CPU = 255
 def frame(payload: bytes, kind: int = 0x88B5) -> bytes:
     """An Ethernet frame of a type for experiments."""
     return bytes.fromhex("020000000001 020000000002") + kind.to_bytes(2, "big") + payload
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 @pytest.fixture

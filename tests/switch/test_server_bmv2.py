@@ -236,6 +236,7 @@ DIFFERENT = {
         [group(3, replica(1), metadata=b"m")],
         [group(3, replica(1))],
     ),
+    "nothing to commit": (lambda c: c.set_pipeline(None, "COMMIT"), "NOT_FOUND", "UNKNOWN"),
     "filter without table": (
         lambda c: len(c.read(p4r.Entity(table_entry=p4r.TableEntry(priority=1)))),
         "INVALID_ARGUMENT",
@@ -255,6 +256,18 @@ def test_where_the_two_differ(
     for each, expected in ((switch_client, ours), (client, theirs)):
         each.insert(GOOD)
         assert outcome(lambda each=each: attempt(each)) == expected
+
+
+def test_only_ours_reconciles_a_program_with_counters(client: Client, switch_client: Client) -> None:
+    """The other then refuses every pipeline until a COMMIT gets it going again."""
+    switch_client.set_pipeline(service.CONFIG, "RECONCILE_AND_COMMIT")
+    for action_name in ("RECONCILE_AND_COMMIT", "VERIFY_AND_COMMIT"):
+        assert (
+            outcome(lambda action_name=action_name: client.set_pipeline(service.CONFIG, action_name))
+            == "UNKNOWN"
+        )
+    client.set_pipeline(None, "COMMIT")
+    client.set_pipeline(service.CONFIG)
 
 
 def test_constant_entries_have_the_same_priorities(client: Client, switch_client: Client) -> None:

@@ -6,10 +6,13 @@ import pytest
 from finsy.proto import p4d, p4r
 
 from switch.server import streams
+from switch.server.device import Device
+from switch.server.server import Server
 from tests.switch import service
-from tests.switch.client import Client, Refused, Stream, code_name
+from tests.switch.client import DEVICE_ID, Client, Refused, Stream, code_name
 from tests.switch.conftest import Running, running
 from tests.switch.in_process import InProcess
+from tests.switch.patience import eventually
 from tests.switch.service import TYPE_LEARN, action, bridge, digest, field_id, frame, octets, packet_out
 
 PACKET = frame(1)
@@ -87,6 +90,19 @@ def test_packets_that_no_client_reads_are_bounded() -> None:
     stream.send(message)  # arbitration is never dropped
     stream.close()
     assert len(list(stream.responses())) == streams.MAX_WAITING + 1
+
+
+def test_a_failure_of_the_data_plane_is_not_overlooked() -> None:
+    class Broken(InProcess):
+        def packet_in(self, timeout: float) -> bytes | None:
+            raise OSError("no more packets")
+
+    server = Server(Device(DEVICE_ID, Broken()), "127.0.0.1:0")
+    server.start()
+    try:
+        assert eventually(lambda: str(server.failure) == "no more packets")
+    finally:
+        server.stop()
 
 
 # ---- To the switch ----

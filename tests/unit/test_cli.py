@@ -256,13 +256,11 @@ def test_moved_buckets_are_told(cli: Cli, controller: FakeController) -> None:
 
 
 def test_a_change_that_the_switch_lacks_is_no_success(cli: Cli, controller: FakeController) -> None:
-    controller.answer = ChangeResult(0, False, 5, "no connection to 127.0.0.1:9559")
+    controller.answer = ChangeResult(0, False, 5, "stored, but not on the switch yet: not reached")
     result = cli("backend", "drain", "web", "b1")
     assert result.code == 1
     assert result.out == "web/b1 drains (revision 2); 5 buckets moved\n"
-    assert result.err.startswith(
-        "stored, but the switch does not have it yet: no connection to 127.0.0.1:9559. "
-    )
+    assert result.err == "stored, but not on the switch yet: not reached; it follows by itself\n"
 
 
 def test_a_change_as_json(cli: Cli) -> None:
@@ -319,6 +317,13 @@ def test_get_gives_what_apply_takes(cli: Cli, controller: FakeController, tmp_pa
     assert isinstance(data, dict)
     assert data["revision"]["number"] == 1
     assert parse(json.dumps(data["config"])) == controller.config
+
+
+def test_one_mistake_of_a_file(cli: Cli, tmp_path: Path) -> None:
+    document = tmp_path / "bad.yaml"
+    document.write_text(DOCUMENT.replace("weight: 2", "weight: -2"))
+    result = cli("apply", "-f", str(document))
+    assert result.err == "sluice: line 10: pools[web].backends[b2].weight: is -2, must be at least 0\n"
 
 
 def test_every_mistake_of_a_file_with_its_line(
@@ -383,8 +388,8 @@ def test_events(cli: Cli, controller: FakeController) -> None:
     controller.events.record(Kind.HEALTH, "web/b1", "down", "connection refused", Severity.WARNING)
     controller.events.record(Kind.BUCKETS, "web", "341 buckets moved")
     assert cli("events").out == (
-        "11-14 22:13:20  web/b1        down: connection refused\n"
-        "11-14 22:13:20  web           341 buckets moved\n"
+        "11-14 22:13:20  web/b1          down: connection refused\n"
+        "11-14 22:13:20  web             341 buckets moved\n"
     )
     assert [json.loads(line)["number"] for line in cli("events", "-o", "json").out.splitlines()] == [1, 2]
     assert cli("events", "-n", "1").out.count("\n") == 1

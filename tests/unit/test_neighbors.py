@@ -165,11 +165,12 @@ def test_a_reachable_neighbor_is_asked_again_and_lost_when_silent() -> None:
     world = World(needed=("10.0.1.11",))
     world.arp_answer("10.0.1.11")
     assert world.after(timers.REACHABLE_TIME - 0.5) == []
-    assert len(world.after(1.0)) == 2
+    assert [(port, frame.dst) for port, frame in world.after(1.0)] == [(3, HOST_MAC)], "it alone"
+    assert [port for port, _ in world.after(3.0)] == [3, 3, 3, 4], "then everybody: it may have moved"
     assert world.rows(), "while it is asked, its entry stands"
     world.arp_answer("10.0.1.11")
     assert world.state("10.0.1.11") == "reachable"
-    world.after(timers.REACHABLE_TIME + timers.QUESTIONS * timers.QUESTION_INTERVAL + 1)
+    world.after(timers.REACHABLE_TIME + 2 * timers.QUESTIONS * timers.QUESTION_INTERVAL + 1)
     assert world.rows() == {}
     assert world.events.since()[-1].text == "lost"
 
@@ -263,3 +264,45 @@ def test_a_new_configuration_keeps_what_is_known() -> None:
     world.configure(needed=("10.0.1.11", "10.0.1.12"))
     assert world.rows() == row("10.0.1.11", 3)
     assert {frame[ARP].pdst for _, frame in world.after(0.25)} == {"10.0.1.12"}
+
+
+def test_a_probe_over_ipv6_goes_to_the_neighbor_itself() -> None:
+    world = World(needed=("fd00:1::11",))
+    answer = Ether(src=HOST_MAC, dst=MAC) / IPv6(src="fd00:1::11", dst="fd00:1::1", hlim=255)
+    answer /= ICMPv6ND_NA(tgt="fd00:1::11", S=1) / ICMPv6NDOptDstLLAddr(lladdr=HOST_MAC)
+    world.neighbors.answered(3, bytes(answer))
+    ((port, frame),) = world.after(timers.REACHABLE_TIME + 0.25)
+    assert (port, frame.dst, frame[IPv6].dst) == (3, HOST_MAC, "fd00:1::11")
+    said = frame[ICMPv6ND_NS].cksum
+    del frame[ICMPv6ND_NS].cksum
+    assert Ether(bytes(frame))[ICMPv6ND_NS].cksum == said
+
+
+def test_entries_of_the_switch_are_taken_over_and_probed_at_once() -> None:
+    world = World(needed=("10.0.1.11",))
+    held = row("10.0.1.11", 4) | row("10.0.1.60", 3)
+    world.neighbors.adopt(held | row("10.0.1.61", 5) | row("192.0.2.1", 3))
+    assert world.rows() == held, "but not those that are elsewhere than their network"
+    probes = [(port, frame[ARP].pdst) for port, frame in world.after(0.25) if frame.dst == HOST_MAC]
+    assert sorted(probes) == [(3, "10.0.1.60"), (4, "10.0.1.11")]
+
+
+def test_what_was_found_out_is_not_overwritten_by_what_the_switch_holds() -> None:
+    world = World(needed=("10.0.1.11",))
+    world.arp_answer("10.0.1.11", port=3)
+    world.neighbors.adopt(row("10.0.1.11", 4))
+    assert world.rows() == row("10.0.1.11", 3)
+
+
+def test_the_gateway_to_a_needed_address_is_asked_for_in_its_place() -> None:
+    route = Route.model_validate({"destination": "192.0.2.0/24", "gateway": "10.0.1.253"})
+    world = World(needed=("192.0.2.5",), routes=(route,))
+    assert {frame[ARP].pdst for _, frame in world.after(0.25)} == {"10.0.1.253"}
+
+
+def test_nobody_is_asked_for_our_own_vips() -> None:
+    world = World()
+    vips = [ip_address("10.0.1.100")]
+    world.neighbors.configure(MAC, (SERVERS,), (), (), (), vips)
+    world.neighbors.gleaned(packet_to("10.0.1.100"))
+    assert world.after(0.25) == []

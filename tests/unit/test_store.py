@@ -17,7 +17,7 @@ from controller.store import SqliteStore
 NOW = 1_000_000.0
 
 
-def up(pool: str, backend: str) -> bool | None:
+def up(backend: str) -> bool | None:
     return True
 
 

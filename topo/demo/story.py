@@ -16,7 +16,7 @@ from topo.demo.observer import Observer, shares
 from topo.demo.screen import Screen, View
 from topo.demo.summary import print_summary
 from topo.demo.traffic import RATE_WINDOW, Load, Traffic
-from topo.demo.verdict import Death, Phase, judge
+from topo.demo.verdict import Death, Phase, Verdict, judge
 from topo.demo.watch import look
 from topo.errors import LabError
 from topo.lab import Lab
@@ -25,8 +25,6 @@ KILLED, ADDED, DRAINED, WEIGHED = "b2", "b5", "b1", "b3"
 NEW_WEIGHT = 3
 
 WARM_UP_SECONDS = 1.0
-STEADY_SECONDS = 10.0
-PHASE_SECONDS = 8.0
 PATIENCE_SECONDS = 15.0
 POLL_SECONDS = 0.05
 
@@ -38,11 +36,19 @@ class StoryFailed(LabError):
     """A step did not come to its end."""
 
 
-def demonstrate(lab: Lab) -> bool:
-    """Run the demonstration on a lab that has just started. Returns whether the promises held."""
+@dataclass(frozen=True)
+class Pace:
+    """How many seconds traffic is watched: before anything happens, and after each change."""
+
+    steady: float = 10.0
+    phase: float = 8.0
+
+
+def demonstrate(lab: Lab, pace: Pace = Pace()) -> Verdict:
+    """Run the demonstration on a lab that has just started."""
     traffic = Traffic(lab, [client.name for client in plan.Plan().clients], Load(plan.VIP_URL))
     observer = Observer(lab.socket, plan.POOL)
-    story = Story(lab, traffic, observer, allowance=switch_over_seconds(Path(lab.record.config)))
+    story = Story(lab, traffic, observer, pace, allowance=switch_over_seconds(Path(lab.record.config)))
     with Screen(story.view, RATE_WINDOW) as screen, observer.following(screen.event):
         try:
             story.tell(screen)
@@ -52,7 +58,7 @@ def demonstrate(lab: Lab) -> bool:
     print_summary(screen.console, verdict, story.deaths)
     if traffic.observed.held_back:
         screen.say(f"The clients held back {traffic.observed.held_back} requests: too many were waiting.")
-    return verdict.held
+    return verdict
 
 
 def switch_over_seconds(config: Path) -> float:
@@ -77,10 +83,13 @@ class CurrentPhase:
 class Story:
     """The steps; `phases` and `deaths` are what they leave for the verdict."""
 
-    def __init__(self, lab: Lab, traffic: Traffic, observer: Observer, *, allowance: float) -> None:
+    def __init__(
+        self, lab: Lab, traffic: Traffic, observer: Observer, pace: Pace, *, allowance: float
+    ) -> None:
         self.lab = lab
         self.traffic = traffic
         self.observer = observer
+        self.pace = pace
         self.allowance = allowance
         self.phases: list[Phase] = []
         self.deaths: list[Death] = []
@@ -116,7 +125,7 @@ class Story:
         time.sleep(WARM_UP_SECONDS)
         with self._in_phase("steady") as phase:
             self._change_is_in_force(phase)
-            time.sleep(STEADY_SECONDS)
+            time.sleep(self.pace.steady)
 
     def kill_and_bring_back(self) -> None:
         self.screen.phase(f"{KILLED} dies under load")
@@ -127,7 +136,7 @@ class Story:
                 pool = self._await(f"{KILLED} taken out", lambda now: shares(now)[KILLED] == 0)
                 taken_out = time.monotonic()
                 self._change_is_in_force(phase, pool)
-                time.sleep(PHASE_SECONDS)
+                time.sleep(self.pace.phase)
             last_syn = arrivals.last_before(time.monotonic())
         self._command("pool", "show", plan.POOL)
 
@@ -140,7 +149,7 @@ class Story:
             self._change_is_in_force(
                 phase, self._await(f"{KILLED} in service", lambda now: shares(now)[KILLED] > 0)
             )
-            time.sleep(PHASE_SECONDS)
+            time.sleep(self.pace.phase)
 
     def add(self) -> None:
         self.screen.phase("One more server")
@@ -150,7 +159,7 @@ class Story:
             self._change_is_in_force(
                 phase, self._await(f"{ADDED} in service", lambda now: shares(now)[ADDED] > 0)
             )
-            time.sleep(PHASE_SECONDS)
+            time.sleep(self.pace.phase)
         self._command("pool", "show", plan.POOL)
 
     def drain(self) -> None:
@@ -158,7 +167,7 @@ class Story:
         with self._in_phase(f"{DRAINED} drained") as phase:
             self._command("backend", "drain", plan.POOL, DRAINED)
             self._change_is_in_force(phase, self._await("the drain", lambda now: shares(now)[DRAINED] == 0))
-            time.sleep(PHASE_SECONDS)
+            time.sleep(self.pace.phase)
             staying = self.traffic.streams()[DRAINED]
         self.screen.say(f"{staying} long-lived connections are still served by {DRAINED}.")
 
@@ -170,7 +179,7 @@ class Story:
             self._change_is_in_force(
                 phase, self._await("the new weight", lambda now: shares(now)[WEIGHED] > before)
             )
-            time.sleep(PHASE_SECONDS)
+            time.sleep(self.pace.phase)
         self._command("pool", "show", plan.POOL)
 
     # What the screen shows

@@ -35,6 +35,12 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
         hdr.query.wide = hdr.query.wide & mask;
         hdr.query.result = result;
     }
+    // The parameters are alike, so that wide becomes 0; they fill three cache lines.
+    action give_alike(bit<128> p1, bit<128> p2, bit<128> p3, bit<128> p4, bit<128> p5, bit<128> p6, bit<128> p7,
+                      bit<128> p8, bit<32> result) {
+        hdr.query.wide = p1 ^ p2 ^ p3 ^ p4 ^ p5 ^ p6 ^ p7 ^ p8;
+        hdr.query.result = result;
+    }
     action deny() { mark_to_drop(sm); }
     action leave() {
         hdr.query.result = 0xe;
@@ -58,7 +64,7 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
     }
     table exact_many {
         key = { hdr.query.a: exact; hdr.query.wide: exact; hdr.query.b: exact; hdr.query.c: exact; hdr.query.isValid(): exact; }
-        actions = { give; give_wide; deny; leave; }
+        actions = { give; give_wide; give_alike; deny; leave; }
         default_action = give(0xdefa);
         size = 16;
     }

@@ -1,0 +1,110 @@
+"""Taking over what a running switch holds, so that a controller that begins anew breaks no flow.
+
+The flows that are alive went by the entries of the switch, not by what the controller had meant to write
+when it ended. So `previous` is what the switch has, and `current` too, from where the next update goes on.
+The store has the identities, and the buckets for a switch that lost its own. Where the store knows nothing
+of a pool or of an identity (it was lost, or is older), they are recognised by VIP, address and port.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from controller.apportion import NOBODY
+from controller.assignment import Assignment, PoolAssignment
+from controller.buckets import SHARED_SLOT, Buckets
+from controller.identities import Identity
+from controller.model import Config, Pool
+from controller.program import (
+    BACKENDS,
+    KEEP_PORT,
+    POOLS,
+    PROTOCOLS,
+    VIPS,
+    narrow,
+    wide,
+)
+from controller.reconciler import ABSENT, Holdings
+
+
+def adopt(assignment: Assignment, config: Config, holdings: Holdings, now: float) -> None:
+    """Makes `assignment` follow `holdings`; `now` in seconds since the epoch."""
+    for pool in config.pools:
+        if pool.name not in assignment.pools:
+            _claim_pool(assignment, config, pool, holdings)
+        if pool.name in assignment.pools:
+            _claim_backends(assignment, pool, holdings, now)
+            _follow(assignment, pool.name, holdings, now)
+    _set_aside(assignment, holdings, now)
+
+
+def _claim_pool(assignment: Assignment, config: Config, pool: Pool, holdings: Holdings) -> None:
+    """The number under which the switch serves this pool's VIPs, if it is one."""
+    served = {
+        holdings.rows[VIPS].get((wide(vip.address), PROTOCOLS[vip.protocol], vip.port))
+        for vip in config.vips_of(pool.name)
+    } - {None}
+    for do in served if len(served) == 1 else ():
+        assert do is not None
+        (number,) = do.values
+        size = _size(holdings, number)
+        if number not in assignment.pool_numbers.used and size & (size - 1) == 0 < size:
+            assignment.restore(pool.name, PoolAssignment(number, Buckets.of_nobody(size)))
+
+
+def _claim_backends(assignment: Assignment, pool: Pool, holdings: Holdings, now: float) -> None:
+    """Identities in the pool's buckets that nobody knows: not in use, and not given up lately."""
+    numbers, assigned = assignment.backend_numbers, assignment.pools[pool.name]
+    held = holdings.buckets.get(assigned.id)
+    named = set[int]() if held is None else {*np.unique(held[: _size(holdings, assigned.id), :2]).tolist()}
+    claimed = dict(assigned.backends)
+    for number in sorted(named - {NOBODY, ABSENT} - numbers.used - numbers.resting.keys()):
+        do = holdings.rows[BACKENDS].get((number,))
+        if do is not None:
+            claimed[number] = _identity(number, pool, *do.values, now=now)
+            numbers.used.add(number)
+    assignment.pools[pool.name] = replace(assigned, backends=claimed)
+
+
+def _identity(number: int, pool: Pool, address: int, port: int, now: float) -> Identity:
+    """The configured backend with this address; otherwise one that was removed, whose flows may end."""
+    for backend in pool.backends:
+        if (wide(backend.address), backend.port or KEEP_PORT) == (address, port):
+            return Identity(number, pool.name, backend.name, backend.address, backend.port)
+    where = narrow(address)
+    return Identity(number, pool.name, f"{where}:{port}", where, port or None, removed=now)
+
+
+def _follow(assignment: Assignment, name: str, holdings: Holdings, now: float) -> None:
+    """Takes the pool's buckets over from the switch, as far as they name backends that are alive."""
+    assigned = assignment.pools[name]
+    size, buckets = _size(holdings, assigned.id), assigned.buckets
+    if not size or not holdings.has_buckets(assigned.id, size):
+        return
+    while len(buckets) < size:
+        buckets = buckets.grown()
+    held = holdings.buckets[assigned.id][:size].astype(np.uint16)
+    while len(held) < len(buckets):  # it was about to grow: its flows are still in the smaller ones
+        held = np.concatenate([held, held])
+    alive = np.array([NOBODY, *assigned.backends], dtype=np.uint16)
+    current = np.where(np.isin(held[:, 0], alive), held[:, 0], buckets.current)
+    previous = np.where(np.isin(held[:, 1], alive), held[:, 1], current)
+    standby = np.where(np.isin(held[:, 2], alive), held[:, 2], buckets.standby)
+    moving = current != previous
+    began = np.where(moving, np.where(buckets.began > 0, buckets.began, now), 0.0)
+    motion = np.where(moving, held[:, 4], SHARED_SLOT).astype(np.uint16)
+    assignment.replace_buckets(name, Buckets(current, previous, standby, motion, began))
+
+
+def _set_aside(assignment: Assignment, holdings: Holdings, now: float) -> None:
+    """Numbers that the switch knows and we do not rest, as if we had just given them up."""
+    for table, numbers in ((BACKENDS, assignment.backend_numbers), (POOLS, assignment.pool_numbers)):
+        for (number,) in holdings.rows[table]:
+            if number not in numbers.used:
+                numbers.resting.setdefault(number, now)
+
+
+def _size(holdings: Holdings, pool: int) -> int:
+    """How many buckets the switch uses for a pool; 0 if it has no such pool."""
+    settings = holdings.rows[POOLS].get((pool,))
+    return settings.values[1] + 1 if settings else 0

@@ -1,0 +1,189 @@
+"""What the switch should hold, and the decisions that lead to it: the controller without its wires.
+
+Everything that changes it marks the pools that it concerns; `refresh` then brings their assignment in line.
+What `refresh` decides is on the switch only when it has been written: until `written` is called, no counter
+is believed to say anything about it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from controller.adoption import adopt
+from controller.assignment import Assignment, Outcome
+from controller.errors import InvalidConfig, Problem
+from controller.events import EventLog, Kind, Severity
+from controller.model import Config, Pool
+from controller.reconciler import Holdings
+from controller.settle import Settling
+from controller.values import Address
+from controller.verdicts import Verdicts
+
+
+class Desired:
+    """The configuration, what is known of the backends, and the assignment that follows from both.
+
+    `now` is always in seconds since the epoch.
+    """
+
+    def __init__(self, config: Config, assignment: Assignment, events: EventLog) -> None:
+        self.config = config
+        self.assignment = assignment
+        self.verdicts = Verdicts()
+        self.settling = Settling()
+        self.unsaved: set[str] = set()
+        """Pools whose assignment the store does not have yet."""
+        self._events = events
+        self._stale: set[str] = {pool.name for pool in config.pools}
+        self._cut: dict[str, frozenset[str]] = {}
+        self.unwritten: dict[str, set[int]] = {}
+        """Motion slots of pools whose moves the switch may not have made yet."""
+
+    # what changes it
+
+    def configure(self, config: Config, *, drain: bool) -> None:
+        """Another configuration. Without `drain`, backends that it takes away leave at once."""
+        before = {pool.name: pool for pool in self.config.pools}
+        for pool in config.pools:
+            if pool != before.get(pool.name):
+                self._stale.add(pool.name)
+                if not drain:
+                    self._cut[pool.name] = self._not_in(pool)
+        self.config = config
+        self.verdicts.update(config)
+
+    def _not_in(self, pool: Pool) -> frozenset[str]:
+        assigned = self.assignment.pools.get(pool.name)
+        identities = assigned.backends.values() if assigned else ()
+        return frozenset(
+            identity.name for identity in identities if not any(identity.is_of(b) for b in pool.backends)
+        )
+
+    def set_health(self, pool: str, backend: str, healthy: bool, reason: str) -> bool:
+        """A verdict; True if there is something to do about it."""
+        changed = self.verdicts.set(self.config, pool, backend, healthy, reason)
+        if changed:
+            self._stale.add(pool)
+        return changed
+
+    def adopt(self, holdings: Holdings, now: float) -> None:
+        """Goes on from what a switch holds. All counters begin anew."""
+        adopt(self.assignment, self.config, holdings, now)
+        self._stale |= {pool.name for pool in self.config.pools}
+        self.settling = Settling()
+        self.unwritten.clear()
+
+    # what follows
+
+    def refresh(self, now: float) -> None:
+        """Brings the assignment in line with all that changed."""
+        for name in self.assignment.pools.keys() - {pool.name for pool in self.config.pools}:
+            self.assignment.forget(name, now)
+            self.unsaved.add(name)
+            self.unwritten.pop(name, None)
+        for pool in self.config.pools:
+            if pool.name in self._stale:
+                cut = self._cut.pop(pool.name, frozenset())
+                outcome = self.assignment.update(pool, self._is_up(pool), now, cut=cut)
+                self._note(pool, outcome)
+        self._stale.clear()
+
+    def _is_up(self, pool: Pool) -> Callable[[str], bool | None]:
+        return lambda backend: self.verdicts.is_up(pool, backend)
+
+    def _note(self, pool: Pool, outcome: Outcome) -> None:
+        restarted = [*outcome.restarted]
+        self.settling.slots.restart(restarted)
+        self.settling.backends.restart([identity.id for identity in outcome.came])
+        if restarted:
+            self.unwritten.setdefault(pool.name, set()).update(restarted)
+        if outcome.changed:
+            self.unsaved.add(pool.name)
+        for name in outcome.starved:
+            text = "cannot serve: all numbers for backends are in use, or were a short time ago"
+            self._events.record(Kind.BUCKETS, f"{pool.name}/{name}", text, severity=Severity.ERROR)
+        if outcome.moved:
+            moving = int(self.assignment.pools[pool.name].buckets.moving.sum())
+            text = f"{outcome.moved} of {pool.buckets} buckets moved, {moving} still have flows elsewhere"
+            cause = ", ".join(
+                [f"{i.name} came" for i in outcome.came] + [f"{i.name} left" for i in outcome.left]
+            )
+            self._events.record(Kind.BUCKETS, pool.name, text, cause or "weights changed")
+
+    def written(self, pool: str) -> None:
+        """The switch has the pool's buckets: their moves count from now."""
+        self.settling.slots.restart([*self.unwritten.pop(pool)])
+
+    # what ends by itself
+
+    def moving_slots(self) -> list[int]:
+        """The counters of moving buckets that are in use."""
+        slots = [
+            assigned.buckets.motion[assigned.buckets.moving] for assigned in self.assignment.pools.values()
+        ]
+        return np.unique(np.concatenate(slots)).tolist() if slots else []
+
+    def settle(self, now: float) -> bool:
+        """Settles the buckets whose `previous` nobody needs, and lets removed backends go; True if any."""
+        found = False
+        for pool in self.config.pools:
+            if pool.name in self.unwritten or pool.name not in self.assignment.pools:
+                continue
+            assigned = self.assignment.pools[pool.name]
+            settled = self.settling.settled(pool, assigned.buckets, now)
+            if settled.any():
+                self.assignment.settle(pool.name, settled)
+                rest = int(assigned.buckets.moving.sum() - settled.sum())
+                text = f"{int(settled.sum())} buckets settled, {rest} still have flows elsewhere"
+                self._events.record(Kind.BUCKETS, pool.name, text)
+                found = True
+            found = self._let_go(pool, now) or found
+            if found:
+                self.unsaved.add(pool.name)
+        return found
+
+    def _let_go(self, pool: Pool, now: float) -> bool:
+        assigned = self.assignment.pools[pool.name]
+        leaving = [i for i in assigned.backends.values() if self.settling.may_go(pool, assigned, i, now)]
+        for identity in leaving:
+            drained = self.settling.is_drained(pool, assigned, identity)
+            self.assignment.remove(pool.name, identity.id, now)
+            self._events.record(
+                Kind.CHANGE,
+                f"{pool.name}/{identity.name}",
+                "has drained and is removed" if drained else "is removed with flows that are still alive",
+                "" if drained else "its drain deadline has passed",
+                Severity.INFO if drained else Severity.WARNING,
+            )
+        return bool(leaving)
+
+    # what others ask
+
+    def backends(self) -> set[Address]:
+        """The addresses of all backends in the tables."""
+        return {
+            identity.address
+            for assigned in self.assignment.pools.values()
+            for identity in assigned.backends.values()
+        }
+
+    def preview(self, config: Config, now: float) -> int:
+        """How many buckets would move under another configuration. Raises what `refresh` would."""
+        assignment, before = self.assignment.copy(), {pool.name: pool for pool in self.config.pools}
+        changed = [pool for pool in config.pools if pool != before.get(pool.name)]
+        return sum(assignment.update(pool, self._is_up(pool), now).moved for pool in changed)
+
+
+def refuse_what_cannot_change(before: Config, after: Config, sizes: dict[str, int]) -> None:
+    """Raises InvalidConfig for changes that would break a pool's flows; `sizes` are the present buckets."""
+    modes = {pool.name: pool.mode for pool in before.pools}
+    problems: list[Problem] = []
+    for pool in after.pools:
+        where = f"pools[{pool.name}]"
+        if pool.mode is not modes.get(pool.name, pool.mode):
+            text = f"is {modes[pool.name]} and cannot change: make another pool and point the VIP at it"
+            problems.append(Problem(f"{where}.mode", text))
+        if pool.buckets < sizes.get(pool.name, 0):
+            problems.append(Problem(f"{where}.buckets", f"can only grow, there are {sizes[pool.name]}"))
+    if problems:
+        raise InvalidConfig(problems)

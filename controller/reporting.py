@@ -1,0 +1,142 @@
+"""The present as a report: what is wanted, what is known of the backends, and what the switch has counted."""
+
+import time
+from typing import Any, Literal
+
+import numpy as np
+
+from controller.assignment import PoolAssignment
+from controller.counters import Counters
+from controller.desired import Desired
+from controller.identities import Identity
+from controller.model import Backend, Pool, State, Vip
+from controller.neighbors import Neighbors
+from controller.program import PROTOCOLS, wide
+from controller.report import BackendReport, PoolReport, Report, SwitchReport, Traffic, VipReport
+
+HEALTH: dict[bool | None, Literal["healthy", "down", "unknown"]] = {
+    True: "healthy",
+    False: "down",
+    None: "unknown",
+}
+
+
+def report(
+    revision: int, switch: SwitchReport, desired: Desired, neighbors: Neighbors, counters: Counters
+) -> Report:
+    return Report(
+        time=time.time(),
+        revision=revision,
+        counted=counters.read,
+        switch=switch,
+        pools=tuple(_pool(pool, desired, counters) for pool in desired.config.pools),
+        vips=tuple(_vip(vip, counters) for vip in desired.config.vips),
+        neighbors=neighbors.report(),
+        drops={reason: Traffic(**traffic._asdict()) for reason, traffic in counters.drops.items()},
+        punts={reason: Traffic(**traffic._asdict()) for reason, traffic in counters.punts.items()},
+    )
+
+
+def _vip(vip: Vip, counters: Counters) -> VipReport:
+    key = (wide(vip.address), PROTOCOLS[vip.protocol], vip.port)
+    traffic = counters.vips.get(key)
+    return VipReport(
+        name=vip.name,
+        address=str(vip.address),
+        protocol=vip.protocol,
+        port=vip.port,
+        pool=vip.pool,
+        packets=traffic.packets if traffic else 0,
+        bytes=traffic.bytes if traffic else 0,
+    )
+
+
+def _pool(pool: Pool, desired: Desired, counters: Counters) -> PoolReport:
+    assigned = desired.assignment.pools.get(pool.name)
+    if assigned is None:  # it was added a moment ago
+        return PoolReport(
+            name=pool.name, id=0, mode=pool.mode, buckets=pool.buckets, moving=0, unmoved=0, backends=()
+        )
+    facts = _Facts(pool, assigned, desired, counters)
+    removed = [identity for identity in assigned.backends.values() if identity.removed is not None]
+    return PoolReport(
+        name=pool.name,
+        id=assigned.id,
+        mode=pool.mode,
+        buckets=len(assigned.buckets),
+        moving=int(assigned.buckets.moving.sum()),
+        unmoved=counters.unmoved.get(pool.name, 0),
+        backends=tuple(
+            [facts.backend(backend) for backend in pool.backends]
+            + [facts.removed(identity) for identity in removed]
+        ),
+    )
+
+
+class _Facts:
+    """What there is to say about the backends of one pool."""
+
+    def __init__(self, pool: Pool, assigned: PoolAssignment, desired: Desired, counters: Counters) -> None:
+        self._pool, self._assigned, self._desired, self._counters = pool, assigned, desired, counters
+        buckets = assigned.buckets
+        self._held = np.bincount(buckets.current, minlength=1)
+        self._previous = np.bincount(buckets.previous[buckets.moving], minlength=1)
+        self._weights = {
+            backend.name: backend.weight if self._serves(backend) else 0 for backend in pool.backends
+        }
+        self._sum_of_weights = sum(self._weights.values())
+
+    def _serves(self, backend: Backend) -> bool:
+        return backend.state is State.ACTIVE and self._assigned.identity_of(backend) is not None
+
+    def backend(self, backend: Backend) -> BackendReport:
+        identity = self._assigned.identity_of(backend)
+        share = self._weights[backend.name] / self._sum_of_weights if self._sum_of_weights else 0.0
+        drains = identity is not None and not self._weights[backend.name]
+        return BackendReport(
+            name=backend.name,
+            address=str(backend.address),
+            port=backend.port,
+            weight=backend.weight,
+            state=backend.state,
+            health=HEALTH[self._desired.verdicts.is_up(self._pool, backend.name)],
+            reason=self._desired.verdicts.reason(self._pool, backend.name),
+            share_wanted=share,
+            drained=drains and self._is_drained(identity) if identity else backend.state is not State.ACTIVE,
+            **self._in_tables(identity),
+        )
+
+    def removed(self, identity: Identity) -> BackendReport:
+        return BackendReport(
+            name=identity.name,
+            address=str(identity.address),
+            port=identity.port,
+            weight=0,
+            state="removing",
+            health="unknown",
+            reason="",
+            share_wanted=0.0,
+            drained=self._is_drained(identity),
+            **self._in_tables(identity),
+        )
+
+    def _is_drained(self, identity: Identity) -> bool:
+        return self._desired.settling.is_drained(self._pool, self._assigned, identity)
+
+    def _in_tables(self, identity: Identity | None) -> dict[str, Any]:
+        number = identity.id if identity else 0
+        held = _at(self._held, number) if number else 0
+        traffic = self._counters.backends.get(number)
+        return {
+            "id": number,
+            "buckets": held,
+            "previous_buckets": _at(self._previous, number) if number else 0,
+            "share": held / len(self._assigned.buckets),
+            "packets": traffic.packets if traffic else 0,
+            "bytes": traffic.bytes if traffic else 0,
+            "syns": self._counters.syns.get(number, 0),
+        }
+
+
+def _at(counts: np.ndarray, number: int) -> int:
+    return int(counts[number]) if number < len(counts) else 0

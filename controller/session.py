@@ -1,0 +1,293 @@
+"""One connection to the switch, from the first read back until it is lost.
+
+Each task does one thing: writes what is wanted, settles, sends and hears for the neighbors, reads counters,
+looks whether the switch is still there and runs our program. The first that finds the connection gone ends
+them all.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controller.counters import CounterReader, Counters
+from controller.desired import Desired
+from controller.errors import StoreError, Unreachable
+from controller.events import EventLog, Kind, Severity
+from controller.model import Config
+from controller.neighbors import Neighbors
+from controller.program import MOVING_PREVIOUS, NEIGHBORS, PUNTS, Punt
+from controller.reconciler import Reconciler, Result
+from controller.settle import poll_interval
+from controller.store import Store
+from controller.values import Address
+from controller.wanted import wanted
+from controller.wire import Connection
+
+logger = logging.getLogger("sluice.session")
+
+FIRST_RETRY, LAST_RETRY = 0.2, 5.0
+"""Seconds until what was refused is tried again; doubled each time."""
+
+COUNTER_INTERVAL = 1.0
+COUNTER_SHARE = 10
+"""Reading the counters takes at most one part in so many of the time."""
+
+HEARTBEAT = 5.0
+NEIGHBOR_TICK = 0.25
+
+
+class Work:
+    """What there is to write: asked for by whoever changed something, waited for by whoever cares."""
+
+    def __init__(self) -> None:
+        self._asked = self._done = 0
+        self._news = asyncio.Event()
+        self._progress = asyncio.Condition()
+
+    def ask(self) -> int:
+        """Something changed; returns the number to wait for."""
+        self._asked += 1
+        self._news.set()
+        return self._asked
+
+    @property
+    def pending(self) -> bool:
+        return self._done < self._asked
+
+    def begin(self) -> int:
+        """Takes all that was asked for until now."""
+        self._news.clear()
+        return self._asked
+
+    async def finish(self, number: int) -> None:
+        """All until `number` is on the switch."""
+        async with self._progress:
+            self._done = max(self._done, number)
+            self._progress.notify_all()
+
+    async def wait_for_more(self, timeout: float | None) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+
+    async def wait_until_done(self, number: int, timeout: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout), self._progress:
+                await self._progress.wait_for(lambda: self._done >= number)
+        except TimeoutError:
+            return False
+        return True
+
+
+@dataclass(slots=True)
+class Shared:
+    """What outlives a connection."""
+
+    desired: Desired
+    neighbors: Neighbors
+    frames: asyncio.Queue[tuple[int, bytes]]
+    """Frames of ours that wait to be sent: port and bytes."""
+    store: Store
+    events: EventLog
+    work: Work
+    counters: Counters
+    clock: Callable[[], float]
+    trouble: str = ""
+    """Why the switch does not hold what it should."""
+
+
+class Session:
+    """The controller's work over one connection."""
+
+    def __init__(self, switch: Connection, shared: Shared, *, fresh: bool) -> None:
+        """`fresh`: the switch has just taken the program and holds nothing."""
+        self._switch = switch
+        self._shared = shared
+        self._desired = shared.desired
+        self._fresh = fresh
+        self._reconciler = Reconciler(switch)
+        self._reader = CounterReader(switch, shared.counters, fresh=fresh)
+        self._followed: tuple[Config, frozenset[Address]] | None = None
+
+    async def run(self) -> None:
+        """Never returns. Raises an ExceptionGroup of what ended it."""
+        await self._reconciler.read_back()
+        holdings = self._reconciler.holdings
+        if not self._fresh:
+            self._shared.neighbors.adopt(holdings.rows[NEIGHBORS])
+        self._desired.adopt(holdings, time.time())
+        self._shared.work.ask()
+        async with asyncio.TaskGroup() as tasks:
+            for task in (
+                self._switch.until_lost(),
+                self._keep_in_line(),
+                self._settle(),
+                self._count(),
+                self._hear(),
+                self._send(),
+                self._tick(),
+                self._look_after(),
+            ):
+                tasks.create_task(task)
+
+    # what is wanted
+
+    async def _keep_in_line(self) -> None:
+        """Writes what is wanted whenever that changes, and again later when the switch refused some of it."""
+        retry = FIRST_RETRY
+        work = self._shared.work
+        while True:
+            number = work.begin()
+            result = await self._write()
+            if result.complete:
+                self._tell("")
+                await work.finish(number)
+                retry = FIRST_RETRY
+                await work.wait_for_more(None)
+            else:
+                self._tell(_trouble(result))
+                await work.wait_for_more(retry)
+                retry = min(2 * retry, LAST_RETRY)
+
+    async def _write(self) -> Result:
+        """One pass from the configuration to the switch."""
+        desired = self._desired
+        desired.refresh(time.time())
+        self._follow_backends()
+        await self._save()
+        want = wanted(desired.config, desired.assignment, self._shared.neighbors.rows())
+        result = await self._reconciler.apply(want)
+        if result.surprised:
+            text = "holds other entries than it should; reading all of them back"
+            self._record(text, str(result.refusals[0].message), Severity.WARNING)
+            await self._reconciler.read_back()
+            result = await self._reconciler.apply(want)
+        for pool in [*desired.unwritten]:
+            number = desired.assignment.pools[pool].id
+            if self._reconciler.holds_buckets(number, want.buckets[number]):
+                desired.written(pool)
+        return result
+
+    def _follow_backends(self) -> None:
+        """Neighbors are wanted for what is configured, and for what was removed and still has flows."""
+        wants = (self._desired.config, frozenset(self._desired.backends()))
+        if wants != self._followed:
+            self._followed = wants
+            configure_neighbors(self._shared.neighbors, self._desired)
+
+    async def _save(self) -> None:
+        """Keeps the assignment before the switch sees it. A store that fails must not stop a failover."""
+        desired = self._desired
+        pools, desired.unsaved = desired.unsaved, set()
+        if not pools:
+            return
+        try:
+            await asyncio.to_thread(self._shared.store.save, desired.assignment.copy(), pools)
+        except StoreError as error:
+            text = "the assignment of buckets cannot be stored; going on without"
+            self._shared.events.record(Kind.DAEMON, "store", text, str(error), Severity.ERROR)
+            desired.unsaved |= pools
+
+    def _tell(self, trouble: str) -> None:
+        """Notes why the switch is not as it should be; an event when that changes."""
+        if trouble and trouble != self._shared.trouble:
+            self._record("does not take everything; trying again", trouble, Severity.ERROR)
+        elif self._shared.trouble and not trouble:
+            self._record("holds everything that it should")
+        self._shared.trouble = trouble
+
+    def _record(self, text: str, cause: str = "", severity: Severity = Severity.INFO) -> None:
+        self._shared.events.record(Kind.SWITCH, self._switch.target.address, text, cause, severity)
+
+    # what ends by itself
+
+    async def _settle(self) -> None:
+        """Looks at the counters of moving buckets, and settles those that nobody needs in two places."""
+        desired, clock = self._desired, self._shared.clock
+        while True:
+            await asyncio.sleep(poll_interval(desired.config.pools))
+            settling = desired.settling
+            slots = desired.moving_slots()
+            asked = clock()
+            counts = await self._switch.packet_counts(MOVING_PREVIOUS, slots)
+            settling.slots.observe(counts, asked, clock())
+            await self._reader.read_unmoved(desired.assignment, slots)
+            if desired.settle(time.time()):
+                self._shared.work.ask()
+
+    async def _count(self) -> None:
+        clock, shared = self._shared.clock, self._shared
+        while True:
+            asked = clock()
+            identities = [
+                number for pool in self._desired.assignment.pools.values() for number in pool.backends
+            ]
+            await self._reader.read_traffic(identities)
+            packets = {number: traffic.packets for number, traffic in shared.counters.backends.items()}
+            self._desired.settling.backends.observe(packets, asked, clock())
+            shared.counters.read = time.time()
+            await asyncio.sleep(max(COUNTER_INTERVAL, COUNTER_SHARE * (clock() - asked)))
+
+    # neighbors
+
+    async def _hear(self) -> None:
+        """Packets that the switch hands over."""
+        neighbors = self._shared.neighbors
+        reasons = {key[0]: name for key, name in (await self._reader.reasons(PUNTS)).items()}
+        while True:
+            packet = await self._switch.packets.get()
+            match reasons.get(packet.reason):
+                case Punt.GLEAN:
+                    neighbors.gleaned(packet.payload)
+                    neighbors.tick()
+                case Punt.ARP_REPLY | Punt.NEIGHBOR_ADVERTISEMENT:
+                    neighbors.answered(packet.port, packet.payload)
+                case other:
+                    logger.warning("a packet for an unknown reason: %s (%s)", packet.reason, other)
+
+    async def _send(self) -> None:
+        while True:
+            port, frame = await self._shared.frames.get()
+            await self._switch.send(port, frame)
+
+    async def _tick(self) -> None:
+        while True:
+            self._shared.neighbors.tick()
+            await asyncio.sleep(NEIGHBOR_TICK)
+
+    # the switch
+
+    async def _look_after(self) -> None:
+        """A switch that hangs, or that somebody gave another program, is as good as lost."""
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            if await self._switch.cookie() != self._switch.pipeline.cookie:
+                raise Unreachable("the switch does not run our program any more")
+
+
+def configure_neighbors(neighbors: Neighbors, desired: Desired) -> None:
+    """Lets `neighbors` follow the configuration and the backends in the tables."""
+    config = desired.config
+    backends = {backend.address for pool in config.pools for backend in pool.backends} | desired.backends()
+    neighbors.configure(
+        config.switch.mac,
+        config.interfaces,
+        config.routes,
+        config.neighbors,
+        backends,
+        (vip.address for vip in config.vips),
+    )
+
+
+def _trouble(result: Result) -> str:
+    """What the operator is told about refused entries."""
+    if not result.refusals:
+        return f"{result.waiting} entries wait for others"
+    first = result.refusals[0]
+    more = f", and {len(result.refusals) - 1} more" if len(result.refusals) > 1 else ""
+    waiting = f"; {result.waiting} entries wait for these" if result.waiting else ""
+    return f"{first.change.kind} in {first.change.table}: {first.message}{more}{waiting}"

@@ -1,0 +1,173 @@
+"""Runs a case on a target: its rows, its packets, its counters."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw as Payload
+
+from tests.packets.case import Case, Cell, Change, Order, Out, Raw, Send
+from tests.packets.frames import wrong_checksums
+from tests.packets.p4runtime import Count, count_of
+from tests.packets.rows import Row
+from tests.packets.targets import Emitted, Target
+from tests.packets.world import BASE, CPU
+
+# An entry comes after those that it leads to.
+WRITE_ORDER = (
+    "macs",
+    "addresses",
+    "neighbors",
+    "routes",
+    "health_checkers",
+    "backends",
+    "nat_answers",
+    "nat_services",
+    "buckets",
+    "pools",
+    "vips",
+)
+PACKET_IN_OCTETS = 3
+
+Key = tuple[object, ...]
+
+
+class Tables:
+    """What a target's tables hold, and the fewest writes that make it something else."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._held: dict[Key, Row] = {}
+
+    def become(self, wanted: Iterable[Row]) -> None:
+        by_key: dict[Key, Row] = {row.key: row for row in wanted}
+        self.change(by_key.values(), [row for key, row in self._held.items() if key not in by_key])
+
+    def change(self, rows: Iterable[Row], gone: Iterable[Row]) -> None:
+        names = self._target.names
+        rows = list(rows)
+        new = [row for row in rows if row.key not in self._held]
+        other = [row for row in rows if self._held.get(row.key, row) != row]
+        leaving = list(gone)
+        updates = [names.insert(row) for row in _ordered(new)]
+        updates += [names.modify(row) for row in _ordered(other)]
+        updates += [names.delete(row) for row in reversed(_ordered(leaving))]
+        self._target.write(updates)
+        self._held.update((row.key, row) for row in rows)
+        for row in leaving:
+            del self._held[row.key]
+
+    def holds(self, row: Row) -> bool:
+        return row.key in self._held
+
+
+def _ordered(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: WRITE_ORDER.index(row.table))
+
+
+class Runner:
+    """One target, through any number of cases."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.tables = Tables(target)
+        self._reasons = target.names.actions_by_id()
+
+    def run(self, case: Case) -> None:
+        """Raises AssertionError with what came out instead."""
+        without = {row.key for row in case.without}
+        rows = {row.key: row for row in (*BASE, *case.rows)}
+        self.tables.become(row for key, row in rows.items() if key not in without)
+        watched = [*case.counts, *case.octets]
+        before = self.counts(watched)
+        drops_before = self.drops()
+
+        self.target.begin()
+        for number, step in enumerate(case.steps, 1):
+            if isinstance(step, Change):
+                self.tables.change(step.rows, step.gone)
+                continue
+            emitted = self._carry_out(step)
+            expect(step.out, emitted, f"step {number}")
+            if not step.broken:
+                check_checksums(emitted, f"step {number}")
+
+        assert _difference(self.drops(), drops_before) == dict(case.drops), "packets by drop reason"
+        after = self.counts(watched)
+        for what, packets in case.counts.items():
+            assert after[what].packets - before[what].packets == packets, f"packets counted by {what}"
+        for what, octets in case.octets.items():
+            assert after[what].octets - before[what].octets == octets, f"bytes counted by {what}"
+
+    def _carry_out(self, step: Send | Order | Raw) -> Emitted:
+        if isinstance(step, Send):
+            return self.target.send(step.port, [bytes(step.packet)], step.at)
+        if isinstance(step, Order):
+            return self.target.packet_out(step.order, step.port, bytes(step.payload), step.at)
+        return self.target.send(CPU, [step.payload], step.at)
+
+    def drops(self) -> dict[str, int]:
+        """Packets dropped so far, by reason."""
+        entities = self.target.read([self.target.names.direct_counters("drops")])
+        return {
+            self._reasons[
+                entity.table_entry.action.action.action_id
+            ]: entity.table_entry.counter_data.packet_count
+            for entity in entities
+        }
+
+    def counts(self, watched: Sequence[Row | Cell]) -> Mapping[Row | Cell, Count]:
+        """Zero for a row that is not in its table."""
+        counts: dict[Row | Cell, Count] = {}
+        for what in watched:
+            if isinstance(what, Cell):
+                entity = self.target.read([self.target.names.counter(what.counter, what.index)])[0]
+                counts[what] = count_of(entity.counter_entry.data)
+            elif self.tables.holds(what):
+                entity = self.target.read([self.target.names.direct_counter(what)])[0]
+                counts[what] = count_of(entity.direct_counter_entry.data)
+            else:
+                counts[what] = Count(0, 0)
+        return counts
+
+
+def _difference(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    return {reason: count - before[reason] for reason, count in after.items() if count != before[reason]}
+
+
+def by_port(emitted: Iterable[tuple[int, bytes]]) -> dict[int, list[bytes]]:
+    ports: dict[int, list[bytes]] = defaultdict(list)
+    for port, frame in emitted:
+        ports[port].append(frame)
+    return dict(ports)
+
+
+def expect(wanted: Sequence[Out], emitted: Emitted, where: str) -> None:
+    """Raises AssertionError unless exactly the wanted packets came out of each port, in order."""
+    expected = by_port((out.port, bytes(out.packet)) for out in wanted)
+    got = by_port(emitted)
+    if got == expected:
+        return
+    lines = [f"{where}: not what must come out"]
+    for port in sorted(expected.keys() | got.keys()):
+        if expected.get(port) != got.get(port):
+            lines += [f"  port {port} must send"] + [
+                describe(port, frame) for frame in expected.get(port, [])
+            ]
+            lines += [f"  port {port} sent"] + [describe(port, frame) for frame in got.get(port, [])]
+    raise AssertionError("\n".join(lines))
+
+
+def describe(port: int, frame: bytes) -> str:
+    header, payload = (frame[:PACKET_IN_OCTETS], frame[PACKET_IN_OCTETS:]) if port == CPU else (b"", frame)
+    parsed = Ether(payload) if len(payload) >= 14 else Payload(payload)
+    return f"    {header.hex()} {payload.hex()}\n      {parsed!r}"
+
+
+def check_checksums(emitted: Emitted, where: str) -> None:
+    for port, frame in emitted:
+        payload = frame[PACKET_IN_OCTETS:] if port == CPU else frame
+        wrong = wrong_checksums(payload)
+        assert not wrong, (
+            f"{where}: wrong checksum in a packet on port {port}: {wrong}\n{describe(port, frame)}"
+        )

@@ -1,0 +1,317 @@
+"""The switches that the packet table runs on.
+
+    InProcess   the compiled program in this process, behind the P4Runtime server's translation; virtual time
+    OnWires     a switch in a process of its own on real interfaces: the embedded one, or simple_switch_grpc
+
+Each takes P4Runtime messages and packets, and tells what came out.
+"""
+
+import contextlib
+import itertools
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import grpc
+from finsy.proto import p4r, p4r_grpc
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+
+from switch.engine import Engine
+from switch.server import read, write
+from switch.server.pipeline import Pipeline
+from tests.packets import rows
+from tests.packets.p4runtime import PIPELINE, Names, count_of
+from tests.packets.rows import Row
+from tests.packets.wires import Wires, inside, namespace, switch_side
+from tests.packets.world import CPU, PORTS, ROUTER
+
+Emitted = list[tuple[int, bytes]]
+
+SECOND = 1_000_000  # microseconds
+DEVICE_ID = 1
+START_TIMEOUT = 60.0  # a first start compiles the program
+ARRIVAL_TIMEOUT = 10.0
+MAX_MESSAGE = 64 << 20
+SLUICE = Path(sys.executable).parent / "sluice"
+
+
+class Target(Protocol):
+    """A switch that runs the program."""
+
+    name: str
+    names: Names
+
+    def write(self, updates: Sequence[p4r.Update]) -> None: ...
+
+    def read(self, wanted: Sequence[p4r.Entity]) -> list[p4r.Entity]: ...
+
+    def begin(self) -> None:
+        """A case begins: the time of its packets counts from here."""
+        ...
+
+    def send(self, port: int, frames: Sequence[bytes], at: float) -> Emitted:
+        """Frames arrive on a port, `at` seconds after `begin`; what leaves, in order for each port."""
+        ...
+
+    def packet_out(self, order: int, port: int, payload: bytes, at: float) -> Emitted: ...
+
+
+class InProcess:
+    """`Engine.process`, and the server's translation of messages without its gRPC."""
+
+    name = "in process"
+
+    def __init__(self, names: Names, config: bytes) -> None:
+        self.names = names
+        request = p4r.ForwardingPipelineConfig(p4info=names.p4info, p4_device_config=config)
+        self._pipeline = Pipeline.load(request, Engine.load)
+        self._begun = 0
+        self._now = 0
+
+    def write(self, updates: Sequence[p4r.Update]) -> None:
+        for update in updates:
+            write.apply(self._pipeline, update)
+
+    def read(self, wanted: Sequence[p4r.Entity]) -> list[p4r.Entity]:
+        return [entity for one in wanted for entity in read.entities(self._pipeline, one)]
+
+    def begin(self) -> None:
+        self._begun = self._now = self._now + SECOND
+
+    def send(self, port: int, frames: Sequence[bytes], at: float) -> Emitted:
+        self._now = self._begun + round(at * SECOND)
+        return [out for frame in frames for out in self._pipeline.engine.process(port, frame, self._now)]
+
+    def packet_out(self, order: int, port: int, payload: bytes, at: float) -> Emitted:
+        message = self.names.packet_out(order, port, payload)
+        return self.send(CPU, [self._pipeline.packet_out.pack(message.metadata) + message.payload], at)
+
+    def close(self) -> None:
+        self._pipeline.retire()
+
+
+class Controller:
+    """A primary P4Runtime client: as much of one as the tests need."""
+
+    def __init__(self, address: str) -> None:
+        options = [("grpc.max_receive_message_length", MAX_MESSAGE)]
+        self._channel = grpc.insecure_channel(address, options)
+        self._stub = p4r_grpc.P4RuntimeStub(self._channel)
+        self._requests: queue.SimpleQueue[p4r.StreamMessageRequest | None] = queue.SimpleQueue()
+        self._election_id = p4r.Uint128(low=1)
+        self._arbitrated = threading.Event()
+        self.packets_in: queue.SimpleQueue[p4r.PacketIn] = queue.SimpleQueue()
+
+    def connect(self, timeout: float) -> None:
+        """Wait until the switch answers, and become its primary."""
+        grpc.channel_ready_future(self._channel).result(timeout)
+        arbitration = p4r.MasterArbitrationUpdate(device_id=DEVICE_ID, election_id=self._election_id)
+        self._requests.put(p4r.StreamMessageRequest(arbitration=arbitration))
+        responses = self._stub.StreamChannel(iter(self._requests.get, None))
+        threading.Thread(target=self._listen, args=(responses,), daemon=True).start()
+        if not self._arbitrated.wait(timeout):
+            raise TimeoutError("the switch did not answer the arbitration")
+
+    def _listen(self, responses: Iterable[p4r.StreamMessageResponse]) -> None:
+        with contextlib.suppress(grpc.RpcError):  # the end of the stream
+            for response in responses:
+                if response.HasField("packet"):
+                    self.packets_in.put(response.packet)
+                elif response.HasField("arbitration"):
+                    self._arbitrated.set()
+
+    def push(self, names: Names, config: bytes) -> None:
+        self._stub.SetForwardingPipelineConfig(
+            p4r.SetForwardingPipelineConfigRequest(
+                device_id=DEVICE_ID,
+                election_id=self._election_id,
+                action=p4r.SetForwardingPipelineConfigRequest.VERIFY_AND_COMMIT,
+                config=p4r.ForwardingPipelineConfig(p4info=names.p4info, p4_device_config=config),
+            )
+        )
+
+    def write(self, updates: Sequence[p4r.Update]) -> None:
+        if updates:
+            self._stub.Write(
+                p4r.WriteRequest(device_id=DEVICE_ID, election_id=self._election_id, updates=updates)
+            )
+
+    def read(self, wanted: Sequence[p4r.Entity]) -> list[p4r.Entity]:
+        replies = self._stub.Read(p4r.ReadRequest(device_id=DEVICE_ID, entities=wanted))
+        return [entity for reply in replies for entity in reply.entities]
+
+    def packet_out(self, message: p4r.PacketOut) -> None:
+        self._requests.put(p4r.StreamMessageRequest(packet=message))
+
+    def close(self) -> None:
+        self._requests.put(None)
+        self._channel.close()
+
+
+MARKER_MAC = "02:00:00:00:ff:{:02x}"
+MARKER_NETWORK = "198.51.100.0/24"
+MARKER_HOST = "198.51.100.{}"
+
+
+def marker_rows() -> list[Row]:
+    """What takes a marker to each port. The network is one for documentation (RFC 5737), in no case's way."""
+    neighbors = (
+        rows.neighbor(MARKER_HOST.format(port), port, ROUTER, MARKER_MAC.format(port)) for port in PORTS
+    )
+    return [rows.route(MARKER_NETWORK), *neighbors]
+
+
+def _marker(port: int, token: int) -> bytes:
+    packet = Ether(dst=ROUTER, src=MARKER_MAC.format(0)) / IP(
+        src=MARKER_HOST.format(254), dst=MARKER_HOST.format(port)
+    )
+    return bytes(packet / UDP(sport=9, dport=9) / token.to_bytes(8, "big"))
+
+
+def _is_marker(port: int, frame: bytes) -> bool:
+    return frame[:6] == bytes.fromhex(MARKER_MAC.format(port).replace(":", ""))
+
+
+class OnWires:
+    """A switch on interfaces. It has done its work when markers sent behind the packets have come out.
+
+    A switch keeps the order of packets from one port to another, so that nothing can still be inside then.
+    Packet-ins come on a way of their own; the program's punt counters tell how many there must be.
+    """
+
+    def __init__(self, name: str, names: Names, controller: Controller, wires: Wires) -> None:
+        self.name = name
+        self.names = names
+        self._controller = controller
+        self._wires = wires
+        self._tokens = itertools.count(1)
+        self._begun = 0.0
+        self._punts_seen = 0
+        self._punts = names.direct_counters("punts")
+        self.write([names.insert(row) for row in marker_rows()])
+
+    def write(self, updates: Sequence[p4r.Update]) -> None:
+        self._controller.write(updates)
+
+    def read(self, wanted: Sequence[p4r.Entity]) -> list[p4r.Entity]:
+        return self._controller.read(wanted)
+
+    def begin(self) -> None:
+        self._begun = time.monotonic()
+
+    def _wait_until(self, at: float) -> None:
+        time.sleep(max(0.0, self._begun + at - time.monotonic()))
+
+    def send(self, port: int, frames: Sequence[bytes], at: float) -> Emitted:
+        self._wait_until(at)
+        for frame in frames:
+            self._wires.send(port, frame)
+        token = next(self._tokens)
+        for out in PORTS:
+            self._wires.send(port, _marker(out, token))
+        return self._collect(token)
+
+    def packet_out(self, order: int, port: int, payload: bytes, at: float) -> Emitted:
+        self._wait_until(at)
+        self._controller.packet_out(self.names.packet_out(order, port, payload))
+        token = next(self._tokens)
+        for out in PORTS:
+            frame = Ether(dst=MARKER_MAC.format(out), src=ROUTER) / token.to_bytes(8, "big")
+            self._controller.packet_out(self.names.packet_out(0, out, bytes(frame)))
+        return self._collect(token)
+
+    def _collect(self, token: int) -> Emitted:
+        emitted: Emitted = []
+        awaited = set(PORTS)
+        deadline = time.monotonic() + ARRIVAL_TIMEOUT
+        while awaited:
+            for port, frame in self._wires.receive(max(0.0, deadline - time.monotonic())):
+                if not _is_marker(port, frame):
+                    emitted.append((port, frame))
+                elif frame[-8:] == token.to_bytes(8, "big"):
+                    awaited.discard(port)
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{self.name}: no marker on port {sorted(awaited)} in {ARRIVAL_TIMEOUT:g} s"
+                )
+        return emitted + self._packets_in()
+
+    def _packets_in(self) -> Emitted:
+        punts = sum(count_of(entity.table_entry.counter_data).packets for entity in self.read([self._punts]))
+        new, self._punts_seen = punts - self._punts_seen, punts
+        messages = [self._controller.packets_in.get(timeout=ARRIVAL_TIMEOUT) for _ in range(new)]
+        return [(CPU, self.names.packet_in(message)) for message in messages]
+
+
+def embedded_command(server: str, interfaces: Sequence[str]) -> list[str]:
+    return [str(SLUICE), "switch", *_switch_flags(interfaces), "--", *_target_flags(server)]
+
+
+def bmv2_command(server: str, interfaces: Sequence[str], notifications: Path) -> list[str]:
+    own = ["--notifications-addr", f"ipc://{notifications}", "--log-level", "off"]
+    return ["simple_switch_grpc", *_switch_flags(interfaces), *own, "--", *_target_flags(server)]
+
+
+def _switch_flags(interfaces: Sequence[str]) -> list[str]:
+    return [
+        "--no-p4",
+        "--device-id",
+        str(DEVICE_ID),
+        *itertools.chain.from_iterable(("-i", i) for i in interfaces),
+    ]
+
+
+def _target_flags(server: str) -> list[str]:
+    return ["--grpc-server-addr", server, "--cpu-port", str(CPU)]
+
+
+@contextlib.contextmanager
+def in_process(names: Names, config: bytes | None = None) -> Iterator[InProcess]:
+    with contextlib.closing(InProcess(names, config or PIPELINE.read_bytes())) as target:
+        yield target
+
+
+@contextlib.contextmanager
+def on_wires(kind: str, names: Names, config: bytes | None = None) -> Iterator[OnWires]:
+    """kind: "embedded" or "bmv2". It serves on a unix socket, which a namespace does not keep from us."""
+    with contextlib.ExitStack() as ending:
+        folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix=f"sluice-{kind}-")))
+        inner = ending.enter_context(namespace(kind))
+        interfaces = [f"{port}@{switch_side(port)}" for port in PORTS]
+        server = f"unix:{folder / 'p4runtime.sock'}"
+        command = (
+            embedded_command(server, interfaces)
+            if kind == "embedded"
+            else bmv2_command(server, interfaces, folder / "notifications.ipc")
+        )
+        log = ending.enter_context((folder / "switch.log").open("w+"))
+        process = subprocess.Popen(inside(inner, command), stdout=log, stderr=subprocess.STDOUT)
+        ending.callback(_end, process)
+        controller = Controller(server)
+        ending.callback(controller.close)
+        try:
+            controller.connect(START_TIMEOUT)
+            controller.push(names, config or PIPELINE.read_bytes())
+        except (grpc.RpcError, grpc.FutureTimeoutError, TimeoutError) as error:
+            log.seek(0)
+            raise RuntimeError(f"{' '.join(command)} did not start:\n{error}\n{log.read()}") from error
+        wires = ending.enter_context(contextlib.closing(Wires(inner)))
+        yield OnWires(
+            "embedded on interfaces" if kind == "embedded" else "BMv2 on interfaces", names, controller, wires
+        )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
