@@ -25,7 +25,7 @@ control Policy(inout metadata_t meta) {
     apply {
         sources.apply();
         if (meta.fate == fate_t.DROPPED) DROP(drop_t.SOURCE_DENIED)
-        else if (meta.trace == 0) {
+        else if (meta.trace == 0 && meta.gone == 0) {           // counted once, though decided afresh
             bit<2> color;
             vip_rate.execute_meter((bit<32>)meta.service.vip & (VIPS - 1), color);
             if (color == METER_RED) DROP(drop_t.OVER_VIP_RATE)

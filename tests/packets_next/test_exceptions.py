@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from bmv2 import Bmv2
-from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scene import NAT, V4, V6, Family, backend, balanced, bucket, checked, network
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "p4src"))
@@ -26,7 +26,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bmv2]:
     if compiler is None:
         pytest.skip(f"{build.COMPILER} is not on PATH: no program with a tiny exception table can be built")
     folder = tmp_path_factory.mktemp("tiny")
-    build.compile_to(folder, compiler, (f"EXCEPTION_SLOTS={SLOTS}",))
+    build.compile_to(folder, compiler, (f"EXCEPTION_SLOTS={SLOTS}", "FRAGMENT_SLOTS=1"))
     with Bmv2(folder / build.PROGRAM, folder / build.P4INFO) as switch:
         yield switch
 
@@ -108,3 +108,15 @@ def test_an_icmp_error_confirms_no_flow(small: Bmv2) -> None:
     small.packet_out(V4.to_vip() / TCP(sport=4000, dport=80, flags="A"), order=3, port=1)
     (told,) = small.punted()
     assert told.fields["known"] == 1 and told.fields["confirmed"] == 0
+
+
+def test_datagrams_that_share_a_slot_are_told_apart(small: Bmv2) -> None:
+    """The newer one has the slot; fragments of the older are dropped, not sent after the newer."""
+    first, second = (
+        V4.to_vip(flags="MF", id=i) / UDP(sport=1, dport=80, len=3000) / bytes(1000) for i in (1, 2)
+    )
+    later = [V4.to_vip(frag=126, id=i, proto=17) / bytes(1000) for i in (1, 2)]
+    assert len(small.send(1, first, later[0])) == 2
+    dropped = small.reasons("drops")["fragment"]
+    assert len(small.send(1, second, later[0], later[1])) == 2
+    assert small.reasons("drops")["fragment"] == dropped + 1

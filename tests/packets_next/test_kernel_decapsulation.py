@@ -1,4 +1,4 @@
-"""What the switch puts into a tunnel, the kernel takes out: VXLAN, and other kinds where the kernel has them."""
+"""What the switch puts into a tunnel the kernel takes out: VXLAN, and others where the kernel has them."""
 
 import os
 import subprocess

@@ -165,6 +165,14 @@ def test_no_complaint_about_a_complaint(switch: Bmv2) -> None:
     assert switch.reasons("drops")["ttl_expired"] == before + 1
 
 
+def test_no_complaint_about_a_later_fragment(switch: Bmv2) -> None:
+    """RFC 1122 3.2.2."""
+    switch.insert(*network(), interface(1))
+    before = switch.reasons("drops")["ttl_expired"]
+    assert switch.send(1, V4.from_client(dst="10.0.2.11", ttl=1, frag=100, proto=17) / bytes(64)) == []
+    assert switch.reasons("drops")["ttl_expired"] == before + 1
+
+
 def test_complaints_are_rationed(switch: Bmv2) -> None:
     switch.insert(*network(), *balanced(NAT, V4))
     switch.set_meter("reply_rate", 1, rate=1, burst=5)
