@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from controller import program
 from controller.errors import PipelineRefused
-from controller.program import BUCKETS, Do, Field, Key, Match, Order, Table
+from controller.program import BUCKETS, LAST_PORT, Change, Do, Field, Form, Key, Kind, Match, Order, Table
 
-EXACT, LPM, TERNARY = Match.EXACT, Match.LPM, Match.TERNARY
+EXACT, LPM, TERNARY, RANGE = Match.EXACT, Match.LPM, Match.TERNARY, Match.RANGE
 
 TERNARY_PRIORITY = 1
 """Entries of our ternary table do not overlap in what they do; P4Runtime asks for a priority above 0."""
+
+_UPDATE = {Kind.INSERT: p4r.Update.INSERT, Kind.MODIFY: p4r.Update.MODIFY, Kind.DELETE: p4r.Update.DELETE}
 
 
 def parse_p4info(text: str) -> p4i.P4Info:
@@ -50,8 +52,12 @@ class Codec:
         tables = {table.preamble.alias: table for table in p4info.tables}
         self._ids: dict[Table, _Ids] = {}
         self._tables: dict[int, Table] = {}
-        for table in (*program.TABLES, program.DROPS, program.PUNTS):
-            ids = _ids_of(table, _named(tables, table.name, "table"), actions)
+        meters = {meter.preamble.alias: meter for meter in p4info.meters}
+        for table in (*program.TABLES, *program.CONST_TABLES):
+            if table.form is Form.METER:
+                ids = _Ids(_named(meters, table.name, "meter").preamble.id, (), {}, {})
+            else:
+                ids = _ids_of(table, _named(tables, table.name, "table"), actions)
             self._ids[table] = ids
             self._tables[ids.table] = table
         counters = {counter.preamble.alias: counter.preamble.id for counter in p4info.counters}
@@ -62,12 +68,19 @@ class Codec:
 
     # entries
 
+    def update(self, change: Change) -> p4r.Update:
+        """The message that makes `change`."""
+        kind = change.kind if change.table.form is Form.ENTRIES else Kind.MODIFY  # they are always there
+        return p4r.Update(type=_UPDATE[kind], entity=self.entry(change.table, change.key, change.do))
+
     def entry(self, table: Table, key: Key, do: Do | None = None) -> p4r.Entity:
-        """A table entry; without `do` only its key, as a deletion needs it."""
+        """A row; without `do` only its key, as a deletion needs it."""
         ids = self._ids[table]
+        if table.form is Form.METER:
+            return p4r.Entity(meter_entry=_meter_entry(ids.table, *key, do))
         entry = p4r.TableEntry(table_id=ids.table, match=_matches(table, ids, key))
-        if any(field.match is TERNARY for field in table.key):
-            entry.priority = TERNARY_PRIORITY
+        entry.is_default_action = table.form is Form.DEFAULT
+        entry.priority = _priority(table, key)
         if do is not None:
             number, parameters = ids.actions[do.action]
             entry.action.action.action_id = number
@@ -83,8 +96,12 @@ class Codec:
             yield self.entry(BUCKETS, (pool, number), Do("owners", tuple(values)))
 
     def all_of(self, table: Table) -> p4r.Entity:
-        """Asks for every entry of a table."""
-        return p4r.Entity(table_entry=p4r.TableEntry(table_id=self._ids[table].table))
+        """Asks for every row of a table."""
+        number = self._ids[table].table
+        if table.form is Form.METER:
+            return p4r.Entity(meter_entry=p4r.MeterEntry(meter_id=number))
+        default = table.form is Form.DEFAULT
+        return p4r.Entity(table_entry=p4r.TableEntry(table_id=number, is_default_action=default))
 
     def direct_counters_of(self, table: Table) -> p4r.Entity:
         """Asks for the direct counter of every entry of a table."""
@@ -101,6 +118,19 @@ class Codec:
             p4r.Entity(counter_entry=p4r.CounterEntry(counter_id=number, index=p4r.Index(index=cell)))
             for cell in cells
         ]
+
+    def read(self, entity: p4r.Entity) -> tuple[Table, Key, Do] | None:
+        """What a row says; None for a cell of a meter that nobody has set."""
+        if entity.WhichOneof("entity") == "meter_entry":
+            return self._read_meter(entity.meter_entry)
+        return self.read_entry(entity.table_entry)
+
+    def _read_meter(self, entry: p4r.MeterEntry) -> tuple[Table, Key, Do] | None:
+        config = entry.config
+        if not entry.HasField("config") or not config.cir:
+            return None
+        do = Do("rate", (config.cir, config.cburst))
+        return self._tables[entry.meter_id], (entry.index.index,), do
 
     def read_entry(self, entry: p4r.TableEntry) -> tuple[Table, Key, Do]:
         """What an entry says. Raises KeyError for a table or action that is not ours."""
@@ -122,14 +152,16 @@ class Codec:
                 key.append(decode(match.exact.value) if match else 0)
             elif field.match is LPM:
                 key += (decode(match.lpm.value), match.lpm.prefix_len) if match else (0, 0)
-            else:
+            elif field.match is TERNARY:
                 key += (decode(match.ternary.value), decode(match.ternary.mask)) if match else (0, 0)
+            else:
+                key += (decode(match.range.low), decode(match.range.high)) if match else (0, LAST_PORT)
         return tuple(key)
 
     # packets
 
-    def packet_out(self, port: int, payload: bytes) -> p4r.PacketOut:
-        values = {"order": Order.SEND, "port": port}
+    def packet_out(self, port: int, payload: bytes, order: Order = Order.SEND) -> p4r.PacketOut:
+        values = {"order": order, "port": port}
         return p4r.PacketOut(
             payload=payload,
             metadata=[
@@ -193,7 +225,28 @@ def _matches(table: Table, ids: _Ids, key: Key) -> list[p4r.FieldMatch]:
             if length := next(values):
                 lpm = p4r.FieldMatch.LPM(value=encode(value), prefix_len=length)
                 matches.append(p4r.FieldMatch(field_id=number, lpm=lpm))
-        elif mask := next(values):
-            ternary = p4r.FieldMatch.Ternary(value=encode(value), mask=encode(mask))
-            matches.append(p4r.FieldMatch(field_id=number, ternary=ternary))
+        elif field.match is TERNARY:
+            if mask := next(values):
+                ternary = p4r.FieldMatch.Ternary(value=encode(value), mask=encode(mask))
+                matches.append(p4r.FieldMatch(field_id=number, ternary=ternary))
+        elif (span := (value, next(values))) != (0, LAST_PORT):
+            low, high = map(encode, span)
+            matches.append(p4r.FieldMatch(field_id=number, range=p4r.FieldMatch.Range(low=low, high=high)))
     return matches
+
+
+def _priority(table: Table, key: Key) -> int:
+    """Of ranges the narrower goes before; 0 where the key needs no priority."""
+    if any(field.match is RANGE for field in table.key):
+        low, high = key[-2:]
+        return LAST_PORT + 1 - (high - low)
+    return TERNARY_PRIORITY if any(field.match is TERNARY for field in table.key) else 0
+
+
+def _meter_entry(meter: int, cell: int, do: Do | None) -> p4r.MeterEntry:
+    """A cell with one rate, or as it is in the beginning: everything passes."""
+    entry = p4r.MeterEntry(meter_id=meter, index=p4r.Index(index=cell))
+    if do is not None:
+        rate, burst = do.values
+        entry.config.CopyFrom(p4r.MeterConfig(cir=rate, cburst=burst, pir=rate, pburst=burst))
+    return entry

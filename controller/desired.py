@@ -87,6 +87,7 @@ class Desired:
                 outcome = self.assignment.update(pool, self._is_up(pool), now, cut=cut)
                 self._note(pool, outcome)
         self._stale.clear()
+        self.assignment.number_vips((vip.name for vip in self.config.vips), now)
 
     def _is_up(self, pool: Pool) -> Callable[[str], bool | None]:
         return lambda backend: self.verdicts.is_up(pool, backend)

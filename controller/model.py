@@ -24,10 +24,25 @@ from pydantic import (
 from controller import rules
 from controller.errors import InvalidConfig, UnknownName
 from controller.problems import problems_of
-from controller.values import Address, Duration, HostAddress, InterfaceAddress, Mac, Name, Prefix, refuse
+from controller.values import (
+    Address,
+    Duration,
+    HostAddress,
+    InterfaceAddress,
+    Mac,
+    Name,
+    PortRange,
+    Ports,
+    Prefix,
+    refuse,
+)
 
 MIN_BUCKETS, MAX_BUCKETS = 16, 65536
 MAX_WEIGHT = 1000
+MIN_MTU = 576
+"""Bytes; what every IPv4 host takes (RFC 791, 3.1)."""
+
+FIVE_TUPLE, CLIENT = "five-tuple", "client"
 MAX_IDLE_TIMEOUT = 2147.0
 """Half a turn of the data plane's clock of 2^14 ticks of 2^18 us, rounded down to whole seconds."""
 
@@ -53,10 +68,18 @@ class Protocol(StrEnum):
 
 
 class Mode(StrEnum):
-    """How a packet reaches its backend: addresses rewritten, or only the MAC (direct server return)."""
+    """How a packet reaches its backend: addresses rewritten, only the MAC (direct server return), or a tunnel."""
 
     NAT = "nat"
     DSR = "dsr"
+    IPIP = "ipip"
+    GRE = "gre"
+    VXLAN = "vxlan"
+    GUE = "gue"
+
+    @property
+    def is_tunnel(self) -> bool:
+        return self not in (Mode.NAT, Mode.DSR)
 
 
 class State(StrEnum):
@@ -65,6 +88,14 @@ class State(StrEnum):
     ACTIVE = "active"
     DRAIN = "drain"
     DISABLED = "disabled"
+
+
+class OnNoBackend(StrEnum):
+    """What a client hears when no backend is there: nothing, a TCP reset (else port unreachable), or ICMP."""
+
+    DROP = "drop"
+    RESET = "reset"
+    UNREACHABLE = "unreachable"
 
 
 class UdpFlows(StrEnum):
@@ -103,6 +134,8 @@ class Interface(Part):
     ports: tuple[SwitchPort, ...] = Field(min_length=1)
     addresses: tuple[InterfaceAddress, ...] = Field(min_length=1)
     vlan: Int = Field(default=0, ge=0, le=4094)
+    mtu: Int | None = Field(default=None, ge=MIN_MTU, le=65535)
+    """The largest IP packet, in bytes; without it none is too large."""
 
     @field_validator("ports")
     @classmethod
@@ -175,6 +208,21 @@ class Backend(Part):
     state: State = State.ACTIVE
 
 
+class Tunnel(Part):
+    """How a pool's packets are carried to its backends, whose addresses are the tunnels' other ends.
+
+    `source` is one of the switch's own addresses; without it, the one on the backend's network, or else the
+    first of its family. `mtu` is what the networks between carry, if less than the link: the largest IP packet with its
+    outer headers. VXLAN needs to know the MAC address of the backends' VXLAN interfaces, `inner_mac`, and the
+    network identifier, `vni`.
+    """
+
+    source: HostAddress | None = None
+    mtu: Int | None = Field(default=None, ge=MIN_MTU, le=65535)
+    vni: Int = Field(default=1, ge=0, lt=2**24)
+    inner_mac: Mac | None = None
+
+
 class Pool(Part):
     """The backends behind one or more VIPs, and how packets reach them. `buckets` is a power of two."""
 
@@ -184,6 +232,7 @@ class Pool(Part):
     idle_timeout: Duration = Field(default=300.0, ge=1, le=MAX_IDLE_TIMEOUT)
     drain_deadline: Duration = 3600.0
     udp: UdpFlows = UdpFlows.STAY
+    tunnel: Tunnel = Tunnel()
     health: Health = TcpCheck()
     backends: tuple[Backend, ...] = ()
 
@@ -203,13 +252,39 @@ class Pool(Part):
 
 
 class Vip(Part):
-    """The address, protocol and port that clients use."""
+    """The address, protocol and port (or ports) that clients use, and what they may do.
+
+    `affinity` says which flows go to the same backend: those of one `five-tuple`, of one `client`, or of the
+    clients in one network (`client/24`). Of the prefixes in `allow` and `deny` the longest that has a client
+    decides; with an `allow`, whom none has may not. `rate` is packets a second.
+    """
 
     name: Name
     address: HostAddress
     protocol: Protocol = Protocol.TCP
-    port: L4Port
+    port: Ports
     pool: Name
+    affinity: str = FIVE_TUPLE
+    allow: tuple[Prefix, ...] = ()
+    deny: tuple[Prefix, ...] = ()
+    rate: Int | None = Field(default=None, ge=1, le=10**9)
+    on_no_backend: OnNoBackend = OnNoBackend.DROP
+
+    @field_validator("affinity")
+    @classmethod
+    def _known(cls, affinity: str) -> str:
+        kind, slash, length = affinity.partition("/")
+        if affinity != FIVE_TUPLE and (kind != CLIENT or (slash and not length.isdecimal())):
+            raise refuse(
+                f"is {affinity!r}, must be five-tuple, client, or a client's network such as client/24"
+            )
+        return affinity
+
+    @property
+    def affinity_prefix(self) -> int | None:
+        """How long the prefix is of a client's address that tells it from others; None for all of it."""
+        _, slash, length = self.affinity.partition("/")
+        return int(length) if slash else None
 
 
 class Config(Part):
@@ -244,8 +319,8 @@ class Config(Part):
         return tuple(vip for vip in self.vips if vip.pool == pool)
 
 
-def service_port(backend: Backend, vip: Vip) -> int:
-    """The port on which `backend` serves `vip`."""
+def service_port(backend: Backend, vip: Vip) -> int | PortRange:
+    """The port or ports on which `backend` serves `vip`."""
     return backend.port or vip.port
 
 
@@ -256,7 +331,7 @@ def check_port(config: Config, pool: Pool, backend: Backend) -> int:
     """
     if isinstance(pool.health, NoCheck):
         return 0
-    ports = [service_port(backend, vip) for vip in config.vips_of(pool.name)]
+    ports = [port for vip in config.vips_of(pool.name) if isinstance(port := service_port(backend, vip), int)]
     return pool.health.port or backend.port or (ports[0] if ports else 0)
 
 
