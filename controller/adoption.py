@@ -14,7 +14,7 @@ from controller.apportion import NOBODY
 from controller.assignment import Assignment, PoolAssignment
 from controller.buckets import SHARED_SLOT, Buckets
 from controller.identities import Identity
-from controller.model import Config, Pool
+from controller.model import Backend, Config, Pool
 from controller.program import (
     BACKENDS,
     KEEP_PORT,
@@ -32,9 +32,17 @@ def adopt(assignment: Assignment, config: Config, holdings: Holdings, now: float
     for pool in config.pools:
         if pool.name not in assignment.pools:
             _claim_pool(assignment, config, pool, holdings)
-        if pool.name in assignment.pools:
-            _claim_backends(assignment, pool, holdings, now)
-            _follow(assignment, pool.name, holdings, now)
+    pools = [pool for pool in config.pools if pool.name in assignment.pools]
+    for pool in pools:
+        _claim(assignment, pool, _named(assignment, pool, holdings), holdings, now)
+    # In no bucket, but perhaps still the owner of recorded flows. Of which pool, only its address may tell.
+    for number in {number for (number,) in holdings.rows[BACKENDS]}:
+        at = holdings.rows[BACKENDS][number,].values
+        here = [pool for pool in pools if any(_is_at(backend, *at) for backend in pool.backends)]
+        for pool in (here or pools)[:1]:
+            _claim(assignment, pool, {number}, holdings, now)
+    for pool in pools:
+        _follow(assignment, pool.name, holdings, now)
     _set_aside(assignment, holdings, now)
 
 
@@ -52,13 +60,20 @@ def _claim_pool(assignment: Assignment, config: Config, pool: Pool, holdings: Ho
             assignment.restore(pool.name, PoolAssignment(number, Buckets.of_nobody(size)))
 
 
-def _claim_backends(assignment: Assignment, pool: Pool, holdings: Holdings, now: float) -> None:
-    """Identities in the pool's buckets that nobody knows: not in use, and not given up lately."""
+def _named(assignment: Assignment, pool: Pool, holdings: Holdings) -> set[int]:
+    """The backends that the pool's buckets name."""
+    number = assignment.pools[pool.name].id
+    held = holdings.buckets.get(number)
+    if held is None:
+        return set()
+    return {*np.unique(held[: _size(holdings, number), :2]).tolist()} - {NOBODY, ABSENT}
+
+
+def _claim(assignment: Assignment, pool: Pool, found: set[int], holdings: Holdings, now: float) -> None:
+    """Gives `pool` the identities among `found` that nobody knows: not in use, and not given up lately."""
     numbers, assigned = assignment.backend_numbers, assignment.pools[pool.name]
-    held = holdings.buckets.get(assigned.id)
-    named = set[int]() if held is None else {*np.unique(held[: _size(holdings, assigned.id), :2]).tolist()}
     claimed = dict(assigned.backends)
-    for number in sorted(named - {NOBODY, ABSENT} - numbers.used - numbers.resting.keys()):
+    for number in sorted(found - numbers.used - numbers.resting.keys()):
         do = holdings.rows[BACKENDS].get((number,))
         if do is not None:
             claimed[number] = _identity(number, pool, *do.values, now=now)
@@ -69,10 +84,14 @@ def _claim_backends(assignment: Assignment, pool: Pool, holdings: Holdings, now:
 def _identity(number: int, pool: Pool, address: int, port: int, now: float) -> Identity:
     """The configured backend with this address; otherwise one that was removed, whose flows may end."""
     for backend in pool.backends:
-        if (wide(backend.address), backend.port or KEEP_PORT) == (address, port):
+        if _is_at(backend, address, port):
             return Identity(number, pool.name, backend.name, backend.address, backend.port)
     where = narrow(address)
     return Identity(number, pool.name, f"{where}:{port}", where, port or None, removed=now)
+
+
+def _is_at(backend: Backend, address: int, port: int) -> bool:
+    return (wide(backend.address), backend.port or KEEP_PORT) == (address, port)
 
 
 def _follow(assignment: Assignment, name: str, holdings: Holdings, now: float) -> None:

@@ -33,7 +33,7 @@ logger = logging.getLogger("sluice.controller")
 CHANGE_WAIT = 5.0
 """Seconds that a change waits for the switch before it answers `applied=False`."""
 
-FIRST_RECONNECT, LAST_RECONNECT = 0.1, 2.0
+FIRST_RECONNECT, LAST_RECONNECT = 0.1, 0.5
 """Seconds between attempts to connect; doubled each time."""
 
 FRAMES_WAITING = 4096
@@ -132,6 +132,7 @@ class Controller:
     async def _serve_one_connection(self) -> None:
         async with Connection(self._target, self._pipeline) as switch:
             self._connected = self._primary = True
+            self._shared.brought_up = False
             fresh = await switch.install()
             state = "it held nothing and took our program" if fresh else "it runs our program already"
             self._record("connected", state)
@@ -159,6 +160,11 @@ class Controller:
     @property
     def revision(self) -> Revision:
         return self._revision
+
+    @property
+    def way_is_clear(self) -> bool:
+        """Whether the switch forwards as it should, so that who does not answer through it has no excuse."""
+        return self._primary and self._shared.brought_up
 
     def on_config(self, listener: Callable[[Config], None]) -> None:
         """`listener` is called with the configuration after every change."""

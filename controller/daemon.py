@@ -99,20 +99,21 @@ async def _start(options: Options, config: Config) -> None:
 def _compare_with_file(controller: Controller, config: Config, file: Path) -> None:
     found = differences(config, controller.config)
     if found:
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        first, *others = found
+        more = f" and {len(others)} more" if others else ""
         controller.events.record(
             Kind.DAEMON,
             "daemon",
-            f"goes on with revision {controller.revision.number} of the store, which is not what {file} says; "
-            f"`sluice apply -f {file}` goes back to the file",
-            f"commands changed {found[0].path}{more}",
+            f"goes on with revision {controller.revision.number} of the store, which is not what {file} "
+            f"says; `sluice apply -f {file}` goes back to the file",
+            f"commands changed {first.path}{more}",
             Severity.WARNING,
         )
 
 
 async def serve(controller: Controller, path: Path, about: str) -> None:
     """Runs `controller` with health checks and the API at `path`, until SIGTERM or SIGINT."""
-    monitor = Monitor(controller.set_health, controller.events)
+    monitor = Monitor(controller.set_health, controller.events, way_is_clear=lambda: controller.way_is_clear)
     monitor.update(controller.config)
     controller.on_config(monitor.update)
     server = _Server(

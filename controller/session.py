@@ -96,6 +96,8 @@ class Shared:
     work: Work
     counters: Counters
     clock: Callable[[], float]
+    brought_up: bool = False
+    """In the present connection, the switch has been given what it should hold, as far as it takes it."""
     trouble: str = ""
     """Why the switch does not hold what it should."""
 
@@ -143,6 +145,7 @@ class Session:
         while True:
             number = work.begin()
             result = await self._write()
+            self._shared.brought_up = True
             if result.complete:
                 self._tell("")
                 await work.finish(number)

@@ -76,16 +76,16 @@ class Settling:
 
     def is_drained(self, pool: Pool, assigned: PoolAssignment, identity: Identity) -> bool:
         """No bucket has the backend, and no flow that was recorded as an exception still goes to it."""
-        buckets = assigned.buckets
-        if identity.id in buckets.current or identity.id in buckets.previous:
-            return False
-        return bool(self.backends.of(np.array([identity.id]))[0] >= pool.idle_timeout)
+        still = self.backends.of(np.array([identity.id]))[0]
+        return not _has_buckets(assigned, identity) and bool(still >= pool.idle_timeout)
 
     def may_go(self, pool: Pool, assigned: PoolAssignment, identity: Identity, now: float) -> bool:
         """Whether a backend that was taken out of the configuration can leave the tables."""
-        if identity.removed is None or identity.id in assigned.buckets.current:
-            return False
-        if identity.id in assigned.buckets.previous:
+        if identity.removed is None or _has_buckets(assigned, identity):
             return False
         overdue = now - identity.removed >= pool.drain_deadline
         return overdue or self.is_drained(pool, assigned, identity)
+
+
+def _has_buckets(assigned: PoolAssignment, identity: Identity) -> bool:
+    return identity.id in assigned.buckets.current or identity.id in assigned.buckets.previous

@@ -1,7 +1,7 @@
 """Arrays of the running program, read and written in place beside the processing thread.
 
-Each number up to 64 bits is one load or store of the machine. One of 128 bits is two: a reader may see half of a
-write that happens at the same instant.
+Each number up to 64 bits is one load or store of the machine. One of 128 bits is two: a reader may see half
+of a write that happens at the same instant.
 """
 
 import ctypes

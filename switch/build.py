@@ -1,4 +1,5 @@
-"""From C to a shared object: find a compiler, compile once, keep the result by the digest of all that went into it.
+"""From C to a shared object: find a compiler, compile once, keep the result by the digest of all that went
+into it.
 
 The generated C stays beside the shared object, to be read and debugged.
 """

@@ -249,7 +249,8 @@ class Engine:
     # Replication.
 
     def set_multicast_group(self, group: int, replicas: Sequence[tuple[int, int]]) -> None:
-        """Create or replace a group (1..65535); replicas: (port, rid) in the order in which copies are to be made.
+        """Create or replace a group (1..65535); replicas: (port, rid) in the order in which copies
+        are to be made.
 
         Raises BadEntry.
         """

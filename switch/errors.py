@@ -17,11 +17,17 @@ class EngineError(Exception):
 
 
 class LoadError(EngineError):
-    """The program cannot be loaded. The message names the object and, where the JSON has it, the P4 source line."""
+    """The program cannot be loaded.
+
+    The message names the object and, where the JSON has it, the P4 source line.
+    """
 
 
 class BuildError(EngineError):
-    """The generated C could not be compiled. The message holds the kept file's path and the compiler's words."""
+    """The generated C could not be compiled.
+
+    The message holds the kept file's path and the compiler's words.
+    """
 
 
 class EntryError(EngineError):
@@ -45,4 +51,7 @@ class ImmutableTable(EntryError):
 
 
 class BadEntry(EntryError):
-    """The request does not fit the program: unknown name, wrong number or kind of fields, value too wide, bad index."""
+    """The request does not fit the program.
+
+    Unknown name, wrong number or kind of fields, value too wide, bad index.
+    """

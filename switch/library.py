@@ -1,4 +1,7 @@
-"""The shared object of a compiled program, as functions. Their C side is runtime/core.c and runtime/lifetime.h."""
+"""The shared object of a compiled program, as functions.
+
+Their C side is runtime/core.c and runtime/lifetime.h.
+"""
 
 import ctypes
 from ctypes import POINTER, c_bool, c_char_p, c_int, c_int32, c_uint, c_uint32, c_uint64, c_void_p

@@ -139,8 +139,9 @@ class Program(Protocol):
 
 @dataclass(frozen=True)
 class Schema:
+    """What a P4Info describes; all mappings are by id."""
+
     tables: Mapping[int, TableInfo]
-    actions: Mapping[int, Action]
     counters: Mapping[int, CounterInfo]
     registers: Mapping[int, RegisterInfo]
     digests: Mapping[int, DigestInfo]
@@ -158,7 +159,6 @@ class Schema:
             tables={
                 t.preamble.id: _table(t, actions, direct.get(t.preamble.id), types) for t in p4info.tables
             },
-            actions=actions,
             counters={
                 c.preamble.id: CounterInfo(c.preamble.id, c.preamble.name, c.size, _unit(c.spec))
                 for c in p4info.counters

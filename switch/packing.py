@@ -102,9 +102,8 @@ class DataPacker:
             raise BadEntry(f"{self._action.name} takes {len(parameters)} parameters, not {len(data)}")
         for value, parameter in zip(data, parameters, strict=True):
             if value < 0 or value >> parameter.bits:
-                raise BadEntry(
-                    f"{self._action.name}: {parameter.name} has {parameter.bits} bits; {value:#x} does not fit"
-                )
+                what = f"{self._action.name}: {parameter.name}"
+                raise BadEntry(f"{what} has {parameter.bits} bits; {value:#x} does not fit")
         if self._any_wide:
             data = [
                 part

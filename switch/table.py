@@ -45,7 +45,10 @@ class _Held:
 
 class RunningTable:
     def __init__(self, library: Any, state: int, number: int, node: TableNode, program: Program) -> None:
-        """Begins with the program's own entries and default action. Raises LoadError when they are impossible."""
+        """Begins with the program's own entries and default action.
+
+        Raises LoadError when they are impossible.
+        """
         self._library = library
         self._state = state
         self._number = number

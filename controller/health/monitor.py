@@ -88,19 +88,26 @@ class _Checked:
 
 
 class Monitor:
-    """Checks all backends of a configuration for as long as it runs."""
+    """Checks all backends of a configuration for as long as it runs.
+
+    `way_is_clear` says whether packets can reach the backends at all. While they cannot, failed checks count
+    for nothing: the switch between us and the backends may be empty, or gone, and if we held that against
+    them all would be down, and lose their connections, when it comes back.
+    """
 
     def __init__(
         self,
         report: Report,
         events: EventLog,
         *,
+        way_is_clear: Callable[[], bool] = lambda: True,
         ask: Callable[[Watch], Awaitable[str]] = ask,
         first_delay: Callable[[float], float] = lambda interval: random.uniform(0, interval),
         concurrency: int = CONCURRENCY,
     ) -> None:
         self._report = report
         self._events = events
+        self._way_is_clear = way_is_clear
         self._ask = ask
         self._first_delay = first_delay
         self._concurrency = concurrency
@@ -163,10 +170,12 @@ class Monitor:
             due = began + interval
 
     async def _check_once(self, checked: _Checked) -> None:
-        watch = checked.watch
+        watch, clear = checked.watch, self._way_is_clear()
         try:
             passed, seen = True, await self._ask(watch)
         except CheckFailed as failure:
+            if not (clear and self._way_is_clear()):
+                return
             passed, seen = False, str(failure)
         except CheckNotMade as trouble:
             self._complain("checks cannot be made, the last verdicts stay", str(trouble))

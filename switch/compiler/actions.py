@@ -14,7 +14,10 @@ def may_stop(action: Action) -> bool:
 
 
 def write_numbers(w: Writer, program: Program, symbols: Symbols) -> None:
-    """The numbers by which entries name their action (engine.py uses the same: the place in the program's list)."""
+    """The numbers by which entries name their action (engine.py uses the same.
+
+    The place in the program's list).
+    """
     with w.block("enum action", "};"):
         for number, action in enumerate(program.actions):
             w.line(f"ACTION_{symbols.actions[action]} = {number},")

@@ -1,7 +1,7 @@
 """Hashes and checksums: packing their input, and where the program verifies and updates.
 
-Inputs are packed without gaps; fields of invalid headers are left out, so that with whole-byte runs the place of what
-follows is a running pointer (BMv2's BufBuilder).
+Inputs are packed without gaps; fields of invalid headers are left out, so that with whole-byte runs the place
+of what follows is a running pointer (BMv2's BufBuilder).
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,10 @@ ALGORITHMS: dict[str, tuple[str, CType]] = {
     "xor16": ("hash_xor16", U16),
     "identity": ("hash_identity", U64),
 }
-"""BMv2's names: (function of hashes.h, type of its result). The custom ones have their standard's parameters."""
+"""BMv2's names.
+
+(function of hashes.h, type of its result). The custom ones have their standard's parameters.
+"""
 
 
 Input = FieldRef | HeaderRef | Bits
@@ -37,7 +40,10 @@ Input = FieldRef | HeaderRef | Bits
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Inputs that are there or not there together; header is None for metadata and constants, always there."""
+    """Inputs that are there or not there together.
+
+    Header is None for metadata and constants, always there.
+    """
 
     header: Header | None
     pieces: tuple[Piece, ...]
@@ -120,9 +126,8 @@ def _pack(w: Writer, symbols: Symbols, what: str, inputs: Sequence[Input]) -> No
 
 
 def _pack_varbit(w: Writer, symbols: Symbols, varbit: FieldRef) -> None:
-    header = symbols.header(varbit.header)
-    text = f"{header}.{symbols.field(varbit.header.type, varbit.field)}"
-    with w.block(f"if ({header}.{VALID})"):
+    text = symbols.place(varbit)
+    with w.block(f"if ({symbols.header(varbit.header)}.{VALID})"):
         w.line(f"memcpy(b, {text}, {text}_length);")
         w.line(f"b += {text}_length;")
 
@@ -141,8 +146,7 @@ def _runs(symbols: Symbols, what: str, inputs: Sequence[Input]) -> list[Run | He
             header, piece = None, Piece(literal(item.value & ones(item.width), type_), item.width)
         else:
             header = None if item.header.metadata else item.header
-            text = f"{symbols.header(item.header)}.{symbols.field(item.header.type, item.field)}"
-            piece = Piece(text, item.field.bits)
+            piece = Piece(symbols.place(item), item.field.bits)
         last = runs[-1] if runs else None
         if isinstance(last, Run) and last.header is header:
             runs[-1] = Run(header, (*last.pieces, piece))
@@ -186,18 +190,13 @@ def _condition(symbols: Symbols, checksum: Checksum) -> str:
     return Expressions(symbols, f"checksum '{checksum.name}'").condition(checksum.condition)
 
 
-def _target(symbols: Symbols, checksum: Checksum) -> str:
-    header, field = checksum.target.header, checksum.target.field
-    return f"{symbols.header(header)}.{symbols.field(header.type, field)}"
-
-
 def _verify(w: Writer, symbols: Symbols, checksum: Checksum) -> None:
     header = checksum.target.header
     valid = "true" if header.metadata else f"{symbols.header(header)}.{VALID}"
     call = f"calculate_{symbols.calculations[checksum.calculation]}(s, p)"
     w.comment(checksum.name, checksum.source)
     with w.block(f"if ({valid} && ({_condition(symbols, checksum)}))"):
-        w.line(f"p->c.checksum_error |= {call} != {_target(symbols, checksum)};")
+        w.line(f"p->c.checksum_error |= {call} != {symbols.place(checksum.target)};")
 
 
 def _update(w: Writer, symbols: Symbols, checksum: Checksum) -> None:
@@ -206,4 +205,4 @@ def _update(w: Writer, symbols: Symbols, checksum: Checksum) -> None:
     mask = "" if bits == storage(bits).bits else f" & {ones(bits):#x}"
     w.comment(checksum.name, checksum.source)
     with w.block(f"if ({_condition(symbols, checksum)})"):
-        w.line(f"{_target(symbols, checksum)} = ({storage(bits).name})({call}{mask});")
+        w.line(f"{symbols.place(checksum.target)} = ({storage(bits).name})({call}{mask});")

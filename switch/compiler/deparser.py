@@ -32,7 +32,8 @@ def write_field_lists(w: Writer, program: Program, symbols: Symbols) -> None:
             for field_list in program.field_lists.values():
                 w.line(f"case {field_list.id}: /* {field_list.name} */")
                 for reference in field_list.fields:
-                    name = f"{symbols.headers[reference.header]}.{symbols.field(reference.header.type, reference.field)}"
+                    field = symbols.field(reference.header.type, reference.field)
+                    name = f"{symbols.headers[reference.header]}.{field}"
                     w.line(f"    to->{name} = from->{name};")
                 w.line("    break;")
             w.line("default: break;")
@@ -54,7 +55,7 @@ def write_learn(w: Writer, program: Program, symbols: Symbols) -> None:
                 w.line(f"case {learn_list.id}: /* {learn_list.name} */")
                 at = 1
                 for reference in learn_list.fields:
-                    text = f"{symbols.header(reference.header)}.{symbols.field(reference.header.type, reference.field)}"
+                    text = symbols.place(reference)
                     w.line(f"    record[{at}] = ({U64.name}){text};")
                     at += 1
                     if reference.field.bits > WORD:

@@ -1,14 +1,15 @@
 """Expressions: exact integers of P4 to C integers of a fixed width.
 
-BMv2 computes with unlimited integers and cuts results off only when they are stored; p4c writes the cut into the
-expression as `& (2**w - 1)` or `two_comp_mod(x, w)`. To be exact without big numbers, each value carries the interval
-that it can lie in, and C computes in the smallest type that holds the interval. Where only the low bits of a value are
-needed (under a mask, or stored into a field), sums, products and the like may wrap instead: they are congruent modulo
-2**need, which is all that is asked of them.
+BMv2 computes with unlimited integers and cuts results off only when they are stored; p4c writes the cut into
+the expression as `& (2**w - 1)` or `two_comp_mod(x, w)`. To be exact without big numbers, each value carries
+the interval that it can lie in, and C computes in the smallest type that holds the interval. Where only the
+low bits of a value are needed (under a mask, or stored into a field), sums, products and the like may wrap
+instead: they are congruent modulo 2**need, which is all that is asked of them.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from switch.compiler.jsonin import refuse
 from switch.compiler.model import (
@@ -44,7 +45,8 @@ BOOLEAN_OPS = COMPARISONS | frozenset(("and", "or", "not", "d2b"))
 class Value:
     """A C expression and what is known about its number.
 
-    exact: the number is the one that BMv2 computes, and lies in low..high; otherwise it is only congruent to it,
+    exact: the number is the one that BMv2 computes, and lies in low..high; otherwise it is only congruent
+    to it,
         modulo 2**need of the request.
     atom: needs no parentheses.
     """
@@ -74,7 +76,10 @@ class Value:
         return self.closed if self.type is type_ else f"({type_.name}){self.closed}"
 
     def beside(self, type_: CType) -> str:
-        """The value as the other operand of one that has that type: C's own conversions do where they suffice."""
+        """The value as the other operand of one that has that type.
+
+        C's own conversions do where they suffice.
+        """
         if self.constant is not None and 0 <= self.low < 1 << 31:
             return literal(self.low, U8)
         return self.closed if self.type.bits < type_.bits else self.cast(type_)
@@ -90,7 +95,10 @@ def number(value: int) -> Value | None:
 
 
 class Expressions:
-    """Compiles expressions of one place in the program: `what` names it in errors, `action` gives `Local` its sense."""
+    """Compiles expressions of one place in the program.
+
+    `what` names it in errors, `action` gives `Local` its sense.
+    """
 
     def __init__(self, symbols: Symbols, what: str, action: Action | None = None) -> None:
         self.symbols = symbols
@@ -120,7 +128,10 @@ class Expressions:
         return (None if index.within(0, size - 1) else f"{index.cast(U64)} < {size}"), text
 
     def size(self, expr: Expr, limit: int) -> Value:
-        """A number that is used as an index or length: anything beyond the limit stays beyond it, negative or not."""
+        """A number that is used as an index or length.
+
+        Anything beyond the limit stays beyond it, negative or not.
+        """
         value = self.exact(expr)
         if value.within(0, ones(64)):
             return value
@@ -136,10 +147,8 @@ class Expressions:
         match expr:
             case Const(value):
                 return self._constant(value, need)
-            case FieldRef(header, field):
-                return self._load(
-                    f"{self.symbols.header(header)}.{self.symbols.field(header.type, field)}", field, need
-                )
+            case FieldRef():
+                return self._load(self.symbols.place(expr), expr.field, need)
             case LastField(stack, field):
                 count = self.symbols.next_free(stack)
                 place = (
@@ -323,7 +332,9 @@ class Expressions:
         low = min(value.low >> max(by.low, 0), value.low >> min(by.high, 256))
         high = max(value.high >> max(by.low, 0), value.high >> min(by.high, 256))
         if by.constant is not None and by.low >= 0:
-            places = min(by.low, value.type.bits - 1)  # C shifts no further; what is left then is 0 or the sign
+            places = min(
+                by.low, value.type.bits - 1
+            )  # C shifts no further; what is left then is 0 or the sign
             if not value.type.signed and places < by.low:
                 return raw("0", U32, 0, 0)
             return Value(f"{value.closed} >> {places}", value.type, low, high)
@@ -418,6 +429,8 @@ class Expressions:
     def _comparison(self, op: str, left: Expr, right: Expr) -> Value:
         if isinstance(left, HeaderRef | StackElement) and isinstance(right, HeaderRef | StackElement):
             return self._same_header(op, left, right)
+        if _is_varbit(left) and _is_varbit(right):
+            return self._same_varbit(op, self.symbols.place(left), self.symbols.place(right))
         if is_boolean(left) and is_boolean(right):
             return Value(f"{self._truth(left)} {op} {self._truth(right)}", U8, 0, 1)
         a, b = self.exact(left), self.exact(right)
@@ -431,6 +444,12 @@ class Expressions:
     def _truth(self, expr: Expr) -> str:
         return f"!!{self._bool(expr).closed}"
 
+    def _same_varbit(self, op: str, a: str, b: str) -> Value:
+        if op not in ("==", "!="):
+            raise self._refuse(f"varbits have no order, so no '{op}'")
+        text = f"({a}_length == {b}_length && memcmp({a}, {b}, {a}_length) == 0)"
+        return Value(f"!{text}" if op == "!=" else text, U8, 0, 1, atom=True)
+
     def _same_header(self, op: str, left: HeaderExpr, right: HeaderExpr) -> Value:
         (guard_a, a), (guard_b, b) = self.header(left), self.header(right)
         type_ = left.header.type if isinstance(left, HeaderRef) else left.stack.type
@@ -438,6 +457,10 @@ class Expressions:
         for guard in filter(None, (guard_a, guard_b)):
             text = f"({guard} && {text})"
         return Value(f"!{text}" if op == "!=" else text, U8, 0, 1, atom=True)
+
+
+def _is_varbit(expr: Expr) -> TypeGuard[FieldRef]:
+    return isinstance(expr, FieldRef) and expr.field.varbit
 
 
 def is_boolean(expr: Expr) -> bool:

@@ -52,13 +52,10 @@ def write_intrinsics(w: Writer, program: Program, symbols: Symbols) -> None:
     for intrinsic in INTRINSICS:
         found = _find(program, intrinsic)
         name = intrinsic.name
-        text = (
-            f"{symbols.header(found.header)}.{symbols.field(found.header.type, found.field)}" if found else ""
-        )
+        text = symbols.place(found) if found else ""
         if intrinsic.read:
-            w.line(
-                f"static inline uint32_t get_{name}(const struct packet *p) {{ (void)p; return {text or 0}; }}"
-            )
+            with w.block(f"static inline uint32_t get_{name}(const struct packet *p)"):
+                w.line(f"return {text};" if text else "return (void)p, 0;")
         with w.block(f"static inline void set_{name}(struct packet *p, uint64_t v)"):
             if found:
                 bits = found.field.bits

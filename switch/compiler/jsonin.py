@@ -1,4 +1,4 @@
-"""Checked access to the JSON, so that a broken one is refused with the object's name instead of a KeyError."""
+"""Checked access to the JSON: a broken one is refused with the object's name instead of a KeyError."""
 
 import json
 from collections.abc import Iterator
@@ -37,13 +37,32 @@ def optional_name(obj: Any, key: str, what: str) -> str | None:
     return member(obj, key, str, what) if isinstance(obj, dict) and obj.get(key) is not None else None
 
 
-def members(document: dict[str, Any], key: str, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def objects(obj: Any, key: str, what: str) -> list[dict[str, Any]]:
+    """obj[key] as a list of objects; empty when it is null or absent."""
+    found = anything(obj, key, what)
+    for item in found:
+        if not isinstance(item, dict):
+            raise LoadError(f"{what}: '{key}' should hold objects, not {item!r}")
+    return found
+
+
+def anything(obj: Any, key: str, what: str) -> list[Any]:
+    """obj[key] as a list; empty when it is null or absent."""
+    return member(obj, key, list, what) if isinstance(obj, dict) and obj.get(key) is not None else []
+
+
+def integers(obj: Any, key: str, what: str) -> list[int]:
+    """obj[key], which must be a list of integers."""
+    found = member(obj, key, list, what)
+    if not all(isinstance(item, int) for item in found):
+        raise LoadError(f"{what}: '{key}' should hold integers, not {found!r}")
+    return found
+
+
+def members(document: Any, key: str, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name for errors, object) for each object of a list; nothing when the list is absent."""
-    if document.get(key) is None:
-        return
-    for obj in member(document, key, list, "the program"):
-        name = obj.get("name") if isinstance(obj, dict) else None
-        yield f"{what} '{name}'" if name else what, obj
+    for obj in objects(document, key, "the program"):
+        yield f"{what} '{obj['name']}'" if obj.get("name") else what, obj
 
 
 def pair(value: Any, what: str) -> tuple[Any, Any]:
@@ -57,8 +76,8 @@ def number(text: Any, what: str) -> int:
     if isinstance(text, int) and not isinstance(text, bool):
         return text
     try:
-        return int(text, 16)
-    except (TypeError, ValueError):
+        return int(str(text), 16)
+    except ValueError:
         raise LoadError(f"{what}: {text!r} is not a hexadecimal number") from None
 
 
@@ -67,7 +86,10 @@ def source(obj: Any) -> Source | None:
     info = obj.get("source_info") if isinstance(obj, dict) else None
     if not isinstance(info, dict) or not info.get("filename"):
         return None
-    return Source(str(info["filename"]), int(info.get("line", 0)), str(info.get("source_fragment", "")))
+    line = info.get("line")
+    return Source(
+        str(info["filename"]), line if isinstance(line, int) else 0, str(info.get("source_fragment", ""))
+    )
 
 
 def refuse(what: str, why: str, where: Source | None = None) -> LoadError:

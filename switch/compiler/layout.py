@@ -1,8 +1,8 @@
-"""How keys and action parameters lie in memory: the contract between the engine, which packs them, and the C that
-reads them.
+"""How keys and action parameters lie in memory: the contract between the engine, which packs them, and the C
+that reads them.
 
-A key is a number of 64-bit words. Fields are placed in order, each into the current word if it still fits, else into
-the next; one wider than 64 bits gets two words of its own. Range fields have a word each, apart.
+A key is a number of 64-bit words. Fields are placed in order, each into the current word if it still fits,
+else into the next; one wider than 64 bits gets two words of its own. Range fields have a word each, apart.
 Parameters lie as a C compiler lays out a struct.
 """
 
@@ -27,7 +27,10 @@ DATA_ALIGNMENT = 16
 
 @dataclass(frozen=True, slots=True)
 class KeyPlace:
-    """Where a key field is: shift counts bits from the low end of the first word, or is the number of a range."""
+    """Where a key field is.
+
+    Shift counts bits from the low end of the first word, or is the number of a range.
+    """
 
     kind: MatchKind
     bits: int

@@ -87,7 +87,8 @@ class Union:
     headers: tuple[Header, ...]
 
 
-# Expressions. Numbers are integers of unlimited size, as in BMv2; the compiler keeps them exact (expressions.py).
+# Expressions. Numbers are integers of unlimited size, as in BMv2; the compiler keeps them
+# exact (expressions.py).
 
 
 @dataclass(frozen=True, slots=True)

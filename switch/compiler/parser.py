@@ -65,9 +65,7 @@ class _ParserWriter:
     def write(self) -> None:
         w, parser = self.w, self.program.parser
         w.line()
-        w.comment(
-            "b is the place in the packet; what an error finds extracted stays so, and ingress runs all the same."
-        )
+        w.comment("b is the place in the packet. What was extracted before an error stays, and ingress runs.")
         w.line("static void parse(struct state *s, struct packet *p)")
         with w.block():
             w.line("(void)s;")

@@ -25,7 +25,7 @@ from switch.compiler.model import (
     UnionRef,
 )
 from switch.compiler.symbols import VALID, Symbols
-from switch.compiler.widths import U32, U64, ones, storage
+from switch.compiler.widths import U32, U64, literal, ones, storage
 from switch.compiler.writer import Writer
 
 JUMPS = frozenset(("_jump", "_jump_if_zero"))
@@ -262,7 +262,7 @@ class Primitives:
         limit = self.expressions.bits(most, 64)  # type: ignore[arg-type]
         call = f"(uint64_t)calculate_{self.symbols.calculations[calculation]}(s, p)"
         if limit.constant is not None:
-            text = f"{call} % {limit.constant or 1}"
+            text = f"{call} % {literal(limit.constant or 1, U64)}"
         else:
             text = f"{call} % ({limit.closed} == 0 ? 1 : {limit.cast(U64)})"
         if offset.constant != 0:
@@ -330,7 +330,7 @@ class Primitives:
 
 
 def jump_target(primitive: Primitive, what: str) -> int:
-    target = primitive.arguments[-1]
+    target = primitive.arguments[-1] if primitive.arguments else None
     if not isinstance(target, Const):
         raise refuse(what, f"the target of '{primitive.op}' must be a constant", primitive.source)
     return target.value

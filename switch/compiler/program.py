@@ -32,9 +32,7 @@ def write_program(program: Program) -> str:
     """Raises LoadError for what cannot be done."""
     w = Writer()
     symbols = Symbols(program)
-    w.comment(
-        f"{program.name}: written by switch/compiler from the BMv2 JSON. Comments name the lines of the P4 source."
-    )
+    w.comment(f"{program.name}: written by switch/compiler. Comments name the lines of the P4 source.")
     for header in ("stddef.h", "stdlib.h"):
         w.line(f"#include <{header}>")
     w.line()
@@ -72,27 +70,27 @@ def write_program(program: Program) -> str:
 def _write_state_parts(w: Writer, program: Program, symbols: Symbols) -> None:
     with w.block("struct registers", "};"):
         for register in program.registers.values():
-            note = f"{register.bits} bits" + (f", {register.source}" if register.source else "")
-            w.line(
-                f"{storage(register.bits).name} *{symbols.registers[register]}; /* [{register.size}] of {note} */"
-            )
+            note = f"[{register.size}] of {register.bits} bits, {register.source or 'source unknown'}"
+            w.line(f"{storage(register.bits).name} *{symbols.registers[register]}; /* {note} */")
     w.line()
     with w.block("struct counters", "};"):
         for counter in program.counters.values():
             if counter.table is None:
                 w.line(f"struct hits *{symbols.counters[counter]}; /* [{counter.size}] */")
     w.line()
+    digests = [digest_words(learn_list.fields) for learn_list in program.learn_lists.values()]
     with w.block("enum", "};"):
         w.line(f"MOST_HEADER_BYTES = {most_header_bytes(program)},")
         w.line(f"SCRATCH_BYTES = MAX_PACKET + {scratch_bytes(program)},")
-        w.line(
-            f"DIGEST_WORDS = {max((digest_words(x.fields) for x in program.learn_lists.values()), default=0)},"
-        )
+        w.line(f"DIGEST_WORDS = {max(digests, default=0)},")
     w.line()
 
 
 def _write_arrays(w: Writer, program: Program, symbols: Symbols) -> None:
-    """Where the state keeps each array, and its size: for allocating them, and for the engine to reach them."""
+    """Where the state keeps each array, and its size.
+
+    For allocating them, and for the engine to reach them.
+    """
     w.line()
     with w.block(f"static const struct array arrays[{len(arrays(program)) + 1}] =", "};"):
         for array in arrays(program):

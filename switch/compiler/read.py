@@ -1,12 +1,23 @@
 """BMv2 JSON to the program model.
 
-Whatever the JSON holds and the switch cannot do is refused here or by the generators, by name. Objects that are
-only declared but never used (an empty list of meters, say) do no harm and are let through.
+Whatever the JSON holds and the switch cannot do is refused here or by the generators, by name. Objects that
+are only declared but never used (an empty list of meters, say) do no harm and are let through.
 """
 
 from typing import Any
 
-from switch.compiler.jsonin import member, members, number, pair, parse, refuse, source
+from switch.compiler.jsonin import (
+    anything,
+    integers,
+    member,
+    members,
+    number,
+    objects,
+    pair,
+    parse,
+    refuse,
+    source,
+)
 from switch.compiler.model import (
     MAX_BITS,
     Action,
@@ -58,7 +69,7 @@ def read_program(config: bytes) -> Program:
         stacks=names.stacks,
         unions=names.unions,
         aliases=names.aliases,
-        errors=dict(_error(e) for e in document.get("errors") or []),
+        errors=dict(_error(e) for e in anything(document, "errors", "the program")),
         parser=read_parser(names, document),
         deparser=_deparser(names, document),
         ingress=pipelines["ingress"],
@@ -104,7 +115,7 @@ def _read_headers(names: Names, document: dict[str, Any]) -> None:
     for what, obj in members(document, "header_stacks", "header stack"):
         name = member(obj, "name", str, what)
         type_ = names.find(names.types, obj.get("header_type"), "header type", what)
-        ids = member(obj, "header_ids", list, what)
+        ids = integers(obj, "header_ids", what)
         if any(i not in by_id for i in ids):
             raise refuse(what, f"names a header that there is not, of {ids}")
         own = tuple(Header(by_id[i]["name"], type_, False, name, place) for place, i in enumerate(ids))
@@ -123,8 +134,10 @@ def _read_headers(names: Names, document: dict[str, Any]) -> None:
         name = member(obj, "name", str, what)
         own = tuple(header for header in names.headers.values() if header.union == name)
         names.unions[name] = Union(name, own)
-    for alias, target in (pair(a, "field_aliases") for a in document.get("field_aliases") or []):
-        names.aliases[alias] = names.plain_field(target, f"field alias '{alias}'")
+    for alias, target in (
+        pair(a, "field_aliases") for a in anything(document, "field_aliases", "the program")
+    ):
+        names.aliases[str(alias)] = names.plain_field(target, f"field alias '{alias}'")
 
 
 def _union_members(document: dict[str, Any]) -> dict[int, str]:
@@ -132,7 +145,7 @@ def _union_members(document: dict[str, Any]) -> dict[int, str]:
     return {
         header: member(obj, "name", str, what)
         for what, obj in members(document, "header_unions", "header union")
-        for header in member(obj, "header_ids", list, what)
+        for header in integers(obj, "header_ids", what)
     }
 
 
@@ -142,6 +155,8 @@ def _header_type(what: str, obj: dict[str, Any]) -> HeaderType:
         if not isinstance(item, list) or not 2 <= len(item) <= 4:
             raise refuse(what, f"{item!r} is no field")
         name, bits, *flags = item
+        if not isinstance(name, str):
+            raise refuse(what, f"{item!r} is no field")
         if len(flags) == 2 and flags[1]:
             raise refuse(what, f"field '{name}' is saturating, which this switch cannot do")
         if bits == "*":
@@ -206,13 +221,13 @@ def _actions(names: Names, document: dict[str, Any]) -> list[Action]:
     for what, obj in members(document, "actions", "action"):
         parameters = tuple(
             Parameter(member(p, "name", str, what), member(p, "bitwidth", int, what))
-            for p in member(obj, "runtime_data", list, what)
+            for p in objects(obj, "runtime_data", what)
         )
         wide = next((p for p in parameters if p.bits > MAX_BITS), None)
         if wide:
             raise refuse(what, f"parameter '{wide.name}' has {wide.bits} bits; this switch does {MAX_BITS}")
         primitives = []
-        for primitive in member(obj, "primitives", list, what):
+        for primitive in objects(obj, "primitives", what):
             op = member(primitive, "op", str, what)
             where = source(primitive)
             within = f"{what}, {op}" + (f" at {where}" if where else "")
@@ -271,7 +286,7 @@ def _field_lists(names: Names, document: dict[str, Any]) -> dict[int, FieldList]
     found = {}
     for what, obj in members(document, "field_lists", "field list"):
         fields = []
-        for element in member(obj, "elements", list, what):
+        for element in objects(obj, "elements", what):
             reference = names.plain_field(element.get("value"), what)
             if not reference.header.metadata:
                 raise refuse(
@@ -286,7 +301,7 @@ def _field_lists(names: Names, document: dict[str, Any]) -> dict[int, FieldList]
 def _learn_lists(names: Names, document: dict[str, Any]) -> dict[int, LearnList]:
     found = {}
     for what, obj in members(document, "learn_lists", "learn list"):
-        elements = tuple(names.plain_field(e.get("value"), what) for e in member(obj, "elements", list, what))
+        elements = tuple(names.plain_field(e.get("value"), what) for e in objects(obj, "elements", what))
         list_id = member(obj, "id", int, what)
         found[list_id] = LearnList(list_id, member(obj, "name", str, what), elements)
     return found

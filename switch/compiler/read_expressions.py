@@ -81,7 +81,7 @@ class Names:
     def find(self, table: Mapping[str, Any], name: Any, kind: str, what: str) -> Any:
         if isinstance(name, str) and name in table:
             return table[name]
-        if name in self.refused:
+        if isinstance(name, str) and name in self.refused:
             raise refuse(what, f"uses {self.refused[name]} '{name}', which this switch cannot do")
         raise refuse(what, f"there is no {kind} '{name}'")
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from switch.compiler.jsonin import member, members, number, optional_name, refuse, source
+from switch.compiler.jsonin import member, members, number, objects, optional_name, refuse, source
 from switch.compiler.model import (
     Advance,
     Case,
@@ -49,11 +49,11 @@ def read_parser(names: Names, document: dict[str, Any]) -> Parser:
 
 
 def _state(names: Names, what: str, obj: dict[str, Any]) -> ParserState:
-    ops = tuple(_op(names, what, op) for op in member(obj, "parser_ops", list, what))
-    key = tuple(_key_part(names, what, part) for part in obj.get("transition_key") or [])
+    ops = tuple(_op(names, what, op) for op in objects(obj, "parser_ops", what))
+    key = tuple(_key_part(names, what, part) for part in objects(obj, "transition_key", what))
     cases: list[Case] = []
     default = None
-    for transition in member(obj, "transitions", list, what):
+    for transition in objects(obj, "transitions", what):
         next_state = optional_name(transition, "next_state", what)
         match transition.get("type", "default" if transition.get("value") == "default" else "hexstr"):
             case "default":

@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from switch.compiler.jsonin import member, members, number, optional_name, refuse, source
+from switch.compiler.jsonin import (
+    anything,
+    integers,
+    member,
+    members,
+    number,
+    objects,
+    optional_name,
+    refuse,
+    source,
+)
 from switch.compiler.model import (
     Action,
     Conditional,
@@ -32,8 +42,8 @@ def read_pipeline(names: Names, actions: Mapping[int, Action], obj: dict[str, An
     for what, table in members(obj, "tables", "table"):
         nodes[member(table, "name", str, what)] = _table(names, actions, what, table)
     for what, condition in members(obj, "conditionals", "condition"):
-        nodes[member(condition, "name", str, what)] = Conditional(
-            name=condition["name"],
+        nodes[str(condition.get("name"))] = Conditional(
+            name=member(condition, "name", str, what),
             condition=read_expression(names, member(condition, "expression", dict, what), what),
             on_true=optional_name(condition, "true_next", what),
             on_false=optional_name(condition, "false_next", what),
@@ -64,7 +74,7 @@ def _table(names: Names, actions: Mapping[int, Action], what: str, obj: dict[str
         raise refuse(
             what, f"uses the direct meter '{obj['direct_meters']}', and this switch has no meters", where
         )
-    keys = tuple(_key(names, what, key) for key in member(obj, "key", list, what))
+    keys = tuple(_key(names, what, key) for key in objects(obj, "key", what))
     lpm = [key.name for key in keys if key.kind is MatchKind.LPM]
     kind = _table_kind(keys)
     if kind is MatchKind.LPM and len(lpm) > 1:
@@ -115,7 +125,7 @@ def _key(names: Names, what: str, obj: dict[str, Any]) -> TableKey:
 
 def _table_actions(actions: Mapping[int, Action], what: str, obj: dict[str, Any]) -> tuple[Action, ...]:
     if "action_ids" in obj:
-        return tuple(_action(actions, action_id, what) for action_id in member(obj, "action_ids", list, what))
+        return tuple(_action(actions, action_id, what) for action_id in integers(obj, "action_ids", what))
     by_name = {action.name: action.id for action in actions.values()}
     return tuple(_action(actions, by_name.get(name), what) for name in member(obj, "actions", list, what))
 
@@ -139,7 +149,7 @@ def _default(actions: Mapping[int, Action], what: str, obj: dict[str, Any]) -> D
     if entry is None:
         return None
     action = _action(actions, member(entry, "action_id", int, what), what)
-    data = _action_data(action, entry.get("action_data") or [], what)
+    data = _action_data(action, anything(entry, "action_data", what), what)
     const = bool(entry.get("action_const")) or bool(entry.get("action_entry_const"))
     return DefaultEntry(action, data, const)
 
@@ -158,8 +168,8 @@ def _entries(
     actions: Mapping[int, Action], keys: tuple[TableKey, ...], kind: MatchKind, what: str, obj: dict[str, Any]
 ) -> tuple[ConstEntry, ...]:
     found = []
-    for place, entry in enumerate(member(obj, "entries", list, what), start=1):
-        fields = member(entry, "match_key", list, what)
+    for place, entry in enumerate(objects(obj, "entries", what), start=1):
+        fields = objects(entry, "match_key", what)
         if len(fields) != len(keys):
             raise refuse(what, f"entry {place} has {len(fields)} of {len(keys)} key fields", source(entry))
         match = tuple(_match_field(key, field, what) for key, field in zip(keys, fields, strict=True))
@@ -167,7 +177,9 @@ def _entries(
         action = _action(actions, member(call, "action_id", int, what), what)
         priority = entry.get("priority", place) if kind is MatchKind.TERNARY else 0
         found.append(
-            ConstEntry(match, priority, action, _action_data(action, call.get("action_data") or [], what))
+            ConstEntry(
+                match, priority, action, _action_data(action, anything(call, "action_data", what), what)
+            )
         )
     return tuple(found)
 

@@ -9,6 +9,7 @@ from switch.compiler.model import (
     Calculation,
     Counter,
     Field,
+    FieldRef,
     Header,
     HeaderType,
     Program,
@@ -20,9 +21,9 @@ from switch.compiler.model import (
 N = TypeVar("N", Action, TableNode, Register, Counter, Calculation)
 
 C_WORDS = frozenset(
-    """auto bool break case char const continue default do double else enum extern false float for goto if inline int
-    long register restrict return short signed sizeof static struct switch true typedef union unsigned void volatile
-    while asm typeof""".split()  # noqa: SIM905
+    """auto bool break case char const continue default do double else enum extern false float for goto if
+    inline int long register restrict return short signed sizeof static struct switch true typedef union
+    unsigned void volatile while asm typeof""".split()  # noqa: SIM905
 )
 
 VALID = "valid"
@@ -92,6 +93,10 @@ class Symbols:
     def next_free(self, stack: Stack) -> str:
         """The number of headers that the parser (and push, pop) put into a stack."""
         return f"p->next.{self.stacks[stack.name]}"
+
+    def place(self, reference: FieldRef) -> str:
+        """A field of the packet."""
+        return f"{self.header(reference.header)}.{self.field(reference.header.type, reference.field)}"
 
     def rivals(self, header: Header) -> list[str]:
         """The structs of the other headers of a union, which become invalid when this one becomes valid."""

@@ -26,11 +26,12 @@ def write_shapes(w: Writer, program: Program, symbols: Symbols) -> None:
         for table in program.tables.values():
             layout = KeyLayout.of(table)
             w.comment(_describe(table), table.source)
-            w.line(
-                f"[TABLE_{symbols.tables[table]}] = {{ .kind = {KINDS[table.kind]}, .key_words = {layout.words}, "
-                f".ranges = {layout.ranges}, .counted = {str(table.counter is not None).lower()}, "
-                f".data_offset = {layout.data_offset(table.kind)} }},"
-            )
+            with w.block(f"[TABLE_{symbols.tables[table]}] =", "},"):
+                w.line(f".kind = {KINDS[table.kind]},")
+                w.line(f".key_words = {layout.words},")
+                w.line(f".ranges = {layout.ranges},")
+                w.line(f".counted = {str(table.counter is not None).lower()},")
+                w.line(f".data_offset = {layout.data_offset(table.kind)},")
 
 
 def _describe(table: TableNode) -> str:

@@ -18,7 +18,7 @@ enum {
     SEND_BATCH = 64,
 };
 
-/* The order is that of COUNTERS in switch/worker.py. */
+/* The order is that of PortCounters in switch/worker.py. */
 enum interface_counter {
     RX_PACKETS,
     RX_BYTES,

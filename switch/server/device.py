@@ -15,9 +15,8 @@ from switch.engine import Engine
 from switch.server.pipeline import LoadEngine, Pipeline
 from switch.server.status import failed_precondition, not_found
 
-NO_PIPELINE = (
-    "No forwarding pipeline config set for this device"  # the reference server's text; clients look for it
-)
+# The reference server's text, which clients look for.
+NO_PIPELINE = "No forwarding pipeline config set for this device"
 
 
 class DataPlane(Protocol):

@@ -55,7 +55,7 @@ class TableState:
 
 
 class Pipeline:
-    """All of it is used under the device's lock, but for `engine`, which looks after itself."""
+    """`tables` and `replication` are used under the device's lock; any thread may use the rest."""
 
     def __init__(self, config: p4r.ForwardingPipelineConfig, schema: Schema, engine: Engine) -> None:
         self.config = config
@@ -88,10 +88,6 @@ class Pipeline:
             engine.close()
             raise invalid(str(error)) from error
         return cls(config, schema, engine)
-
-    @property
-    def cookie(self) -> int | None:
-        return self.config.cookie.cookie if self.config.HasField("cookie") else None
 
     @contextmanager
     def lease(self) -> Iterator["Pipeline"]:

@@ -90,7 +90,9 @@ class Server:
     def stop(self) -> None:
         """Ends all streams and waits for the threads. The device is not closed."""
         self._stopping.set()
-        self._grpc.stop(STOP_GRACE).wait()
+        stopped = self._grpc.stop(STOP_GRACE)  # from here on no stream begins
+        self._service.end_streams()
+        stopped.wait()
         for pump in self._pumps:
             pump.join()
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from typing import NoReturn, TypeVar
 
@@ -43,6 +44,8 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         self._device = device
         self.arbiter = Arbiter(device.id, finish_writes=self._finish_writes)
         self._configuring = threading.Lock()
+        self._streams: set[ClientStream] = set()
+        self._streams_lock = threading.Lock()
 
     def _finish_writes(self) -> None:
         with self._device.lock:
@@ -70,9 +73,10 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
     def Read(self, request: p4r.ReadRequest, context: grpc.ServicerContext) -> Iterator[p4r.ReadResponse]:
         try:
             self._check_addressee(request.device_id, request.role)
-            with self._device.pipeline() as pipeline:
-                found: list[read.Entities] = []
+            found: list[read.Entities] = []
+            with ExitStack() as lease:
                 with self._device.lock:
+                    pipeline = lease.enter_context(self._device.pipeline())
                     errors = _attempt(
                         request.entities, lambda wanted: found.append(read.entities(pipeline, wanted))
                     )
@@ -172,9 +176,13 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         threading.Thread(
             target=self._listen, args=(stream, request_iterator), name="stream", daemon=True
         ).start()
+        with self._streams_lock:
+            self._streams.add(stream)
         try:
             yield from stream.responses()
         finally:
+            with self._streams_lock:
+                self._streams.discard(stream)
             self.arbiter.leave(stream)
             if stream.dropped:
                 LOG.warning(
@@ -182,6 +190,12 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
                 )
         if stream.error is not None:
             _abort(context, stream.error)
+
+    def end_streams(self) -> None:
+        """Tell all clients that the switch stops."""
+        with self._streams_lock:
+            for stream in self._streams:
+                stream.close(RequestError(rpc_code.UNAVAILABLE, "the switch is stopping"))
 
     def _listen(self, stream: ClientStream, requests: Iterator[p4r.StreamMessageRequest]) -> None:
         try:
@@ -191,6 +205,9 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
             stream.close(error)
         except grpc.RpcError:
             stream.close()  # the client vanished
+        except Exception:
+            stream.close(RequestError(rpc_code.INTERNAL, "the switch failed; its standard error says why"))
+            raise
         else:
             stream.close()
 
@@ -220,8 +237,6 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         if self.arbiter.primary is not stream:
             raise denied("only the primary may send packets")
         with self._device.running_pipeline() as pipeline:
-            if pipeline is None:
-                raise failed_precondition("No forwarding pipeline config set for this device")
             header = pipeline.packet_out.pack(packet.metadata)
         if self._device.data_plane.cpu_port is None:
             raise failed_precondition("the switch was started without a CPU port (-- --cpu-port N)")

@@ -97,8 +97,7 @@ def _modify(pipeline: Pipeline, state: TableState, message: p4r.TableEntry) -> N
         match, priority = codec.key(message)
         pipeline.engine.entry(codec.name, match, priority)  # it must exist
     if message.HasField("counter_data"):
-        data = message.counter_data
-        pipeline.engine.direct_counter_write(codec.name, match, priority, data.packet_count, data.byte_count)
+        pipeline.engine.direct_counter_write(codec.name, match, priority, *_counts(message.counter_data))
     state.annotate((match, priority), Annotations.of(message))
 
 
@@ -178,8 +177,7 @@ def _direct_counter_entry(pipeline: Pipeline, kind: int, entry: p4r.DirectCounte
         raise unimplemented(f"{codec.name}: a v1model direct counter does not count default actions")
     match, priority = codec.key(entry.table_entry)
     if entry.HasField("data"):
-        data = entry.data
-        pipeline.engine.direct_counter_write(codec.name, match, priority, data.packet_count, data.byte_count)
+        pipeline.engine.direct_counter_write(codec.name, match, priority, *_counts(entry.data))
     else:
         pipeline.engine.entry(codec.name, match, priority)  # it must exist
 

@@ -25,7 +25,8 @@ class Layout:
     fields: Mapping[str, int]
 
     @property
-    def bytes(self) -> int:
+    def length(self) -> int:
+        """In bytes."""
         return sum(self.fields.values()) // 8
 
     def pack(self, **values: int) -> bytes:
@@ -34,16 +35,16 @@ class Layout:
         whole = 0
         for name, bits in self.fields.items():
             whole = whole << bits | (values.get(name, 0) & (1 << bits) - 1)
-        return whole.to_bytes(self.bytes, "big")
+        return whole.to_bytes(self.length, "big")
 
     def unpack(self, packet: bytes) -> dict[str, int]:
         """The header at the beginning of the packet."""
-        whole = int.from_bytes(packet[: self.bytes], "big")
+        whole = int.from_bytes(packet[: self.length], "big")
         found = {}
-        for name, bits in reversed(self.fields.items()):
+        for name, bits in reversed(list(self.fields.items())):
             found[name] = whole & (1 << bits) - 1
             whole >>= bits
         return found
 
     def rest(self, packet: bytes) -> bytes:
-        return packet[self.bytes :]
+        return packet[self.length :]

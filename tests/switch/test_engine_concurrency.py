@@ -144,4 +144,4 @@ def test_an_entry_that_stays_is_always_found(
     assert hammer.good.value == hammer.sent > 0
     if which == EXACT_ONE:
         packets, octets = engine.direct_counter_read(name, stays[0])
-        assert (packets, octets) == (hammer.sent, hammer.sent * QUERY.bytes)
+        assert (packets, octets) == (hammer.sent, hammer.sent * QUERY.length)

@@ -1,7 +1,7 @@
 """Random expressions mean the same in the generated C as in unlimited integers.
 
-The reference is BMv2's own definition of its operators over unlimited integers, with p4c's habit of cutting every
-fixed-width result to its width (a mask, or two_comp_mod).
+The reference is BMv2's own definition of its operators over unlimited integers, with p4c's habit of cutting
+every fixed-width result to its width (a mask, or two_comp_mod).
 """
 
 import random

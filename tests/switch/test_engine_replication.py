@@ -1,4 +1,7 @@
-"""Copies and further passes: programs/replication.p4. Every packet that leaves carries what it saw in egress."""
+"""Copies and further passes.
+
+Programs/replication.p4. Every packet that leaves carries what it saw in egress.
+"""
 
 from collections.abc import Iterator
 
@@ -29,7 +32,7 @@ OUT = 9
 IN = 3
 NOW = 1_000_000
 PAYLOAD = b"payload"
-LENGTH = ORDER.bytes + len(PAYLOAD)
+LENGTH = ORDER.length + len(PAYLOAD)
 
 
 @pytest.fixture
@@ -191,11 +194,11 @@ def test_an_assertion_costs_the_packet_only(engine: Engine) -> None:
 
 def test_truncate(engine: Engine) -> None:
     whole = send(engine, TRUNCATE, 1000)[0][1]
-    assert len(whole) == REPORT.bytes + LENGTH
+    assert len(whole) == REPORT.length + LENGTH
     ((port, short),) = send(engine, TRUNCATE, 30)
     assert port == OUT
     assert len(short) == 30
-    assert short[REPORT.bytes :] == whole[REPORT.bytes : 30].replace(b"\x03\xe8", b"\x00\x1e")
+    assert short[REPORT.length :] == whole[REPORT.length : 30].replace(b"\x03\xe8", b"\x00\x1e")
 
 
 def test_copies_of_a_truncated_packet_keep_its_end(engine: Engine) -> None:
@@ -208,7 +211,7 @@ def test_copies_of_a_truncated_packet_keep_its_end(engine: Engine) -> None:
 def test_a_packet_that_is_too_long(engine: Engine) -> None:
     assert engine.process(1, bytes(65537)) == []
     assert dropped(engine) == {"packet too long": 1}
-    longest = ORDER.pack(what=PLAIN) + bytes(65536 - ORDER.bytes)
+    longest = ORDER.pack(what=PLAIN) + bytes(65536 - ORDER.length)
     ((_, sent),) = engine.process(1, longest)
     assert REPORT.rest(sent) == longest
 

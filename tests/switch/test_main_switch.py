@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.switch import service
-from tests.switch.client import PROGRAMS, Client
+from tests.switch.client import PROGRAMS, Client, StreamEnded
 from tests.switch.patience import eventually
 from tests.switch.service import CPU_PORT, action, bridge, frame
 from tests.switch.test_ports_worker import ipv4_tcp
@@ -92,9 +93,11 @@ def test_one_line_says_that_it_is_ready() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_cleanly_with_clients_connected(number: int) -> None:
     with started("--no-p4") as switch, Client(switch.address) as client:
-        client.become_primary()
+        stream = client.become_primary()
         client.set_pipeline(service.CONFIG)
         assert switch.end(number) == (0, "")
+        with pytest.raises(StreamEnded, match="UNAVAILABLE: the switch is stopping"):
+            stream.receive()
 
 
 def test_packets_go_round_from_the_controller_through_the_program_and_back() -> None:
@@ -125,17 +128,18 @@ def test_it_switches_between_interfaces() -> None:
 
 
 @pytest.mark.root
-def test_a_program_on_the_command_line_runs_at_once() -> None:
-    """Its own default action drops everything: that it runs shows in what the controller finds."""
+def test_a_program_on_the_command_line_runs_at_once(tmp_path: Path) -> None:
+    """It drops everything: that it runs shows in what is not counted as lost for want of a program."""
+    log = tmp_path / "log"
     with own_network():
-        Wire("p1")
-        with (
-            started(str(PROGRAMS / "service.json"), "-i", "1@p1") as switch,
-            Client(switch.address) as client,
-        ):
-            client.become_primary()
-            client.set_pipeline(service.CONFIG, "VERIFY")
+        wire = Wire("p1")
+        with started(str(PROGRAMS / "service.json"), "-i", "1@p1", "--log-file", str(log)) as switch:
+            wire.send(frame(1))
+            time.sleep(1)  # it takes microseconds, and leaves no trace outside
             assert switch.end()[0] == 0
+    said = log.read_text()
+    assert "port 1 (p1): rx_packets 1," in said
+    assert "lost in the switch: no_program 0," in said
 
 
 @pytest.mark.root

@@ -170,6 +170,8 @@ def test_a_direct_counter_belongs_to_an_entry(client: Client) -> None:
     assert codes(lambda: client.modify(direct_counter(bridge(1)))) == ["NOT_FOUND"]
     client.insert(bridge(1, FORWARD))
     assert codes(lambda: client.insert(direct_counter(bridge(1), counts(1, 1)))) == ["INVALID_ARGUMENT"]
+    assert codes(lambda: client.modify(direct_counter(bridge(1), counts(1, -1)))) == ["INVALID_ARGUMENT"]
+    assert codes(lambda: client.modify(bridge(1, counter_data=counts(-1, 1)))) == ["INVALID_ARGUMENT"]
     small = table_entry("small", exact(1, 1))
     assert codes(lambda: client.modify(direct_counter(small, counts(1, 1)))) == ["INVALID_ARGUMENT"]
     assert codes(lambda: client.read(direct_counter(small))) == ["INVALID_ARGUMENT"]

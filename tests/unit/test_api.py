@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-from fake_controller import DOCUMENT, NOW, FakeController
 
 from controller.api import app as app_module
 from controller.api.app import create_app
@@ -15,6 +14,7 @@ from controller.config import parse
 from controller.controller import ChangeResult
 from controller.errors import StoreError
 from controller.events import Kind, Severity
+from tests.fakes.controller import DOCUMENT, NOW, FakeController
 
 ALICE = {"X-Sluice-User": "alice"}
 

@@ -12,9 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fake_controller import DOCUMENT, FakeController
 from fastapi import FastAPI
-from serving import serving
 
 from controller.api.app import create_app
 from controller.cli.main import main
@@ -22,6 +20,8 @@ from controller.cli.output import count, size
 from controller.config import parse
 from controller.controller import ChangeResult
 from controller.events import Kind, Severity
+from tests.fakes.controller import DOCUMENT, FakeController
+from tests.fakes.serving import serving
 
 Cli = Callable[..., "Printed"]
 

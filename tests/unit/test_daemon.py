@@ -19,6 +19,7 @@ import pytest
 
 from controller.api.client import Client
 from controller.api.schemas import PoolView, Status
+from controller.events import Event
 from controller.report import BackendReport
 
 PATIENCE = 60.0
@@ -103,6 +104,10 @@ class Daemon:
         return subprocess.run(
             sluice("--socket", str(self.socket), *arguments), capture_output=True, text=True, timeout=PATIENCE
         )
+
+    def events(self) -> list[Event]:
+        with Client(self.socket) as api:
+            return api.get(list[Event], "events")
 
     def status(self) -> Status:
         with Client(self.socket) as api:
@@ -285,15 +290,12 @@ def test_changes_outlive_it_and_the_file_is_compared(with_switch: Daemon) -> Non
     first.wait(PATIENCE)
 
     # The same file as before: what was changed since stays.
-    daemon.log.write_text("")
     second = daemon.start()
     assert daemon.status().revision == revision
     assert daemon.backends()["b1"].weight == 3
-    assert (
-        f"revision {revision} of the store, which is not what {daemon.config} says"
-        in daemon.run("events").stdout
-    )
-    assert "(commands changed pools[web].backends[b1].weight)" in daemon.log.read_text()
+    (difference,) = [event for event in daemon.events() if event.text.startswith("goes on with")]
+    assert f"revision {revision} of the store, which is not what {daemon.config} says" in difference.text
+    assert difference.cause == "commands changed pools[web].backends[b1].weight"
     second.terminate()
     second.wait(PATIENCE)
 

@@ -16,6 +16,7 @@ from controller.model import Backend, Config, change_backend, remove_backend
 PATIENT = 10.0
 """Seconds; what takes this long will not happen any more."""
 
+Later = asyncio.Future[str]
 Verdict = tuple[str, str, bool, str]
 
 
@@ -42,10 +43,10 @@ def config(*backends: str, check: dict[str, object] | None = None, **more: objec
 
 
 class Servers:
-    """Backends that answer as they are told: by name, a text (passes) or an error (is raised)."""
+    """Backends that answer as they are told: a text (passes), an error (is raised), or one of these later."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, str | Exception | asyncio.Event] = defaultdict(lambda: "fine")
+        self.answers: dict[str, str | Exception | Later] = defaultdict(lambda: "fine")
         self.asked: Counter[str] = Counter()
         self.under_way = 0
         self.most_under_way = 0
@@ -58,13 +59,12 @@ class Servers:
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             match self.answers[watch.backend]:
-                case asyncio.Event() as event:
-                    await event.wait()
-                    return "fine, at last"
+                case str() as text:
+                    return text
                 case Exception() as error:
                     raise error
-                case text:
-                    return text
+                case later:
+                    return await asyncio.shield(later)
         finally:
             self.under_way -= 1
 
@@ -142,7 +142,7 @@ async def test_a_check_that_hangs_delays_nobody() -> None:
     names = [f"b{number}" for number in range(1, 21)]
     async with running(Trial(config(*names))) as trial:
         for name in names[:10]:
-            trial.servers.answers[name] = asyncio.Event()
+            trial.servers.answers[name] = Later()
         await trial.until_verdicts(10)
         await trial.servers.until_asked_again("b20", 5)
         assert {verdict[1] for verdict in trial.verdicts} == set(names[10:])
@@ -151,13 +151,13 @@ async def test_a_check_that_hangs_delays_nobody() -> None:
 
 async def test_no_more_checks_at_once_than_allowed_and_it_says_so() -> None:
     async with running(Trial(config("b1", "b2", "b3", "b4"), concurrency=2)) as trial:
-        slow = asyncio.Event()
+        slow = Later()
         for name in ("b1", "b2", "b3", "b4"):
             trial.servers.answers[name] = slow
         await trial.servers.until(lambda: trial.servers.under_way >= 2)
         await asyncio.sleep(0.05)
         assert trial.servers.most_under_way == 2
-        slow.set()
+        slow.set_result("fine, at last")
         await trial.until_verdicts(4)
         assert trial.servers.most_under_way == 2
     late = trial.events.since()
@@ -180,6 +180,30 @@ async def test_what_is_our_own_fault_changes_no_verdict_and_is_told_once() -> No
             "cannot ask from 10.255.0.2: no such address",
         )
     ]
+
+
+async def test_failures_count_for_nothing_while_the_way_is_not_clear() -> None:
+    clear = False
+    async with running(Trial(config("b1", "b2"), way_is_clear=lambda: clear)) as trial:
+        trial.servers.answers["b2"] = CheckFailed("no route to host")
+        await trial.until_verdicts(1)
+        await trial.servers.until_asked_again("b2", 5)
+        assert [verdict[1:3] for verdict in trial.verdicts] == [("b1", True)]
+        clear = True
+        await trial.until_verdicts(2)
+        assert trial.verdicts[1][1:3] == ("b2", False)
+
+
+async def test_a_check_that_began_before_the_way_was_clear_does_not_count() -> None:
+    clear = False
+    async with running(Trial(config("b1", check={"fall": 1}), way_is_clear=lambda: clear)) as trial:
+        first = trial.servers.answers["b1"] = Later()
+        await trial.servers.until(lambda: trial.servers.under_way == 1)
+        clear = True
+        trial.servers.answers["b1"] = CheckFailed("connection refused")
+        first.set_exception(CheckFailed("no route to host"))
+        await trial.until_verdicts(1)
+    assert trial.verdicts == [("web", "b1", False, "1 of 1 checks failed: connection refused")]
 
 
 async def test_a_mistake_of_ours_ends_neither_that_check_nor_the_others() -> None:

@@ -63,6 +63,10 @@ class FakeController(Controller):
     def revision(self) -> Revision:
         return self._revision
 
+    @property
+    def way_is_clear(self) -> bool:
+        return True
+
     async def change(
         self,
         what: str,

@@ -1,0 +1,96 @@
+"""A switch in memory that stands in for `wire.Connection`: tables with the rules of P4Runtime."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
+
+from finsy.proto import rpc_code
+
+from controller.apportion import NOBODY
+from controller.errors import Unreachable
+from controller.program import BACKENDS, BUCKETS, POOLS, TABLES, VIPS, Change, Do, Key, Kind, Rows, Table
+from controller.wire import Refusal, Traffic
+
+T = TypeVar("T")
+
+
+def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of something that waits for nothing, since it talks to the switch in memory."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits for something")
+
+
+class FakeSwitch:
+    """`refuse` says which changes fail and why; `between` is called after each, as packets would come."""
+
+    def __init__(self) -> None:
+        self.tables: dict[Table, Rows] = {table: {} for table in TABLES}
+        self.cells: dict[str, Counter[int]] = {}
+        self.direct: dict[Table, Counter[Key]] = {}
+        self.log: list[Change] = []
+        self.refuse: Callable[[Change], tuple[int, str] | None] = lambda change: None
+        self.between: Callable[[], None] = lambda: None
+        self.lose_after: int | None = None
+        """Changes until the connection breaks."""
+
+    async def write(self, changes: Iterable[Change]) -> list[Refusal]:
+        refusals: list[Refusal] = []
+        for change in changes:
+            if self.lose_after is not None:
+                if self.lose_after == 0:
+                    raise Unreachable("the test cut the connection")
+                self.lose_after -= 1
+            answer = self.refuse(change) or self._make(change)
+            if answer:
+                refusals.append(Refusal(change, *answer))
+            else:
+                self.log.append(change)
+                assert not self.dangling(), f"{change} leaves entries that point at something absent"
+                self.between()
+        return refusals
+
+    def _make(self, change: Change) -> tuple[int, str] | None:
+        rows, there = self.tables[change.table], change.key in self.tables[change.table]
+        if there and change.kind is Kind.INSERT:
+            return rpc_code.ALREADY_EXISTS, "there is such an entry"
+        if not there and change.kind is not Kind.INSERT:
+            return rpc_code.NOT_FOUND, "there is no such entry"
+        if change.do is None:
+            del rows[change.key]
+        else:
+            rows[change.key] = change.do
+        return None
+
+    def dangling(self) -> list[str]:
+        """Entries that point at something which is not in the tables."""
+        backends, pools = self.tables[BACKENDS], self.tables[POOLS]
+        buckets = self.tables[BUCKETS]
+        found = [
+            f"bucket {key} names backend {number}"
+            for key, do in buckets.items()
+            for number in do.values[:3]
+            if number != NOBODY and (number,) not in backends
+        ]
+        found += [
+            f"VIP {key} names pool {do.values[0]}"
+            for key, do in self.tables[VIPS].items()
+            if do.values not in pools
+        ]
+        for (pool,), do in pools.items():
+            if any((pool, bucket) not in buckets for bucket in range(do.values[1] + 1)):
+                found.append(f"pool {pool} lacks buckets")
+        return found
+
+    async def rows(self, table: Table) -> AsyncIterator[tuple[Key, Do]]:
+        for row in [*self.tables[table].items()]:
+            yield row
+
+    async def packet_counts(self, counter: str, cells: Iterable[int]) -> dict[int, int]:
+        return {cell: self.cells.get(counter, Counter())[cell] for cell in cells}
+
+    async def traffic(self, table: Table) -> dict[Key, Traffic]:
+        counts = self.direct.get(table, Counter())
+        return {key: Traffic(counts[key], 64 * counts[key]) for key in self.tables[table]}

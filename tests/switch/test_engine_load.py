@@ -1,0 +1,301 @@
+"""What cannot be loaded is refused, with the object's name and the P4 line."""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from switch.compiler.program import write_program
+from switch.compiler.read import read_program
+from switch.engine import Engine, LoadError
+from tests.switch.engines import config_of
+from tests.switch.json_programs import (
+    Json,
+    assign,
+    const,
+    encoded,
+    field,
+    operator,
+    program,
+    source,
+)
+
+Change = Callable[[Json], Any]
+
+
+def least() -> Json:
+    """A good program: h.a := h.b."""
+    types: dict[str, list[list[Any]]] = {
+        "h_t": [["a", 32, False], ["b", 32, False]],
+        "m_t": [["x", 8, False]],
+    }
+    return program(types, [assign(field("h", "a"), field("h", "b"))])
+
+
+def message_for(config: bytes) -> str:
+    with pytest.raises(LoadError) as caught:
+        write_program(read_program(config))
+    return str(caught.value)
+
+
+def test_the_least_program_runs() -> None:
+    engine = Engine.load(encoded(least()))
+    assert engine.process(0, bytes.fromhex("00000001 00000002 03")) == [
+        (0, bytes.fromhex("00000002 00000002 03"))
+    ]
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[]", "not a BMv2 JSON"),
+        (b"{}", "not a BMv2 JSON: '__meta__' is missing"),
+        (b'{"__meta__": {"version": [3, 0]}}', r"format version [3, 0]; this switch reads 2.x"),
+    ],
+)
+def test_not_a_program(config: bytes, message: str) -> None:
+    assert message in message_for(config)
+
+
+def primitive(op: str, *parameters: Json, line: int = 0) -> Json:
+    made: Json = {"op": op, "parameters": list(parameters)}
+    if line:
+        made["source_info"] = source(line, f"{op}()")
+    return made
+
+
+def with_primitive(made: Json) -> Change:
+    return lambda config: config["actions"][0]["primitives"].append(made)
+
+
+def with_table(**changes: Any) -> Change:
+    """The program's table with a key and whatever is changed."""
+
+    def change(config: Json) -> None:
+        table = config["pipelines"][0]["tables"][0]
+        table["key"] = [{"match_type": "exact", "name": "h.a", "target": ["h", "a"], "mask": None}]
+        table["source_info"] = source(12, "run")
+        table.update(changes)
+
+    return change
+
+
+def key(kind: str, target: list[str] | None = None) -> Json:
+    return {"match_type": kind, "name": "k", "target": target or ["h", "a"], "mask": None}
+
+
+def entry(*match_key: Json, action: int = 0) -> Json:
+    return {
+        "match_key": list(match_key),
+        "action_entry": {"action_id": action, "action_data": []},
+        "priority": 1,
+    }
+
+
+H_A, H_B = field("h", "a"), field("h", "b")
+
+BROKEN: dict[str, tuple[Change, str]] = {
+    "unknown primitive": (
+        with_primitive(primitive("teleport", line=7)),
+        "action 'run': this switch cannot do the primitive 'teleport' (made.p4:7: teleport())",
+    ),
+    "too few parameters": (
+        with_primitive(primitive("assign", H_A, line=8)),
+        "action 'run': 'assign' has unsuitable parameters (made.p4:8: assign())",
+    ),
+    "unknown header": (
+        with_primitive(assign(field("nobody", "a"), H_A)),
+        "action 'run', assign: there is no header 'nobody'",
+    ),
+    "unknown field": (
+        with_primitive(assign(field("h", "z"), H_A)),
+        "action 'run', assign: header type 'h_t' has no field 'z'",
+    ),
+    "unknown operator": (
+        with_primitive(assign(H_A, operator("!?", H_A, H_B))),
+        "this switch cannot do the operator '!?'",
+    ),
+    "unknown value": (
+        with_primitive(assign(H_A, {"type": "dream", "value": 1})),
+        "this switch cannot do values of type 'dream'",
+    ),
+    "a result of more than 128 bits": (
+        with_primitive(assign(H_A, operator(">>", operator("<<", H_A, const(100)), const(1)))),
+        "the result of '<<' needs more than 128 bits",
+    ),
+    "a parameter that the action does not have": (
+        with_primitive(assign(H_A, {"type": "local", "value": 3})),
+        "there is no action parameter number 3",
+    ),
+    "an extern": (
+        with_primitive(primitive("_magic_wave", {"type": "extern", "value": "wand"})),
+        "this switch has no extern 'wand'",
+    ),
+    "a meter": (
+        lambda config: (
+            config.update(meter_arrays=[{"name": "speed", "id": 0}]),
+            config["actions"][0]["primitives"].append(
+                primitive("execute_meter", {"type": "meter_array", "value": "speed"}, const(0), H_A)
+            ),
+        ),
+        "action 'run', execute_meter: uses the meter 'speed', which this switch cannot do",
+    ),
+    "an unknown digest": (
+        with_primitive(primitive("generate_digest", const(0), const(9))),
+        "there is no learn list number 9",
+    ),
+    "an unknown field list": (
+        with_primitive(primitive("resubmit", const(9))),
+        "there is no field list number 9",
+    ),
+    "an unknown hash": (
+        lambda config: config["calculations"].append(
+            {"name": "calc", "id": 0, "algo": "md5", "input": [H_A], "source_info": source(3, "hash(...)")}
+        ),
+        "calculation 'calc': unknown algorithm 'md5'",
+    ),
+    "a field that is too wide": (
+        lambda config: config["header_types"][1]["fields"].append(["huge", 136, False]),
+        "header type 'h_t': field 'huge' has 136 bits; this switch does 128",
+    ),
+    "a header that is no whole bytes": (
+        lambda config: config["header_types"][1]["fields"].append(["odd", 3, False]),
+        "header 'h': its 67 bits are no whole bytes",
+    ),
+    "a register that is too wide": (
+        lambda config: config["register_arrays"].append({"name": "r", "id": 0, "size": 1, "bitwidth": 129}),
+        "register 'r': has 129 bits; this switch does 128",
+    ),
+    "an action profile": (
+        with_table(type="indirect"),
+        "table 'run': this switch cannot do tables of type 'indirect' (action profiles) (made.p4:12: run)",
+    ),
+    "a direct meter": (
+        with_table(direct_meters="speed"),
+        "table 'run': uses the direct meter 'speed', and this switch has no meters (made.p4:12: run)",
+    ),
+    "an unknown match kind": (
+        with_table(key=[key("fuzzy")]),
+        "table 'run': this switch cannot match by 'fuzzy'",
+    ),
+    "two lpm keys": (
+        with_table(key=[key("lpm"), key("lpm", ["h", "b"])]),
+        "table 'run': has 2 lpm keys (k, k); one is possible",
+    ),
+    "an entry with too few fields": (
+        with_table(entries=[entry()]),
+        "table 'run': entry 1 has 0 of 1 key fields",
+    ),
+    "an entry with an unknown action": (
+        with_table(entries=[entry({"match_type": "exact", "key": "0x1"}, action=5)]),
+        "table 'run': there is no action number 5",
+    ),
+    "a table that leads nowhere": (
+        with_table(next_tables={"run": "limbo"}),
+        "pipeline 'ingress': there is no table or condition 'limbo'",
+    ),
+    "a pipeline in a circle": (
+        with_table(next_tables={"run": "run"}),
+        "pipeline 'ingress': 'run' leads back to itself",
+    ),
+    "a missing pipeline": (
+        lambda config: config["pipelines"].pop(),
+        "the program needs the pipelines ingress and egress, and has ingress",
+    ),
+    "no deparser": (lambda config: config["deparsers"].pop(), "the program has 0 deparsers instead of one"),
+    "no parser": (lambda config: config["parsers"].pop(), "it has 0 parsers instead of one"),
+    "a parser that leads nowhere": (
+        lambda config: config["parsers"][0]["parse_states"][0]["transitions"][0].update(next_state="limbo"),
+        "parser state 'start': there is no state 'limbo'",
+    ),
+    "an unknown parser operation": (
+        lambda config: config["parsers"][0]["parse_states"][0]["parser_ops"].append(
+            {"op": "guess", "parameters": [], "source_info": source(4, "guess()")}
+        ),
+        "parser state 'start': this switch cannot do the parser operation 'guess' (made.p4:4: guess())",
+    ),
+    "a value set": (
+        lambda config: config["parsers"][0]["parse_states"][0]["transitions"].append(
+            {"type": "parse_vset", "value": "known_ports", "mask": None, "next_state": None}
+        ),
+        "this switch cannot do transitions of type 'parse_vset' ('known_ports')",
+    ),
+    "a part that is missing": (
+        lambda config: config["actions"][0].pop("id"),
+        "action 'run': 'id' is missing",
+    ),
+    "a part of the wrong type": (
+        lambda config: config["actions"][0].update(id="one"),
+        "action 'run': 'id' should be of type int, not 'one'",
+    ),
+    "a number that is none": (
+        with_primitive(assign(H_A, {"type": "hexstr", "value": "many"})),
+        "'many' is not a hexadecimal number",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_refused(name: str) -> None:
+    change, message = BROKEN[name]
+    config = least()
+    change(config)
+    assert message in message_for(encoded(config))
+
+
+def test_const_entries_that_contradict_each_other() -> None:
+    config = least()
+    with_table(entries=[entry({"match_type": "exact", "key": "0x1"})] * 2)(config)
+    config["pipelines"][0]["tables"][0]["default_entry"]["action_const"] = False
+    with pytest.raises(LoadError, match="table 'run': run already holds an entry"):
+        Engine.load(encoded(config))
+
+
+def test_what_is_declared_and_not_used_does_no_harm() -> None:
+    config = least() | {
+        "meter_arrays": [{"name": "speed", "id": 0}],
+        "parse_vsets": [{"name": "known_ports", "id": 0}],
+        "extern_instances": [{"name": "wand", "id": 0}],
+    }
+    write_program(read_program(encoded(config)))
+
+
+def test_any_part_that_is_missing_is_refused_or_not_needed() -> None:
+    """Whatever is taken out of a real program, nothing but LoadError comes of it."""
+    whole = json.loads(config_of("tables"))
+
+    def places(value: Any, path: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        if isinstance(value, dict):
+            return [p for k, v in value.items() for p in ((*path, k), *places(v, (*path, k)))]
+        if isinstance(value, list):
+            return [p for i, v in list(enumerate(value))[:2] for p in places(v, (*path, i))]
+        return []
+
+    for path in places(whole, ()):
+        damaged = copy.deepcopy(whole)
+        at = damaged
+        for step in path[:-1]:
+            at = at[step]
+        for damage in (at.pop, lambda step, at=at: at.__setitem__(step, "nonsense")):
+            damage(path[-1])
+            try:
+                write_program(read_program(encoded(damaged)))
+            except LoadError as error:
+                assert str(error)
+            except Exception as error:
+                pytest.fail(f"{'.'.join(map(str, path))}: {error!r}")
+
+
+def test_names_that_c_would_not_take() -> None:
+    """Keywords, the struct's own members, and names that only differ where C has no letters for it."""
+    names = ["int", "valid", "a.b", "a_b", "a-b", "core", "9lives"]
+    types: dict[str, list[list[Any]]] = {"h_t": [[name, 8, False] for name in names]}
+    swapped = [assign(field("h", names[0]), field("h", names[-1]))]
+    engine = Engine.load(encoded(program(types, swapped)))
+    assert engine.process(0, bytes(range(1, 8))) == [(0, bytes([7, 2, 3, 4, 5, 6, 7]))]
+    engine.close()
