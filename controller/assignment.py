@@ -179,7 +179,7 @@ class Assignment:
         return Buckets(current, previous, standby, motion, began), frozenset(motion[restarted].tolist())
 
     def number_vips(self, names: Iterable[str], now: float) -> None:
-        """Gives every VIP a number. One that is given up may be used again at once: no flow is recorded by it."""
+        """Gives every VIP a number. One may be used again soon: no flow is recorded by it."""
         names = [*names]
         for name in self.vips.keys() - names:
             self.vip_numbers.used.discard(self.vips.pop(name))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from controller import program
 from controller.errors import PipelineRefused
-from controller.program import BUCKETS, LAST_PORT, Change, Do, Field, Form, Key, Kind, Match, Order, Table
+from controller.program import BUCKETS, Change, Do, Field, Form, Key, Kind, Match, Order, Table
+from controller.values import LAST_PORT
 
 EXACT, LPM, TERNARY, RANGE = Match.EXACT, Match.LPM, Match.TERNARY, Match.RANGE
 
@@ -77,7 +78,8 @@ class Codec:
         """A row; without `do` only its key, as a deletion needs it."""
         ids = self._ids[table]
         if table.form is Form.METER:
-            return p4r.Entity(meter_entry=_meter_entry(ids.table, *key, do))
+            (cell,) = key
+            return p4r.Entity(meter_entry=_meter_entry(ids.table, cell, do))
         entry = p4r.TableEntry(table_id=ids.table, match=_matches(table, ids, key))
         entry.is_default_action = table.form is Form.DEFAULT
         entry.priority = _priority(table, key)

@@ -68,7 +68,7 @@ class Protocol(StrEnum):
 
 
 class Mode(StrEnum):
-    """How a packet reaches its backend: addresses rewritten, only the MAC (direct server return), or a tunnel."""
+    """How a packet reaches its backend: addresses rewritten, only the MAC (direct server return), tunnels."""
 
     NAT = "nat"
     DSR = "dsr"
@@ -212,9 +212,9 @@ class Tunnel(Part):
     """How a pool's packets are carried to its backends, whose addresses are the tunnels' other ends.
 
     `source` is one of the switch's own addresses; without it, the one on the backend's network, or else the
-    first of its family. `mtu` is what the networks between carry, if less than the link: the largest IP packet with its
-    outer headers. VXLAN needs to know the MAC address of the backends' VXLAN interfaces, `inner_mac`, and the
-    network identifier, `vni`.
+    first of its family. `mtu` is the largest packet that fits into it, if that is less than the link's MTU
+    leaves room for. VXLAN needs `vni`, the network's identifier, and `inner_mac`, the MAC address of the
+    backends' VXLAN interfaces.
     """
 
     source: HostAddress | None = None
@@ -276,7 +276,7 @@ class Vip(Part):
         kind, slash, length = affinity.partition("/")
         if affinity != FIVE_TUPLE and (kind != CLIENT or (slash and not length.isdecimal())):
             raise refuse(
-                f"is {affinity!r}, must be five-tuple, client, or a client's network such as client/24"
+                f"is {affinity!r}, must be five-tuple, client, or client/24, say"
             )
         return affinity
 

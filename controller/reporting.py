@@ -11,8 +11,8 @@ from controller.desired import Desired
 from controller.identities import Identity
 from controller.model import Backend, Pool, State, Vip
 from controller.neighbors import Neighbors
-from controller.program import PROTOCOLS, wide
 from controller.report import BackendReport, PoolReport, Report, SwitchReport, Traffic, VipReport
+from controller.services import place_of
 
 HEALTH: dict[bool | None, Literal["healthy", "down", "unknown"]] = {
     True: "healthy",
@@ -38,13 +38,13 @@ def report(
 
 
 def _vip(vip: Vip, counters: Counters) -> VipReport:
-    key = (wide(vip.address), PROTOCOLS[vip.protocol], vip.port)
+    _, key = place_of(vip)
     traffic = counters.vips.get(key)
     return VipReport(
         name=vip.name,
         address=str(vip.address),
         protocol=vip.protocol,
-        port=vip.port,
+        port=vip.port if isinstance(vip.port, int) else str(vip.port),
         pool=vip.pool,
         packets=traffic.packets if traffic else 0,
         bytes=traffic.bytes if traffic else 0,

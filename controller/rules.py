@@ -221,10 +221,9 @@ def _tunnel(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]
         yield (*where, "tunnel", "source"), f"{tunnel.source} is the address of no interface of the switch"
         return
     for b, backend in enumerate(pool.backends):
-        if not any(
-            one.version == backend.address.version for one in ([tunnel.source] if tunnel.source else own)
-        ):
-            text = f"the tunnel to {backend.address} needs an address of the switch that is IPv{backend.address.version}"
+        version = backend.address.version
+        if not any(one.version == version for one in ([tunnel.source] if tunnel.source else own)):
+            text = f"the tunnel to {backend.address} needs an address of the switch that is IPv{version}"
             yield (*where, "backends", b, "address"), text
 
 

@@ -1,4 +1,4 @@
-"""The entries that stand for VIPs: who serves them, who may use them, and what their nat backends' answers are."""
+"""The entries that stand for VIPs: who serves them, who may use them, how nat backends' answers are known."""
 
 from collections.abc import Iterator
 
@@ -56,7 +56,7 @@ def service_rows(config: Config, assignment: Assignment) -> dict[Table, Rows]:
             burst = max(LEAST_BURST, int(vip.rate * BURST_SECONDS))
             rows[VIP_RATE][number,] = Do("rate", (vip.rate, burst))
     for vip, address, port in _answering(config, assignment):
-        restored = KEEP if isinstance(port, PortRange) else vip.port
+        restored = vip.port if isinstance(vip.port, int) else KEEP
         answers, key = _place(NAT_ANSWERS, NAT_ANSWER_RANGES, address, vip, port)
         rows[answers][key] = Do("restore", (wide(vip.address), restored))
         services, key = _place(NAT_SERVICES, NAT_SERVICE_RANGES, address, vip, port)

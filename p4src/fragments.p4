@@ -35,10 +35,10 @@ control Fragments(in headers_t headers, inout metadata_t meta) {
                 { meta.flow.source, meta.flow.destination, meta.flow.protocol, identification }, 64w0x100000000);
             hash(place, HashAlgorithm.crc32, 32w0,
                 { identification, meta.flow.destination, meta.flow.source, meta.flow.protocol }, 64w0x100000000);
-            place = place & (FRAGMENT_SLOTS - 1);
+            bit<32> index = place & (FRAGMENT_SLOTS - 1);
 
             bit<64> slot;
-            slots.read(slot, place);
+            slots.read(slot, index);
             bit<12> age = meta.now[11:0] - slot[11:0];
             if (meta.flow.later == 0 && meta.trace == 0) {
                 bit<16> value = forward ? meta.owner : meta.flow.source_port;
@@ -51,7 +51,7 @@ control Fragments(in headers_t headers, inout metadata_t meta) {
                 if (forward) meta.decision = decision_t.FRAGMENT;
                 if (!forward) meta.flow.source_port = slot[31:16];
             } else if (meta.flow.later == 1) DROP(drop_t.FRAGMENT)
-            slots.write(place, slot);
+            slots.write(index, slot);
         }
     }
 }

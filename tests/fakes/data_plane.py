@@ -53,7 +53,7 @@ class DataPlane:
     def owner(self, flow: Flow, *, syn: bool = False, fin: bool = False) -> int:
         """The backend that gets the packet; NOBODY if it is dropped."""
         tables = self.switch.tables
-        (pool,) = tables[VIPS][flow.vip].values
+        _, pool, *_ = tables[VIPS][flow.vip].values
         _, mask, idle, _ = tables[POOLS][pool,].values
         current, previous, _, _, motion = tables[BUCKETS][pool, flow.hash & mask].values
         owner = self._decide(flow, syn, fin, current, previous, motion, idle * TICK)
