@@ -32,7 +32,7 @@ from controller.errors import InvalidConfig, SluiceError
 from controller.events import Kind, Severity
 from controller.health.monitor import Monitor
 from controller.model import Config
-from controller.store import SqliteStore
+from controller.store import SqliteStore, Store
 from controller.wire import SwitchTarget
 
 READY = "sluice daemon: ready"
@@ -75,15 +75,15 @@ def run(options: Options) -> int:
     try:
         with taken(options.socket, "--socket"), taken(options.store, "--store"):
             allow_many_files()
-            asyncio.run(_start(options, config))
+            with contextlib.closing(SqliteStore(options.store)) as store:
+                asyncio.run(_start(options, config, store))
     except (StartError, SluiceError) as error:
         print(f"sluice: {error}", file=sys.stderr)
         return FAILED
     return DONE
 
 
-async def _start(options: Options, config: Config) -> None:
-    store = SqliteStore(options.store)
+async def _start(options: Options, config: Config, store: Store) -> None:
     switch = config.switch
     controller = Controller(
         config,

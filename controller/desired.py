@@ -125,23 +125,27 @@ class Desired:
         return np.unique(np.concatenate(slots)).tolist() if slots else []
 
     def settle(self, now: float) -> bool:
-        """Settles the buckets whose `previous` nobody needs, and lets removed backends go; True if any."""
-        found = False
-        for pool in self.config.pools:
-            if pool.name in self.unwritten or pool.name not in self.assignment.pools:
-                continue
-            assigned = self.assignment.pools[pool.name]
-            settled = self.settling.settled(pool, assigned.buckets, now)
-            if settled.any():
-                self.assignment.settle(pool.name, settled)
-                rest = int(assigned.buckets.moving.sum() - settled.sum())
-                text = f"{int(settled.sum())} buckets settled, {rest} still have flows elsewhere"
-                self._events.record(Kind.BUCKETS, pool.name, text)
-                found = True
-            found = self._let_go(pool, now) or found
-            if found:
-                self.unsaved.add(pool.name)
-        return found
+        """Settles the buckets that nobody needs in two places, and lets removed backends go; True if any."""
+        changed = [
+            pool.name
+            for pool in self.config.pools
+            if pool.name in self.assignment.pools
+            and pool.name not in self.unwritten
+            and (self._settle(pool, now) | self._let_go(pool, now))
+        ]
+        self.unsaved.update(changed)
+        return bool(changed)
+
+    def _settle(self, pool: Pool, now: float) -> bool:
+        buckets = self.assignment.pools[pool.name].buckets
+        settled = self.settling.settled(pool, buckets, now)
+        if not settled.any():
+            return False
+        self.assignment.settle(pool.name, settled)
+        rest = int(buckets.moving.sum() - settled.sum())
+        text = f"{int(settled.sum())} buckets settled, {rest} still have flows elsewhere"
+        self._events.record(Kind.BUCKETS, pool.name, text)
+        return True
 
     def _let_go(self, pool: Pool, now: float) -> bool:
         assigned = self.assignment.pools[pool.name]

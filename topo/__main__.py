@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from topo import cleanup, plan, preflight
+from topo import cleanup, plan, preflight, processes
 from topo.errors import LabError, NoLab
 from topo.lab import DEFAULT_NAME, Lab
 from topo.targets import TARGETS
@@ -117,6 +117,13 @@ def _require(group: str) -> None:
         raise LabError(f"{problem.what}\nWhat to do: {problem.remedy}")
 
 
+def _end_once(number: int, _frame: object) -> None:
+    """Turn a signal into an exception, and ignore the next ones: what has been built is being taken down."""
+    for ending in processes.ENDING_SIGNALS:
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m topo", description=__doc__)
     parser.add_argument("--name", default=DEFAULT_NAME, help="of the lab: its namespace, and /run/NAME")
@@ -146,8 +153,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = _parser().parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+    for number in processes.ENDING_SIGNALS:
+        signal.signal(number, _end_once)
     try:
         return arguments.function(arguments)
     except LabError as error:

@@ -195,6 +195,10 @@ class Lab:
 
     def down(self) -> None:
         """End every process of the lab and remove its namespace and run directory. Safe to repeat."""
+        with processes.uninterrupted():
+            self._down()
+
+    def _down(self) -> None:
         running = self.files.all()
         the_keeper = running.pop(KEEPER, None)
         for process in running.values():

@@ -9,13 +9,16 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 TOKEN_VARIABLE = "SLUICE_LAB"
 POLL_SECONDS = 0.02
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,23 @@ def start(
             start_new_session=True,
             text=True,
         )
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let a cleanup finish: Ctrl-C and the polite signals are ignored while the block lasts.
+
+    Only the main thread may set signals; in another one nothing changes, since signals don't reach it either.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tail(log: Path, lines: int = 12) -> str:

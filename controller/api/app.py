@@ -1,7 +1,4 @@
-"""The FastAPI application around one controller.
-
-app = create_app(controller)         # /v1/... (see routes), /metrics, /v1/openapi.json
-"""
+"""The FastAPI application around one controller: `/v1/...` (see `routes`), `/v1/openapi.json`, `/metrics`."""
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest

@@ -1,11 +1,14 @@
 """The API's client, over the daemon's unix socket.
 
-with Client(Path("/run/sluice/sluice.sock")) as daemon:
-    pool = daemon.get(PoolView, "pools", "web")
+    with Client(Path("/run/sluice/sluice.sock")) as daemon:
+        pool = daemon.get(PoolView, "pools", "web")
 
-ClientError
-  Unreachable      no daemon answers at the socket
-  Refused          the daemon answered with a Refusal
+What can go wrong:
+
+    ClientError
+      Unreachable      no daemon answers at the socket
+      Refused          the daemon answered with a Refusal
+      NotUnderstood    the daemon answered something else
 """
 
 import getpass
@@ -44,6 +47,15 @@ class Refused(ClientError):
         super().__init__(f"{refusal.where}: {refusal.error}" if refusal.where else refusal.error)
 
 
+class NotUnderstood(ClientError):
+    """An answer of another shape than ours: the daemon is of another version."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the daemon answers in another way than this command knows: restart it after an update"
+        )
+
+
 class Client:
     """Speaks to one daemon. Paths are given in pieces, such as `"pools", "web"`."""
 
@@ -65,7 +77,7 @@ class Client:
 
     def get(self, kind: type[T], *path: str, **query: Any) -> T:
         """What is at `path`, as a `kind`."""
-        return TypeAdapter(kind).validate_json(self._request("GET", path, query).content)
+        return _understood(kind, self._request("GET", path, query).content)
 
     def text(self, *path: str, **query: Any) -> str:
         return self._request("GET", path, query).text
@@ -84,7 +96,6 @@ class Client:
 
     def follow(self, after: int) -> Iterator[Event]:
         """The events after number `after`, then each new one, until the daemon's end (Unreachable)."""
-        adapter = TypeAdapter(Event)
         url = self._url(("events", "stream"))
         try:
             with self._http.stream("GET", url, params={"after": after}, timeout=None) as response:
@@ -93,13 +104,13 @@ class Client:
                     raise Refused(_refusal(response))
                 for line in response.iter_lines():
                     if line.startswith("data:"):
-                        yield adapter.validate_json(line.removeprefix("data:"))
+                        yield _understood(Event, line.removeprefix("data:").encode())
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
         raise Unreachable("the daemon has ended")
 
     def _change(self, method: str, path: Pieces, query: Mapping[str, Any] = {}, **body: Any) -> Change:
-        return Change.model_validate_json(self._request(method, path, query, **body).content)
+        return _understood(Change, self._request(method, path, query, **body).content)
 
     def _request(self, method: str, path: Pieces, query: Mapping[str, Any], **body: Any) -> httpx.Response:
         try:
@@ -123,6 +134,13 @@ class Client:
         if isinstance(error, httpx.TimeoutException):
             return Unreachable(f"the daemon at {self._socket} does not answer")
         return Unreachable(f"the connection to the daemon at {self._socket} broke")
+
+
+def _understood(kind: type[T], answer: bytes) -> T:
+    try:
+        return TypeAdapter(kind).validate_json(answer)
+    except ValidationError:
+        raise NotUnderstood from None
 
 
 def _reason(error: BaseException) -> str:

@@ -1,7 +1,8 @@
 """The report as Prometheus metrics, made anew for each scrape.
 
 A backend's counters begin at zero again when it gets another identity (added anew, back from the dead) and
-when the switch restarts; `rate()` knows how to take that.
+when the switch restarts; `rate()` knows how to take that. Its labels hold the address too, because one that
+is on its way out may have the name of one that has come.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from controller.model import State
 from controller.report import Report
+from controller.values import format_service
 
 HEALTH = ("healthy", "down", "unknown")
 STATES = (*State, "removing")
@@ -85,43 +87,42 @@ def _pools(report: Report) -> Iterator[Metric]:
     yield unmoved
 
 
+BACKEND_LABELS = ("pool", "backend", "address")
+BACKEND_GAUGES = {
+    "weight": "Configured weight.",
+    "buckets": "Buckets whose new flows it gets.",
+    "previous_buckets": "Buckets of which it has only the old flows.",
+    "share": "Share of new flows that it gets, 0 to 1.",
+    "share_wanted": "Share that weights and health would have it get, 0 to 1.",
+}
+BACKEND_COUNTERS = {
+    "packets": "Packets sent to it.",
+    "bytes": "Bytes sent to it.",
+    "syns": "TCP connections begun.",
+}
+BACKEND_STATES = {
+    "health": ("1 for the verdict of the health checks.", HEALTH),
+    "state": ("1 for the administrative state.", STATES),
+}
+
+
 def _backends(report: Report) -> Iterator[Metric]:
-    labels = ["pool", "backend"]
-    gauges = {
-        "weight": "Configured weight.",
-        "buckets": "Buckets whose new flows it gets.",
-        "previous_buckets": "Buckets of which it has only the old flows.",
-        "share": "Share of new flows that it gets, 0 to 1.",
-        "share_wanted": "Share that weights and health would have it get, 0 to 1.",
-    }
-    counters = {
-        "packets": "Packets sent to it.",
-        "bytes": "Bytes sent to it.",
-        "syns": "TCP connections begun.",
-    }
-    for field, text in gauges.items():
-        metric = GaugeMetricFamily(f"sluice_backend_{field}", text, labels=labels)
-        for pool in report.pools:
-            for backend in pool.backends:
-                metric.add_metric([pool.name, backend.name], getattr(backend, field))
-        yield metric
-    for field, text in counters.items():
-        metric = CounterMetricFamily(f"sluice_backend_{field}", text, labels=labels)
-        for pool in report.pools:
-            for backend in pool.backends:
-                metric.add_metric([pool.name, backend.name], getattr(backend, field))
-        yield metric
-    for field, text, values in (
-        ("health", "1 for the verdict of the health checks.", HEALTH),
-        ("state", "1 for the administrative state.", STATES),
-    ):
-        metric = GaugeMetricFamily(f"sluice_backend_{field}", text, labels=[*labels, field])
-        for pool in report.pools:
-            for backend in pool.backends:
-                for value in values:
-                    metric.add_metric(
-                        [pool.name, backend.name, value], float(getattr(backend, field) == value)
-                    )
+    backends = [
+        ([pool.name, backend.name, format_service(backend.address, backend.port)], backend)
+        for pool in report.pools
+        for backend in pool.backends
+    ]
+    for fields, kind in ((BACKEND_GAUGES, GaugeMetricFamily), (BACKEND_COUNTERS, CounterMetricFamily)):
+        for field, text in fields.items():
+            metric = kind(f"sluice_backend_{field}", text, labels=BACKEND_LABELS)
+            for labels, backend in backends:
+                metric.add_metric(labels, getattr(backend, field))
+            yield metric
+    for field, (text, values) in BACKEND_STATES.items():
+        metric = GaugeMetricFamily(f"sluice_backend_{field}", text, labels=(*BACKEND_LABELS, field))
+        for labels, backend in backends:
+            for value in values:
+                metric.add_metric([*labels, value], float(getattr(backend, field) == value))
         yield metric
 
 

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -34,7 +35,13 @@ def _controller(request: Request) -> Controller:
 
 
 TheController = Annotated[Controller, Depends(_controller)]
-User = Annotated[str, Header(alias=USER_HEADER, max_length=200)]
+
+
+def _user(quoted: Annotated[str, Header(alias=USER_HEADER, max_length=200)] = "api") -> str:
+    return unquote(quoted)
+
+
+User = Annotated[str, Depends(_user)]
 
 
 @router.get("/status")
@@ -77,7 +84,7 @@ async def get_config(
 async def put_config(
     request: Request,
     controller: TheController,
-    user: User = "api",
+    user: User,
     source: Annotated[str, Query(max_length=1000)] = "",
     dry_run: bool = False,
     expected_revision: int | None = None,
@@ -114,7 +121,7 @@ async def pool(controller: TheController, pool: str) -> PoolView:
 
 
 @router.post("/pools/{pool}/backends", status_code=201)
-async def add_backend(controller: TheController, pool: str, backend: Backend, user: User = "api") -> Change:
+async def add_backend(controller: TheController, pool: str, backend: Backend, user: User) -> Change:
     """Adds a backend."""
     return await _change(
         controller,
@@ -126,7 +133,7 @@ async def add_backend(controller: TheController, pool: str, backend: Backend, us
 
 @router.patch("/pools/{pool}/backends/{backend}")
 async def change_backend(
-    controller: TheController, pool: str, backend: str, values: BackendChange, user: User = "api"
+    controller: TheController, pool: str, backend: str, values: BackendChange, user: User
 ) -> Change:
     """Changes a backend's weight or administrative state."""
     changed = values.model_dump(exclude_none=True)
@@ -141,7 +148,7 @@ async def change_backend(
 
 @router.delete("/pools/{pool}/backends/{backend}")
 async def remove_backend(
-    controller: TheController, pool: str, backend: str, force: bool = False, user: User = "api"
+    controller: TheController, pool: str, backend: str, user: User, force: bool = False
 ) -> Change:
     """Removes a backend once its flows have ended; with `force` at once, which breaks them."""
     return await _change(
@@ -170,7 +177,7 @@ async def vip(controller: TheController, vip: str) -> VipReport:
 
 
 @router.post("/vips", status_code=201)
-async def add_vip(controller: TheController, vip: Vip, user: User = "api") -> Change:
+async def add_vip(controller: TheController, vip: Vip, user: User) -> Change:
     """Adds a VIP."""
     return await _change(
         controller, f"VIP {vip.name} added", lambda config: model.add_vip(config, vip), who=user
@@ -178,7 +185,7 @@ async def add_vip(controller: TheController, vip: Vip, user: User = "api") -> Ch
 
 
 @router.delete("/vips/{vip}")
-async def remove_vip(controller: TheController, vip: str, user: User = "api") -> Change:
+async def remove_vip(controller: TheController, vip: str, user: User) -> Change:
     """Removes a VIP; its pool stays."""
     return await _change(
         controller, f"VIP {vip} removed", lambda config: model.remove_vip(config, vip), who=user

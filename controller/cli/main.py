@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from controller.api.client import Refused, Unreachable
+from controller.api.client import ClientError, Refused, Unreachable
 from controller.api.schemas import Mistake, Refusal
 from controller.cli import backends, configuration, daemon, events, pools, status, vips
 from controller.cli.options import SOCKET_VARIABLE
@@ -81,6 +81,9 @@ def main(arguments: Sequence[str]) -> int:
             error=True,
         )
         return NOT_REACHABLE
+    except ClientError as error:
+        line(f"sluice: {error}", error=True)
+        return REFUSED
     return 0
 
 

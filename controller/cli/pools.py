@@ -9,7 +9,7 @@ from controller.cli.options import DEFAULT_SOCKET, Format, Output, PoolName, Soc
 from controller.cli.output import count, line, percent, print_table, show
 from controller.model import HttpCheck, NoCheck, TcpCheck
 from controller.report import BackendReport, PoolReport
-from controller.values import format_duration
+from controller.values import format_duration, format_service
 
 app = group("The sets of backends behind VIPs.")
 
@@ -75,7 +75,7 @@ def _print_pool(pool: PoolView) -> None:
         [
             (
                 backend.name,
-                _service(backend),
+                format_service(backend.address, backend.port),
                 _state(backend),
                 Text(backend.health, STYLES[backend.health]),
                 str(backend.weight),
@@ -112,11 +112,6 @@ def healthy(pool: PoolReport) -> Text:
     staying = [backend for backend in pool.backends if backend.state != "removing"]
     fit = sum(backend.health == "healthy" for backend in staying)
     return Text(f"{fit} of {len(staying)}", "" if fit == len(staying) else "red")
-
-
-def _service(backend: BackendReport) -> str:
-    host = f"[{backend.address}]" if ":" in backend.address and backend.port else backend.address
-    return f"{host}:{backend.port}" if backend.port else host
 
 
 def _state(backend: BackendReport) -> Text:

@@ -19,6 +19,7 @@ from controller.cli.options import (
 from controller.cli.output import count, line, print_table, show, size
 from controller.model import Protocol
 from controller.report import VipReport
+from controller.values import format_service
 
 app = group("The addresses that clients use.")
 
@@ -66,8 +67,7 @@ def remove(name: VipName, output: Output = Format.TABLE, socket: Socket = DEFAUL
 
 def service(vip: VipReport) -> str:
     """`10.0.0.100:80/tcp`, `[fd00::100]:53/udp`."""
-    host = f"[{vip.address}]" if ":" in vip.address else vip.address
-    return f"{host}:{vip.port}/{vip.protocol}"
+    return f"{format_service(vip.address, vip.port)}/{vip.protocol}"
 
 
 def print_vips(vips: Sequence[VipReport]) -> None:

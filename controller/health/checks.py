@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import h11
 
-from controller.values import Address
+from controller.values import Address, format_service
 
 MAX_BODY = 64 * 1024
 """Bytes of an answer's body that are read; the head is bounded by h11 (16 KiB)."""
@@ -73,8 +73,7 @@ class Target:
 
 def host_header(target: Target) -> str:
     """The Host header that names the target itself (RFC 9110, section 7.2)."""
-    host = f"[{target.address}]" if target.address.version == 6 else str(target.address)
-    return host if target.port == HTTP_PORT else f"{host}:{target.port}"
+    return format_service(target.address, target.port).removesuffix(f":{HTTP_PORT}")
 
 
 async def within(seconds: float, check: Awaitable[str]) -> str:

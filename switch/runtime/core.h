@@ -18,7 +18,8 @@ enum {
     SESSIONS = 32768,        /* clone sessions: 15 bits */
     DIGESTS = 4096,          /* digests that wait for the control plane */
     PENDING = 64,            /* packets that wait to go through the pipeline again */
-    MAX_PASSES = 64,         /* how often one packet may go through, its copies included */
+    MAX_PASSES = 64,         /* how often one packet may go through: resubmitted, recirculated, cloned */
+    MAX_REQUESTS = 1024,     /* all such requests that one incoming packet causes, by its copies too */
     DROP_PORT = 511,
 };
 
@@ -28,7 +29,7 @@ enum drop {
     DROP_EGRESS,       /* the same after egress */
     DROP_NO_GROUP,     /* a multicast group that is not there, or is empty */
     DROP_NO_SESSION,   /* a clone session that is not there: the clone only */
-    DROP_PASSES,       /* went through MAX_PASSES times */
+    DROP_PASSES,       /* MAX_PASSES or MAX_REQUESTS are exhausted */
     DROP_PENDING_FULL, /* no room to wait for another pass */
     DROP_ASSERTION,    /* an assert or assume of the program was false */
     DROP_TOO_LONG,     /* longer than MAX_PACKET */
@@ -65,6 +66,7 @@ struct core {
     uint64_t random;
     /* Of the packet in hand. */
     uint64_t now;
+    uint32_t requests;
     emit_fn emit;
     void *emit_context;
 };

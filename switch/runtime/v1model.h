@@ -38,6 +38,15 @@ static void settle_truncation(struct packet_context *c)
     c->truncate_to = UINT32_MAX;
 }
 
+/* The same of the bytes as they came, for copies that begin with those. */
+static void settle_original(struct packet_context *c)
+{
+    if (c->truncate_to < c->length) {
+        c->bytes += c->length - c->truncate_to;
+        c->length = c->truncate_to;
+    }
+}
+
 /* Requests that a copy does not inherit. */
 static void forget_requests(struct packet_context *c)
 {
@@ -48,11 +57,12 @@ static void forget_requests(struct packet_context *c)
 /* Whether the packet may go through (part of) the pipeline once more; counts it. */
 static bool another_pass(struct state *s, struct packet_context *c)
 {
-    if (c->passes >= MAX_PASSES) {
+    if (c->passes >= MAX_PASSES || s->core.requests >= MAX_REQUESTS) {
         drop(&s->core, DROP_PASSES);
         return false;
     }
     c->passes++;
+    s->core.requests++;
     return true;
 }
 
@@ -104,7 +114,9 @@ static __attribute__((noinline)) void clone_ingress(struct state *s, const struc
     if (!group)
         return;
     struct packet copy;
-    packet_begin(&copy, p->c.bytes, p->c.length, p->c.ingress_length, p->c.ingress_port);
+    struct packet_context original = p->c;
+    settle_original(&original);
+    packet_begin(&copy, original.bytes, original.length, original.ingress_length, original.ingress_port);
     copy.c.passes = p->c.passes;
     if (!another_pass(s, &copy.c))
         return;
@@ -161,8 +173,8 @@ static void ingress_and_after(struct state *s, struct packet *p)
     if (p->c.learn_list)
         learn(s, p);
     if (p->c.resubmit_list) {
-        const uint32_t seen = p->c.length < p->c.truncate_to ? p->c.length : p->c.truncate_to;
-        pass_again(s, p, INSTANCE_RESUBMITTED, p->c.resubmit_list, p->c.bytes + p->c.length - seen, seen);
+        settle_original(&p->c);
+        pass_again(s, p, INSTANCE_RESUBMITTED, p->c.resubmit_list, p->c.bytes, p->c.length);
         return;
     }
     const uint32_t group = get_mcast_grp(p);
@@ -240,6 +252,7 @@ __attribute__((visibility("default"))) void program_process(void *state, unsigne
     }
     reader_enter(&s->core.reclaimer);
     s->core.now = now_us;
+    s->core.requests = 0;
     s->core.emit = emit;
     s->core.emit_context = context;
     struct packet *p = &s->packet;

@@ -1,19 +1,17 @@
 """Where the program's hashes put a flow, by the text of service.p4 and exceptions.p4; and flows made to fall
 where a case wants them.
 
-CRC-32 is linear: over the 32 last bits of a source address it is one-to-one, so every hash has its source.
+CRC-32 is linear, and so is what is made of it by exclusive or: a source address for a wanted hash or place
+solves 32 linear equations.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from itertools import count
 from zlib import crc32
 
-from tests.packets.rows import MAPPED, TCP, wide
+from tests.packets.rows import TCP, wide
 from tests.packets.world import HTTP, V4, Family
-
-EXCEPTION_SLOTS = 16384
-WAY_SHIFTS = (0, 9, 18)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Flow:
 
     @property
     def hash(self) -> int:
-        """What picks the bucket and the places of an exception."""
+        """What picks the bucket."""
         return crc32(
             self.destination_port.to_bytes(2, "big")
             + self.source_port.to_bytes(2, "big")
@@ -40,14 +38,21 @@ class Flow:
     def bucket(self, mask: int) -> int:
         return self.hash & 0xFFFF & mask
 
-    @property
-    def places(self) -> tuple[int, ...]:
-        """Its slot in each way."""
-        return tuple(self.hash >> shift & (EXCEPTION_SLOTS - 1) for shift in WAY_SHIFTS)
+    def place(self, pool: int) -> int:
+        """What picks the slot of its exception in each way: bits 0-13, 9-22, 18-31."""
+        digest = crc32(
+            pool.to_bytes(2, "big")
+            + wide(self.source).to_bytes(16, "big")
+            + wide(self.destination).to_bytes(16, "big")
+            + bytes([self.protocol])
+            + self.source_port.to_bytes(2, "big")
+            + self.destination_port.to_bytes(2, "big")
+        )
+        return self.hash ^ digest
 
 
-def _solve(columns: list[int], wanted: int) -> int:
-    """The bits whose columns add up (without carry) to `wanted`: Gaussian elimination over GF(2)."""
+def _solve(columns: list[int], wanted: int) -> int | None:
+    """The bits whose columns add up (without carry) to `wanted`, if any: Gaussian elimination over GF(2)."""
     pivots: dict[int, tuple[int, int]] = {}
     for bit, column in enumerate(columns):
         chosen = 1 << bit
@@ -62,36 +67,28 @@ def _solve(columns: list[int], wanted: int) -> int:
     for top, (column, parts) in pivots.items():
         if wanted >> top & 1:
             wanted, solution = wanted ^ column, solution ^ parts
-    if wanted:
-        raise ValueError("there is no such address")
-    return solution
+    return None if wanted else solution
 
 
-def flow_with_hash(
-    hash: int, source_port: int, family: Family, destination: str, protocol: int = TCP, port: int = HTTP
-) -> Flow:
-    """The flow from this port whose hash is `hash`: the last 32 bits of its source are free for that."""
-
-    def with_low_bits(low: int) -> Flow:
-        if family is V4:
-            return Flow(str(IPv4Address(low)), source_port, destination, port, protocol)
-        return Flow(str(IPv6Address(wide("2001:db8::") | low)), source_port, destination, port, protocol)
-
-    zero = with_low_bits(0).hash
-    columns = [with_low_bits(1 << bit).hash ^ zero for bit in range(32)]
-    return with_low_bits(_solve(columns, hash ^ zero))
-
-
-def flows_with_hash(hash: int, wanted: int, family: Family, destination: str) -> list[Flow]:
-    """Flows that share one hash, and so their bucket and their place in every way. All are unicast."""
+def flows_where(
+    key: Callable[[Flow], int], wanted: int, number: int, family: Family, destination: str
+) -> list[Flow]:
+    """Flows of which a key of 32 bits that is linear (hash, place) has the wanted value. All are unicast."""
     flows: list[Flow] = []
-    for port in count(30000):
-        flow = flow_with_hash(hash, port, family, destination)
-        if family is not V4 or 11 <= wide(flow.source) - MAPPED >> 24 < 127:
-            flows.append(flow)
-        if len(flows) == wanted:
+    for port in range(30000, 40000):
+
+        def flow_from(low: int, port: int = port) -> Flow:
+            source = IPv4Address(low) if family is V4 else IPv6Address(wide("2001:db8::") | low)
+            return Flow(str(source), port, destination)
+
+        zero = key(flow_from(0))
+        low = _solve([key(flow_from(1 << bit)) ^ zero for bit in range(32)], wanted ^ zero)
+        if low is None or (family is V4 and not 11 <= low >> 24 < 127):
+            continue
+        flows.append(flow_from(low))
+        if len(flows) == number:
             return flows
-    raise AssertionError("unreachable")
+    raise ValueError(f"there are only {len(flows)} such flows")
 
 
 def flow_in_bucket(

@@ -28,6 +28,7 @@ WRITE_ORDER = (
     "vips",
 )
 PACKET_IN_OCTETS = 3
+SHOWN = 4  # packets in a message
 
 Key = tuple[object, ...]
 
@@ -150,12 +151,16 @@ def expect(wanted: Sequence[Out], emitted: Emitted, where: str) -> None:
         return
     lines = [f"{where}: not what must come out"]
     for port in sorted(expected.keys() | got.keys()):
-        if expected.get(port) != got.get(port):
-            lines += [f"  port {port} must send"] + [
-                describe(port, frame) for frame in expected.get(port, [])
-            ]
-            lines += [f"  port {port} sent"] + [describe(port, frame) for frame in got.get(port, [])]
+        missing, surplus = expected.get(port, []), got.get(port, [])
+        if missing != surplus:
+            lines += [f"  port {port} must send {len(missing)}:", *_described(port, missing)]
+            lines += [f"  port {port} sent {len(surplus)}:", *_described(port, surplus)]
     raise AssertionError("\n".join(lines))
+
+
+def _described(port: int, frames: Sequence[bytes]) -> list[str]:
+    """The first few."""
+    return [describe(port, frame) for frame in frames[:SHOWN]] + ["    ..."] * (len(frames) > SHOWN)
 
 
 def describe(port: int, frame: bytes) -> str:

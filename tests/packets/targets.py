@@ -29,7 +29,7 @@ from switch.server.pipeline import Pipeline
 from tests.packets import rows
 from tests.packets.p4runtime import PIPELINE, Names, count_of
 from tests.packets.rows import Row
-from tests.packets.wires import Wires, inside, namespace, switch_side
+from tests.packets.wires import LARGEST_MTU, Wires, inside, namespace, switch_side
 from tests.packets.world import CPU, PORTS, ROUTER
 
 Emitted = list[tuple[int, bytes]]
@@ -37,6 +37,7 @@ Emitted = list[tuple[int, bytes]]
 SECOND = 1_000_000  # microseconds
 DEVICE_ID = 1
 START_TIMEOUT = 60.0  # a first start compiles the program
+POLL_INTERVAL = 0.05
 ARRIVAL_TIMEOUT = 10.0
 MAX_MESSAGE = 64 << 20
 SLUICE = Path(sys.executable).parent / "sluice"
@@ -75,6 +76,10 @@ class InProcess:
         self._begun = 0
         self._now = 0
 
+    @property
+    def engine(self) -> Engine:
+        return self._pipeline.engine
+
     def write(self, updates: Sequence[p4r.Update]) -> None:
         for update in updates:
             write.apply(self._pipeline, update)
@@ -87,7 +92,7 @@ class InProcess:
 
     def send(self, port: int, frames: Sequence[bytes], at: float) -> Emitted:
         self._now = self._begun + round(at * SECOND)
-        return [out for frame in frames for out in self._pipeline.engine.process(port, frame, self._now)]
+        return [out for frame in frames for out in self.engine.process(port, frame, self._now)]
 
     def packet_out(self, order: int, port: int, payload: bytes, at: float) -> Emitted:
         message = self.names.packet_out(order, port, payload)
@@ -109,9 +114,14 @@ class Controller:
         self._arbitrated = threading.Event()
         self.packets_in: queue.SimpleQueue[p4r.PacketIn] = queue.SimpleQueue()
 
-    def connect(self, timeout: float) -> None:
-        """Wait until the switch answers, and become its primary."""
-        grpc.channel_ready_future(self._channel).result(timeout)
+    def connect(self, switch: subprocess.Popen[bytes], timeout: float) -> None:
+        """Wait until the switch answers; become its primary. Raises TimeoutError, at once if it has ended."""
+        ready = grpc.channel_ready_future(self._channel)
+        deadline = time.monotonic() + timeout
+        while not ready.done():
+            if switch.poll() is not None or time.monotonic() > deadline:
+                raise TimeoutError("it does not answer" if switch.poll() is None else "it has ended")
+            time.sleep(POLL_INTERVAL)
         arbitration = p4r.MasterArbitrationUpdate(device_id=DEVICE_ID, election_id=self._election_id)
         self._requests.put(p4r.StreamMessageRequest(arbitration=arbitration))
         responses = self._stub.StreamChannel(iter(self._requests.get, None))
@@ -186,9 +196,10 @@ class OnWires:
     Packet-ins come on a way of their own; the program's punt counters tell how many there must be.
     """
 
-    def __init__(self, name: str, names: Names, controller: Controller, wires: Wires) -> None:
-        self.name = name
+    def __init__(self, kind: str, names: Names, controller: Controller, wires: Wires) -> None:
+        self.name = f"{kind} on interfaces"
         self.names = names
+        self.namespace = wires.namespace
         self._controller = controller
         self._wires = wires
         self._tokens = itertools.count(1)
@@ -279,11 +290,13 @@ def in_process(names: Names, config: bytes | None = None) -> Iterator[InProcess]
 
 
 @contextlib.contextmanager
-def on_wires(kind: str, names: Names, config: bytes | None = None) -> Iterator[OnWires]:
+def on_wires(
+    kind: str, names: Names, config: bytes | None = None, mtu: int = LARGEST_MTU
+) -> Iterator[OnWires]:
     """kind: "embedded" or "bmv2". It serves on a unix socket, which a namespace does not keep from us."""
     with contextlib.ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix=f"sluice-{kind}-")))
-        inner = ending.enter_context(namespace(kind))
+        inner = ending.enter_context(namespace(kind, mtu))
         interfaces = [f"{port}@{switch_side(port)}" for port in PORTS]
         server = f"unix:{folder / 'p4runtime.sock'}"
         command = (
@@ -297,15 +310,13 @@ def on_wires(kind: str, names: Names, config: bytes | None = None) -> Iterator[O
         controller = Controller(server)
         ending.callback(controller.close)
         try:
-            controller.connect(START_TIMEOUT)
+            controller.connect(process, START_TIMEOUT)
             controller.push(names, config or PIPELINE.read_bytes())
-        except (grpc.RpcError, grpc.FutureTimeoutError, TimeoutError) as error:
+        except (grpc.RpcError, TimeoutError) as error:
             log.seek(0)
             raise RuntimeError(f"{' '.join(command)} did not start:\n{error}\n{log.read()}") from error
         wires = ending.enter_context(contextlib.closing(Wires(inner)))
-        yield OnWires(
-            "embedded on interfaces" if kind == "embedded" else "BMv2 on interfaces", names, controller, wires
-        )
+        yield OnWires(kind, names, controller, wires)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

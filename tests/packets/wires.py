@@ -26,6 +26,7 @@ TP_STATUS_VLAN_TPID_VALID = 1 << 6
 AUXDATA = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata
 VLAN_ETHERTYPE = 0x8100
 LARGEST_FRAME = 65536
+LARGEST_MTU = 9000
 
 
 def can_make_namespaces() -> bool:
@@ -58,7 +59,7 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
 
 
-def _configure(name: str) -> None:
+def _configure(name: str, mtu: int) -> None:
     """Interfaces up, and silent: without IPv6 and without ARP nothing but the tests sends on them."""
 
     def ip(*words: str) -> None:
@@ -73,7 +74,7 @@ def _configure(name: str) -> None:
                 ["ip", "netns", "exec", name, "sysctl", "-q", f"net.ipv6.conf.{interface}.disable_ipv6=1"],
                 check=True,
             )
-            ip("link", "set", interface, "mtu", "9000", "arp", "off", "up")
+            ip("link", "set", interface, "mtu", str(mtu), "arp", "off", "up")
 
 
 def switch_side(port: int) -> str:
@@ -91,6 +92,7 @@ class Wires:
     """The far ends: frames to and from the switch's ports, with VLAN tags where the wire has them."""
 
     def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
         self._sockets = {
             port: in_namespace(namespace, lambda port=port: _raw_socket(test_side(port))) for port in PORTS
         }
@@ -135,12 +137,12 @@ def _receive_frame(sock: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def namespace(purpose: str) -> Iterator[str]:
+def namespace(purpose: str, mtu: int = LARGEST_MTU) -> Iterator[str]:
     """A namespace with the interfaces, deleted in the end with all that is in it."""
     name = f"sluice-test-{purpose}-{os.getpid()}"
     _ip("netns", "add", name)
     try:
-        _configure(name)
+        _configure(name, mtu)
         yield name
     finally:
         _ip("netns", "del", name)

@@ -27,6 +27,7 @@ NORMAL, INGRESS_CLONE, EGRESS_CLONE, RECIRCULATED, REPLICATED = 0, 1, 2, 4, 5
 
 PLAIN, MULTICAST, RESUBMIT, RECIRCULATE, CLONE_INGRESS, CLONE_EGRESS, TRUNCATE, DIGEST = range(8)
 DROP, UNDROP, RESUBMIT_FOREVER, RECIRCULATE_FOREVER, ASSERT, TRUNCATE_COPIES, DROP_IN_EGRESS = range(8, 15)
+CLONE_FOREVER = 15
 
 OUT = 9
 IN = 3
@@ -165,6 +166,16 @@ def test_recirculate(engine: Engine) -> None:
 def test_endless_passes_end(engine: Engine, what: int) -> None:
     assert send(engine, what) == []
     assert dropped(engine) == {"too many passes": 1}
+    assert len(send(engine, PLAIN)) == 1
+
+
+def test_endless_clones_end(engine: Engine) -> None:
+    """Each copy asks for two more."""
+    engine.set_clone_session(5, [(1, 0), (2, 0)])
+    sent = send(engine, CLONE_FOREVER)
+    assert sent[-1] == (OUT, ORDER.pack(what=CLONE_FOREVER) + PAYLOAD)
+    assert 64 < len(sent) <= 1 + 2 * 1024
+    assert dropped(engine)["too many passes"] > 0
     assert len(send(engine, PLAIN)) == 1
 
 

@@ -146,3 +146,26 @@ def test_a_port_that_is_taken_is_named() -> None:
 def test_find_says_what_to_do() -> None:
     with pytest.raises(NoLab, match="make up"):
         Lab.find(fresh_name())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_demonstration_that_is_interrupted_leaves_nothing(number: signal.Signals) -> None:
+    name = fresh_name()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "topo", "--name", name, "run"],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    for line in running.stdout:
+        if "each open" in line:  # the clients start
+            break
+    lab = Lab.find(name)
+    running.send_signal(number)
+    running.send_signal(number)  # an impatient operator
+    running.stdout.read()
+    assert running.wait(30) == 128 + number
+    running.stdout.close()
+    assert_gone(lab)

@@ -6,9 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import generate_latest
 
 from controller.api import app as app_module
 from controller.api.app import create_app
+from controller.api.metrics import registry
 from controller.api.schemas import ConfigView, PoolView, Refusal, Status
 from controller.config import parse
 from controller.controller import ChangeResult
@@ -441,11 +443,12 @@ sluice_switch_connected 1.0
 sluice_neighbors{state="failed"} 1.0
 sluice_vip_packets_total{vip="web"} 123456.0
 sluice_pool_moving_buckets{pool="web"} 12.0
-sluice_backend_buckets{backend="b1",pool="web"} 341.0
-sluice_backend_syns_total{backend="b1",pool="web"} 1234.0
-sluice_backend_health{backend="b2",health="down",pool="web"} 1.0
-sluice_backend_health{backend="b2",health="healthy",pool="web"} 0.0
-sluice_backend_state{backend="b3",pool="web",state="drain"} 1.0
+sluice_backend_buckets{address="10.0.1.11:8080",backend="b1",pool="web"} 341.0
+sluice_backend_buckets{address="[fd00:1::53]:53",backend="d1",pool="dns"} 1024.0
+sluice_backend_syns_total{address="10.0.1.11:8080",backend="b1",pool="web"} 1234.0
+sluice_backend_health{address="10.0.1.12:8080",backend="b2",health="down",pool="web"} 1.0
+sluice_backend_health{address="10.0.1.12:8080",backend="b2",health="healthy",pool="web"} 0.0
+sluice_backend_state{address="10.0.1.13:8080",backend="b3",pool="web",state="drain"} 1.0
 sluice_drops_packets_total{reason="no_service"} 7.0
 sluice_punts_packets_total{reason="glean"} 3.0
 """
@@ -457,6 +460,16 @@ async def test_metrics(api: httpx.AsyncClient) -> None:
     lines = answer.text.splitlines()
     assert [line for line in METRICS.splitlines() if line not in lines] == []
     assert all(line.startswith(("# HELP sluice_", "# TYPE sluice_", "sluice_")) for line in lines)
+
+
+async def test_a_backend_on_its_way_out_and_its_successor_are_told_apart() -> None:
+    report = FakeController().report()
+    pool = report.pools[0]
+    gone = pool.backends[0].model_copy(update={"state": "removing", "address": "10.0.1.99"})
+    both = pool.model_copy(update={"backends": (*pool.backends, gone)})
+    metrics = generate_latest(registry(lambda: report.model_copy(update={"pools": (both,)}))).decode()
+    series = [line.rpartition(" ")[0] for line in metrics.splitlines() if not line.startswith("#")]
+    assert len(series) == len(set(series))
 
 
 async def test_openapi_describes_every_resource(api: httpx.AsyncClient) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 
+from controller.api import client
 from controller.api.app import create_app
 from controller.cli.main import main
 from controller.cli.output import count, size
@@ -241,6 +243,23 @@ def test_changes(
     result = cli(*command.split())
     assert (result.code, result.out, result.err) == (0, printed, ""), shows
     assert controller.changes == [asked]
+
+
+def test_the_user_may_have_any_name(
+    cli: Cli, controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "Zoë Müller")
+    assert cli("backend", "drain", "web", "b1").code == 0
+    assert controller.changes[0][1] == "Zoë Müller"
+
+
+def test_a_daemon_of_another_version(
+    cli: Cli, controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "TypeAdapter", lambda kind: TypeAdapter(int))
+    result = cli("pool", "show", "web")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("sluice: the daemon answers in another way than this command knows")
 
 
 def test_what_is_so_already_is_no_change(cli: Cli, controller: FakeController) -> None:

@@ -283,6 +283,7 @@ def test_its_log(daemon: Daemon) -> None:
 def test_changes_outlive_it_and_the_file_is_compared(with_switch: Daemon) -> None:
     daemon = with_switch
     first = daemon.start()
+    wait_for(lambda: daemon.status().switch.synchronized)
     changed = daemon.run("backend", "weight", "web", "b1", "3")
     assert changed.returncode == 0, changed.stderr
     revision = daemon.status().revision

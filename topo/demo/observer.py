@@ -31,6 +31,7 @@ class Observer:
     def following(self, tell: Callable[[str], None]) -> Iterator[None]:
         """Call `tell` with each new event of the controller, and keep `last` fresh, while the block lasts."""
         end = threading.Event()
+        self.pool()
         with Client(self.socket) as daemon:
             past = daemon.get(list[Event], "events")
 

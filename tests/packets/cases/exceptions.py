@@ -15,7 +15,7 @@ from tests.packets.case import Case, Cell, Change, Out, Send, Step
 from tests.packets.cases.nat import delivered, dns, http
 from tests.packets.cases.own_addresses import packet_in
 from tests.packets.cases.routing import GLEAN, NO_MAC, UNRESOLVED
-from tests.packets.flows import Flow, flow_in_bucket, flows_with_hash
+from tests.packets.flows import Flow, flow_in_bucket, flows_where
 from tests.packets.frames import hop, packet
 from tests.packets.rows import NAT, UDP, Row
 from tests.packets.world import (
@@ -391,13 +391,13 @@ def _gone(family: Family) -> Iterator[Case]:
     )
 
 
-def _full(family: Family, hash: int) -> Iterator[Case]:
-    """Flows with one hash share their slot in each of the three ways: the fourth finds no room."""
+def _full(family: Family, place: int) -> Iterator[Case]:
+    """Flows with one place share their slot in each of the three ways: the fourth finds no room."""
     one, two = family.tcp_one, family.tcp_two
     name = family.name
     move = (moving(family, two, one),)
 
-    first, second, third, fourth, fifth = _together(family, hash)
+    first, second, third, fourth, fifth = _together(family, place)
     yield Case(
         f"{name} full: a flow that finds no room does not move, and does not break",
         (
@@ -411,7 +411,7 @@ def _full(family: Family, hash: int) -> Iterator[Case]:
         rows=move,
         counts={UNMOVED: 2, PREVIOUS: 4},
     )
-    first, second, third, fourth, fifth = _together(family, hash + 1 * ELSEWHERE)
+    first, second, third, fourth, fifth = _together(family, place + 1 * ELSEWHERE)
     yield Case(
         f"{name} full: a flow that closed and opens anew has its old room",
         (
@@ -424,7 +424,7 @@ def _full(family: Family, hash: int) -> Iterator[Case]:
         ),
         rows=move,
     )
-    first, second, third, fourth, fifth = _together(family, hash + 2 * ELSEWHERE)
+    first, second, third, fourth, fifth = _together(family, place + 2 * ELSEWHERE)
     yield Case(
         f"{name} full: a SYN flood frees what it took after 15 s",
         (
@@ -436,7 +436,7 @@ def _full(family: Family, hash: int) -> Iterator[Case]:
         ),
         rows=move,
     )
-    first, second, third, fourth, fifth = _together(family, hash + 3 * ELSEWHERE)
+    first, second, third, fourth, fifth = _together(family, place + 3 * ELSEWHERE)
     yield Case(
         f"{name} full: room that was lost to a flood is not taken from established flows",
         (
@@ -451,7 +451,7 @@ def _full(family: Family, hash: int) -> Iterator[Case]:
         ),
         rows=move,
     )
-    first, second, third, *_ = _together(family, hash + 4 * ELSEWHERE)
+    first, second, third, *_ = _together(family, place + 4 * ELSEWHERE)
     yield Case(
         f"{name}: with a copy in an earlier way the last way that knows a flow decides; both end together",
         (
@@ -469,7 +469,7 @@ def _full(family: Family, hash: int) -> Iterator[Case]:
         ),
         rows=move,
     )
-    first, second, third, fourth, fifth = _together(family, hash + 5 * ELSEWHERE)
+    first, second, third, fourth, fifth = _together(family, place + 5 * ELSEWHERE)
     gone_soon = rows.backend(THREE, family.of(TWO), BACKEND_HTTP)
     stays = rows.backend(FOUR, family.of(TAGGED), BACKEND_HTTP)
     late = ticks(EMBRYONIC + 2)  # the switch's clock has gone further than an embryo lives
@@ -487,19 +487,18 @@ def _full(family: Family, hash: int) -> Iterator[Case]:
     )
 
     def apart(*bits: int) -> list[Client]:
-        """Flows whose hashes differ from one another in these bits only."""
-        base = hash + 6 * ELSEWHERE
-        hashes = [
+        """Flows whose places differ from one another in these bits only."""
+        base = place + 6 * ELSEWHERE
+        places = [
             base ^ sum((value >> n & 1) << bit for n, bit in enumerate(bits))
             for value in range(1 << len(bits))
         ]
-        return [
-            Client(family, flows_with_hash(one_hash, 1, family, family.nat_vip)[0]) for one_hash in hashes
-        ]
+        return [flow for one in places for flow in _placed(family, one, 1)]
 
     for shows, flows in (
         ("flows that meet in the first and third way are apart in the second", apart(14, 15, 16, 17)),
         ("flows that meet in the first and second way are apart in the third", apart(30, 31)),
+        ("flows of one bucket are apart in every way", _of_one_hash(family, place)),
     ):
         yield Case(
             f"{name}: {shows}",
@@ -515,9 +514,25 @@ THREE, FOUR = 301, 302  # backends of no base row
 ELSEWHERE = 0x02040801  # added to a hash, it changes the place in every way
 
 
-def _together(family: Family, hash: int) -> Sequence[Client]:
+def _together(family: Family, place: int) -> Sequence[Client]:
     """Five flows that share their slot in every way."""
-    return [Client(family, flow) for flow in flows_with_hash(hash, 5, family, family.nat_vip)]
+    return _placed(family, place, 5)
+
+
+def _placed(family: Family, place: int, number: int) -> list[Client]:
+    def place_of(flow: Flow) -> int:
+        return flow.place(family.tcp_pool)
+
+    return [Client(family, flow) for flow in flows_where(place_of, place, number, family, family.nat_vip)]
+
+
+def _of_one_hash(family: Family, hash: int) -> list[Client]:
+    """Eight flows that any number of buckets leaves in one bucket."""
+
+    def hash_of(flow: Flow) -> int:
+        return flow.hash
+
+    return [Client(family, flow) for flow in flows_where(hash_of, hash, 8, family, family.nat_vip)]
 
 
 def _datagrams(family: Family) -> Iterator[Case]:

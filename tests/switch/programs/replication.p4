@@ -94,7 +94,9 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
 
 control MyEgress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t sm) {
     apply {
-        if (meta.again == 1) {
+        if (hdr.order.what == 15) {
+            clone_preserving_field_list(CloneType.E2E, 5, 1);
+        } else if (meta.again == 1) {
             hdr.order.argument = hdr.order.argument + 1;
             recirculate_preserving_field_list(1);
         } else if (hdr.order.what == 11) {

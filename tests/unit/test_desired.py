@@ -1,0 +1,175 @@
+"""The controller's decisions without wires: what is to be written, stored and told."""
+
+import pytest
+
+from controller.assignment import Assignment
+from controller.config import parse
+from controller.desired import Desired, refuse_what_cannot_change
+from controller.errors import InvalidConfig
+from controller.events import EventLog
+from controller.model import Config, change_backend, remove_backend, replace
+
+NOW = 1_000_000.0
+
+DOCUMENT = """
+switch: {mac: "02:00:00:00:00:01"}
+interfaces: [{name: all, ports: [1], addresses: [10.0.0.1/16]}]
+pools:
+  - name: web
+    buckets: 16
+    idle_timeout: 10s
+    health: {type: tcp, port: 80}
+    backends: [{name: b1, address: 10.0.1.11}, {name: b2, address: 10.0.1.12}]
+  - {name: other, buckets: 16, health: {type: none}, backends: [{name: o1, address: 10.0.1.21}]}
+"""
+
+
+class World:
+    def __init__(self) -> None:
+        self.events = EventLog()
+        self.desired = Desired(parse(DOCUMENT), Assignment(), self.events)
+        self.desired.refresh(NOW)
+        self.saved()
+
+    @property
+    def config(self) -> Config:
+        return self.desired.config
+
+    def saved(self) -> set[str]:
+        """The pools that were to be stored since we last asked."""
+        pools, self.desired.unsaved = self.desired.unsaved, set()
+        return pools
+
+    def configure(self, config: Config, *, drain: bool = True) -> None:
+        self.desired.configure(config, drain=drain)
+        self.desired.refresh(NOW)
+
+    def look(self, at: float, count: int) -> None:
+        slots = dict.fromkeys(self.desired.moving_slots(), count)
+        self.desired.settling.slots.observe(slots, at, at)
+
+    def told(self) -> list[str]:
+        return [f"{event.subject}: {event.text} ({event.cause})" for event in self.events.since()]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_only_pools_that_changed_are_worked_on_and_stored(world: World) -> None:
+    other = world.desired.assignment.pools["other"]
+    world.configure(change_backend(world.config, "web", "b1", weight=3))
+    assert world.saved() == {"web"}
+    assert world.desired.assignment.pools["other"] is other
+
+
+def test_a_verdict_that_changes_nothing_is_no_work(world: World) -> None:
+    assert world.desired.set_health("web", "b1", True, "passed")
+    assert not world.desired.set_health("web", "b1", True, "passed again")
+    world.desired.refresh(NOW)
+    assert world.saved() == set()
+
+
+def test_moves_are_told_with_their_cause(world: World) -> None:
+    world.desired.set_health("web", "b1", False, "refused")
+    world.desired.refresh(NOW)
+    assert world.told()[-1] == "web: 8 of 16 buckets moved, 0 still have flows elsewhere (b1 left)"
+
+
+def test_nothing_settles_before_the_move_was_written(world: World) -> None:
+    world.configure(change_backend(world.config, "web", "b1", state="drain"))
+    world.look(0.0, 1)
+    world.look(100.0, 1)
+    assert not world.desired.settle(NOW + 1)
+    world.desired.written("web")
+    world.look(100.0, 1)
+    world.look(109.0, 1)
+    assert not world.desired.settle(NOW + 1), "the idle timeout counts from the write"
+    world.look(110.0, 1)
+    assert world.desired.settle(NOW + 1)
+    assert world.desired.moving_slots() == []
+    assert world.saved() == {"web"}
+
+
+def test_a_slot_begins_anew_with_its_next_bucket(world: World) -> None:
+    world.configure(change_backend(world.config, "web", "b1", state="drain"))
+    world.desired.written("web")
+    world.look(0.0, 1)
+    world.look(50.0, 1)
+    assert world.desired.settle(NOW)
+    world.configure(change_backend(world.config, "web", "b1", state="active"))
+    del world.desired.unwritten["web"]
+    assert not world.desired.settle(NOW)
+
+
+def test_a_removed_backend_goes_when_it_has_drained(world: World) -> None:
+    world.configure(remove_backend(world.config, "web", "b1"))
+    world.desired.written("web")
+    for at in (0.0, 10.0):
+        world.look(at, 1)
+        world.desired.settling.backends.observe({1: 5}, at, at)
+    assert world.desired.settle(NOW)
+    assert world.desired.assignment.pools["web"].backends.keys() == {2}
+    assert world.told()[-1] == "web/b1: has drained and is removed ()"
+
+
+def test_a_removed_backend_that_does_not_drain_goes_at_the_deadline(world: World) -> None:
+    world.configure(remove_backend(world.config, "web", "b1"))
+    world.desired.written("web")
+    assert world.desired.settle(NOW + 3600)
+    assert (
+        "b1: is removed with flows that are still alive (its drain deadline has passed)" in world.told()[-1]
+    )
+
+
+def test_without_drain_what_is_taken_away_leaves_at_once(world: World) -> None:
+    world.configure(remove_backend(world.config, "web", "b1"), drain=False)
+    assert world.desired.assignment.pools["web"].backends.keys() == {2}
+    assert world.desired.moving_slots() == []
+
+
+def test_who_drains_already_is_spared_by_a_later_cut_of_another_pool(world: World) -> None:
+    world.configure(remove_backend(world.config, "web", "b1"))
+    world.configure(remove_backend(world.config, "other", "o1"), drain=False)
+    assert 1 in world.desired.assignment.pools["web"].backends
+
+
+def test_a_pool_that_is_gone_is_forgotten(world: World) -> None:
+    world.configure(replace(world.config, pools=world.config.pools[:1]))
+    assert world.desired.assignment.pools.keys() == {"web"}
+    assert world.saved() == {"other"}
+
+
+def test_when_no_number_is_left_it_is_told(world: World) -> None:
+    world.desired.assignment.backend_numbers.used = {*range(1, 65536)}
+    world.desired.set_health("web", "b1", False, "refused")
+    world.desired.refresh(NOW)
+    world.desired.set_health("web", "b1", True, "passed")
+    world.desired.refresh(NOW)
+    assert "web/b1: cannot serve: all numbers for backends are in use" in world.told()[-1]
+
+
+def test_a_preview_changes_nothing(world: World) -> None:
+    before = world.desired.assignment.pools["web"]
+    assert world.desired.preview(change_backend(world.config, "web", "b1", weight=3), NOW) == 4
+    assert world.desired.assignment.pools["web"] is before
+    assert world.saved() == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"mode": "dsr"}, r"pools\[web\].mode: is nat and cannot change"),
+        ({"buckets": 8}, r"pools\[web\].buckets: can only grow, there are 16"),
+    ],
+)
+def test_what_would_break_all_flows_of_a_pool_is_refused(
+    world: World, changes: dict[str, object], complaint: str
+) -> None:
+    pool = world.config.pool("web").model_copy(update=changes)
+    after = world.config.model_copy(update={"pools": (pool, *world.config.pools[1:])})
+    with pytest.raises(InvalidConfig, match=complaint):
+        refuse_what_cannot_change(world.config, after, {"web": 16})
+    grown = world.config.pool("web").model_copy(update={"buckets": 32})
+    refuse_what_cannot_change(world.config, world.config.model_copy(update={"pools": (grown,)}), {"web": 16})

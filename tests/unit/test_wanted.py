@@ -1,0 +1,167 @@
+"""The entries that a configuration asks for, table by table."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from controller import program
+from controller.assignment import Assignment
+from controller.config import parse
+from controller.model import Config, remove_backend
+from controller.program import Do, Key, Rows, Table, wide
+from controller.wanted import Wanted, wanted
+
+MAC = 0x020000000001
+
+DOCUMENT = """
+switch: {mac: "02:00:00:00:00:01"}
+interfaces:
+  - {name: clients, ports: [1], addresses: [10.0.0.1/24, "fd00::1/64"]}
+  - {name: servers, ports: [2], addresses: [10.0.1.1/24]}
+routes: [{destination: 0.0.0.0/0, gateway: 10.0.0.254}, {destination: "::/0", gateway: "fd00::fe"}]
+health_sources: [10.255.0.2]
+pools:
+  - name: web
+    buckets: 16
+    idle_timeout: 10s
+    backends: [{name: b1, address: 10.0.1.11, port: 8080}, {name: b2, address: 10.0.1.12}]
+  - name: dns
+    mode: dsr
+    udp: move
+    buckets: 32
+    health: {type: none}
+    backends: [{name: d1, address: 10.0.1.53}]
+vips:
+  - {name: web, address: 10.0.0.100, port: 80, pool: web}
+  - {name: dns, address: 10.0.0.100, protocol: udp, port: 53, pool: dns}
+"""
+
+
+def a(address: str) -> int:
+    return wide(ip_address(address))
+
+
+class World:
+    def __init__(self) -> None:
+        self.config: Config = parse(DOCUMENT)
+        self.assignment = Assignment()
+        self.up: dict[str, bool] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        for pool in self.config.pools:
+            self.assignment.update(pool, self.up.get, 1000.0)
+
+    def wanted(self) -> Wanted:
+        return wanted(self.config, self.assignment, {(a("10.0.1.11"),): Do("forward", (2, MAC, 7, 0))})
+
+    def rows(self, table: Table) -> Rows:
+        return self.wanted().rows[table]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+EXPECTED: list[tuple[Table, Rows]] = [
+    (program.MACS, {(MAC,): Do("ours")}),
+    (
+        program.ADDRESSES,
+        {(a(own),): Do("own", (MAC,)) for own in ("10.0.0.1", "10.0.1.1", "fd00::1", "10.0.0.100")},
+    ),
+    (
+        program.ROUTES,
+        {
+            (a("10.0.0.0"), 120): Do("connected"),
+            (a("10.0.1.0"), 120): Do("connected"),
+            (a("fd00::"), 64): Do("connected"),
+            (a("0.0.0.0"), 96): Do("via", (a("10.0.0.254"),)),
+            (0, 0): Do("via", (a("fd00::fe"),)),
+        },
+    ),
+    (
+        program.HEALTH_CHECKERS,
+        {
+            (a("10.255.0.2"), 2**128 - 1, 0, 0): Do("untranslated"),
+            (0, 0, a("10.255.0.2"), 2**128 - 1): Do("untranslated"),
+        },
+    ),
+    (program.NEIGHBORS, {(a("10.0.1.11"),): Do("forward", (2, MAC, 7, 0))}),
+    (
+        program.VIPS,
+        {(a("10.0.0.100"), 6, 80): Do("serve", (1,)), (a("10.0.0.100"), 17, 53): Do("serve", (2,))},
+    ),
+    (
+        program.POOLS,
+        {(1,): Do("pool_settings", (1, 15, 39, 0)), (2,): Do("pool_settings", (2, 31, 1145, 1))},
+    ),
+    (
+        program.BACKENDS,
+        {
+            (1,): Do("backend_address", (a("10.0.1.11"), 8080)),
+            (2,): Do("backend_address", (a("10.0.1.12"), 0)),
+            (3,): Do("backend_address", (a("10.0.1.53"), 0)),
+        },
+    ),
+    (
+        program.NAT_ANSWERS,
+        {
+            (a("10.0.1.11"), 6, 8080): Do("restore", (a("10.0.0.100"), 80)),
+            (a("10.0.1.12"), 6, 80): Do("restore", (a("10.0.0.100"), 80)),
+        },
+    ),
+    (
+        program.NAT_SERVICES,
+        {(a("10.0.1.11"), 6, 8080): Do("direct"), (a("10.0.1.12"), 6, 80): Do("direct")},
+    ),
+]
+
+
+@pytest.mark.parametrize(("table", "rows"), EXPECTED, ids=[table.name for table, _ in EXPECTED])
+def test_rows(world: World, table: Table, rows: Rows) -> None:
+    assert world.rows(table) == rows
+
+
+def test_no_table_is_forgotten(world: World) -> None:
+    assert {*world.wanted().rows, program.BUCKETS} == {*program.TABLES}
+
+
+def test_buckets_are_rows_of_the_tables_action(world: World) -> None:
+    owners = world.wanted().buckets
+    assert {pool: len(rows) for pool, rows in owners.items()} == {1: 16, 2: 32}
+    assert owners[1][0].tolist() == [1, 1, 2, 0, 0], "current, previous, standby, announced, motion"
+    assert owners[2][0].tolist() == [3, 3, 3, 0, 0]
+
+
+NAT_OF_B1: Key = (a("10.0.1.11"), 6, 8080)
+
+
+def test_a_backend_that_is_down_keeps_its_service_for_the_vip(world: World) -> None:
+    world.up["b1"] = False
+    world.refresh()
+    assert (1,) not in world.rows(program.BACKENDS)
+    assert NAT_OF_B1 in world.rows(program.NAT_ANSWERS)
+    assert NAT_OF_B1 in world.rows(program.NAT_SERVICES)
+
+
+def test_a_removed_backend_is_answered_for_until_it_has_drained(world: World) -> None:
+    world.config = remove_backend(world.config, "web", "b1")
+    world.refresh()
+    assert (1,) in world.rows(program.BACKENDS)
+    assert NAT_OF_B1 in world.rows(program.NAT_ANSWERS)
+    world.assignment.settle("web", world.assignment.pools["web"].buckets.moving)
+    world.assignment.remove("web", 1, 2000.0)
+    assert (1,) not in world.rows(program.BACKENDS)
+    assert NAT_OF_B1 not in world.rows(program.NAT_ANSWERS)
+
+
+def test_a_service_that_was_given_to_another_vip_answers_for_that(world: World) -> None:
+    document = DOCUMENT.replace("{name: b1, address: 10.0.1.11, port: 8080}, ", "")
+    document = document.replace(
+        "pools:",
+        "pools:\n  - {name: new, buckets: 16, backends: [{name: n1, address: 10.0.1.11, port: 8080}]}",
+    )
+    world.config = parse(document + "  - {name: new, address: 10.0.0.101, port: 80, pool: new}\n")
+    world.refresh()
+    assert world.rows(program.NAT_ANSWERS)[NAT_OF_B1] == Do("restore", (a("10.0.0.101"), 80))
