@@ -34,9 +34,14 @@ NOT_OURS_V6 = "fd00::77"
 SOMEBODY = "02:00:00:00:0d:01"
 
 
+NOT_TRACED = 17
+"""Bytes of a packet_in header that only the answer to a trace fills."""
+
+
 def packet_in(reason: int, port: int, frame: Packet) -> Out:
     """The frame as the controller gets it."""
-    return Out(CPU, Payload(bytes([reason]) + port.to_bytes(2, "big") + bytes(frame)))
+    header = bytes([reason]) + port.to_bytes(2, "big") + bytes(NOT_TRACED)
+    return Out(CPU, Payload(header + bytes(frame)))
 
 
 # ---- ARP
