@@ -79,7 +79,7 @@ class _Shares:
         return self._indexes[identities]
 
     def give_back(self, preferred: Counts, candidates: Counts) -> None:
-        """Hands `candidates` whose owner has too many, or which have none, to their `preferred` if it lacks some."""
+        """Hands `candidates` whose owner has too many, or none, to their `preferred` if it lacks some."""
         while len(candidates):
             owner, wish = self.owner[candidates], preferred[candidates]
             fits = (wish >= 0) & (self.deficit[wish] > 0) & ((owner < 0) | (self.surplus[owner] > 0))

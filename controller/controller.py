@@ -131,8 +131,9 @@ class Controller:
 
     async def _serve_one_connection(self) -> None:
         async with Connection(self._target, self._pipeline) as switch:
-            self._connected = self._primary = True
             self._shared.brought_up = False
+            self._shared.work.ask()  # whatever the switch holds, it has not been compared yet
+            self._connected = self._primary = True
             fresh = await switch.install()
             state = "it held nothing and took our program" if fresh else "it runs our program already"
             self._record("connected", state)

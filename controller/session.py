@@ -122,7 +122,6 @@ class Session:
         if not self._fresh:
             self._shared.neighbors.adopt(holdings.rows[NEIGHBORS])
         self._desired.adopt(holdings, time.time())
-        self._shared.work.ask()
         async with asyncio.TaskGroup() as tasks:
             for task in (
                 self._switch.until_lost(),

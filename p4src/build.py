@@ -3,8 +3,8 @@
     python p4src/build.py            compile with p4c
     python p4src/build.py --check    exit 1 if compiled/ is older than the sources (needs no compiler)
 
-compiled/ is checked in, because p4c is in no package registry: sluice.json is BMv2 JSON, sluice.p4info.txtpb is the
-P4Info, provenance.json names the compiler's version and the digest of the sources they were made from.
+compiled/ is checked in, because p4c is in no package registry: sluice.json is BMv2 JSON, sluice.p4info.txtpb
+is the P4Info, provenance.json names the compiler's version and the digest of the sources they were made from.
 """
 
 import argparse
@@ -26,8 +26,8 @@ PROVENANCE = "provenance.json"
 HOW_TO_GET_P4C = f"""\
 {COMPILER} is not on PATH, so the P4 program cannot be compiled here. Nothing was changed: the output in
 p4src/compiled/ is checked in, and only a change of p4src/*.p4 needs the compiler.
-To get it, build https://github.com/p4lang/p4c (its README has the steps; the bmv2 backend is enough) or install a
-distribution's package, and put {COMPILER} on PATH."""
+To get it, build https://github.com/p4lang/p4c (its README has the steps; the bmv2 backend is enough) or
+install a distribution's package, and put {COMPILER} on PATH."""
 
 
 def sources_digest() -> str:
@@ -42,7 +42,9 @@ def sources_digest() -> str:
 
 def compiler_version(compiler: str) -> str:
     """The compiler's version without the commit and the build type, for example 1.2.5.16."""
-    said = subprocess.run([compiler, "--version"], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = subprocess.run(
+        [compiler, "--version"], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     words = said.stdout.split()
     return words[words.index("Version") + 1] if "Version" in words else " ".join(words)
 
@@ -53,7 +55,9 @@ def compile_to(folder: Path, compiler: str, defines: tuple[str, ...] = ()) -> No
     Raises subprocess.CalledProcessError, after the compiler's own words went to stderr."""
     command = [compiler, "--p4v", "16", *(f"-D{define}" for define in defines), "-o", str(folder / PROGRAM)]
     command += ["--p4runtime-files", str(folder / P4INFO), "sluice.p4"]
-    subprocess.run(command, check=True, cwd=SOURCES)  # relative names, so that the output names no machine's paths
+    subprocess.run(
+        command, check=True, cwd=SOURCES
+    )  # relative names, so that the output names no machine's paths
     provenance = {"compiler": compiler_version(compiler), "sources_sha256": sources_digest()}
     (folder / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
 
@@ -65,12 +69,17 @@ def is_stale() -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="only say whether compiled/ fits the sources")
     arguments = parser.parse_args()
     if arguments.check:
         if is_stale():
-            print("p4src/compiled/ is stale: the P4 sources changed. Run `make p4` and commit its output.", file=sys.stderr)
+            print(
+                "p4src/compiled/ is stale: the P4 sources changed. Run `make p4` and commit its output.",
+                file=sys.stderr,
+            )
             return 1
         print("p4src/compiled/ fits the sources")
         return 0

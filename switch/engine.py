@@ -1,4 +1,4 @@
-"""A P4 program, compiled and running: its tables, counters and registers, and packets through it.
+"""A P4 program, compiled and running: its tables, counters, registers and meters, and packets through it.
 
     engine = Engine.load(Path("switch.json").read_bytes())
     engine.insert("MyIngress.routes", Entry((Lpm(0x0A000000, 8),), 0, "MyIngress.forward", (3,)))
@@ -20,10 +20,23 @@ from typing import Any, Self
 from switch.arrays import Cells
 from switch.build import RUNTIME, build
 from switch.compiler.deparser import digest_words
-from switch.compiler.model import Counter, Program, Register
+from switch.compiler.model import Counter, Meter, Program, Register
 from switch.compiler.program import arrays, write_program
 from switch.compiler.read import read_program
-from switch.entries import Array, Entry, Exact, Key, Lpm, Match, MatchKind, Param, Range, Table, Ternary
+from switch.entries import (
+    Array,
+    Entry,
+    Exact,
+    Key,
+    Lpm,
+    Match,
+    MatchKind,
+    Param,
+    Range,
+    Rates,
+    Table,
+    Ternary,
+)
 from switch.errors import (
     BadEntry,
     BuildError,
@@ -57,17 +70,20 @@ __all__ = [
     "NoSuchEntry",
     "Param",
     "Range",
+    "Rates",
     "Table",
     "TableFull",
     "Ternary",
 ]
 
-SOURCES = tuple(RUNTIME / name for name in ("core.c", "tables.c", "reclaim.c", "hashes.c"))
+SOURCES = tuple(RUNTIME / name for name in ("core.c", "tables.c", "reclaim.c", "hashes.c", "meters.c"))
 """What is compiled together with a program."""
 
 MAX_GROUP = (1 << 16) - 1
 MAX_SESSION = (1 << 15) - 1
 COUNTER_BITS = 64
+MAX_RATE = (1 << 63) - 1
+"""Rates and bursts are P4Runtime's: int64."""
 DIGESTS_AT_ONCE = 256
 
 Replicas = tuple[tuple[int, int], ...]
@@ -85,6 +101,7 @@ class Engine:
     tables: Mapping[str, Table]
     counters: Mapping[str, Array]
     registers: Mapping[str, Array]
+    meters: Mapping[str, Array]
     process_address: int
     quiesce_address: int
     state: int
@@ -126,16 +143,24 @@ class Engine:
             name: RunningTable(self._library, state, number, node, program)
             for number, (name, node) in enumerate(program.tables.items())
         }
-        self._arrays = {
-            array.name: _cells(array, self._library.program_array(state, number))
-            for number, array in enumerate(arrays(program))
-        }
+        self._arrays: dict[str, Cells] = {}
+        self._meter_cells: dict[str, int] = {}
+        for number, array in enumerate(arrays(program)):
+            address = self._library.program_array(state, number)
+            if isinstance(array, Meter):
+                self._meter_cells[array.name] = address
+            else:
+                self._arrays[array.name] = _cells(array, address)
+        self._rates: dict[tuple[str, int], Rates] = {}
         self._groups: dict[int, Replicas] = {}
         self._sessions: dict[int, Replicas] = {}
         self.tables = MappingProxyType({name: describe(node) for name, node in program.tables.items()})
         self.counters = MappingProxyType(_describe_counters(program))
         self.registers = MappingProxyType(
             {r.name: Array(r.name, r.size, r.bits) for r in program.registers.values()}
+        )
+        self.meters = MappingProxyType(
+            {m.name: Array(m.name, m.size, COUNTER_BITS) for m in program.meters.values()}
         )
 
     def close(self) -> None:
@@ -245,6 +270,45 @@ class Engine:
         """Raises BadEntry."""
         with self._lock:
             self._cells(Register, name).write(index, (value,))
+
+    # Meters.
+
+    def _check_meter(self, name: str, index: int) -> None:
+        self._check_open()
+        if name not in self.meters:
+            raise BadEntry(f"the program has no meter '{name}'")
+        size = self.meters[name].size
+        if not 0 <= index < size:
+            raise BadEntry(f"{name} has {size} cells; there is no index {index}")
+
+    def _set_rates(self, name: str, index: int, rates: Any) -> None:
+        if not self._library.meter_configure(self.state, self._meter_cells[name], index, rates):
+            raise MemoryError("no memory for the meter's rates")
+
+    def meter_read(self, name: str, index: int) -> Rates | None:
+        """How a cell is configured; None when it is not. Raises BadEntry."""
+        with self._lock:
+            self._check_meter(name, index)
+            return self._rates.get((name, index))
+
+    def meter_write(self, name: str, index: int, cir: int, cburst: int, pir: int, pburst: int) -> None:
+        """Configure a cell, as Rates has it; its buckets are full then. Raises BadEntry."""
+        numbers = (cir, cburst, pir, pburst)
+        for what, number in zip(("cir", "cburst", "pir", "pburst"), numbers, strict=True):
+            _check_number(f"{name}: {what}", number, 0, MAX_RATE)
+        if cir > pir:
+            raise BadEntry(f"{name}: the committed rate {cir} is above the peak rate {pir}")
+        with self._lock:
+            self._check_meter(name, index)
+            self._set_rates(name, index, (ctypes.c_uint64 * len(numbers))(*numbers))
+            self._rates[name, index] = Rates(*numbers)
+
+    def meter_reset(self, name: str, index: int) -> None:
+        """Back to no configuration: all packets are green. Raises BadEntry."""
+        with self._lock:
+            self._check_meter(name, index)
+            self._set_rates(name, index, None)
+            self._rates.pop((name, index), None)
 
     # Replication.
 

@@ -108,9 +108,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """An array of counters or registers.
+    """An array of counters, registers or meters.
 
-    bits: the width of a register's cell; 64 for counters.
+    bits: the width of a register's cell; 64 for counters and meters.
     table: for a direct counter, the table whose entries it counts; None for one with indices.
     """
 
@@ -118,3 +118,16 @@ class Array:
     size: int
     bits: int
     table: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How a meter's cell is configured: two rates, three colours (RFC 2698).
+
+    cir, pir: committed and peak rate, in packets or bytes a second; cburst, pburst: what the buckets hold.
+    """
+
+    cir: int
+    cburst: int
+    pir: int
+    pburst: int

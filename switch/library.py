@@ -1,6 +1,6 @@
 """The shared object of a compiled program, as functions.
 
-Their C side is runtime/core.c and runtime/lifetime.h.
+Their C side is runtime/core.c, runtime/meters.c and runtime/lifetime.h.
 """
 
 import ctypes
@@ -32,6 +32,7 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "core_entry_hits": (c_uint64, (c_uint64,)),
     "core_set_group": (c_bool, (c_void_p, c_uint32, POINTER(Replica), c_uint32)),
     "core_set_session": (c_bool, (c_void_p, c_uint32, POINTER(Replica), c_uint32)),
+    "meter_configure": (c_bool, (c_void_p, c_void_p, c_uint64, POINTER(c_uint64))),
     "core_digest_words": (c_uint32, (c_void_p,)),
     "core_digests_take": (c_uint32, (c_void_p, c_void_p, c_uint32)),
     "core_drop_name": (c_char_p, (c_uint,)),

@@ -105,6 +105,13 @@ class RegisterInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterInfo:
+    id: int
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class DigestInfo:
     """struct: whether the values are the members of a struct, rather than a single number."""
 
@@ -135,6 +142,8 @@ class Program(Protocol):
     def counters(self) -> Mapping[str, Array]: ...
     @property
     def registers(self) -> Mapping[str, Array]: ...
+    @property
+    def meters(self) -> Mapping[str, Array]: ...
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,7 @@ class Schema:
     tables: Mapping[int, TableInfo]
     counters: Mapping[int, CounterInfo]
     registers: Mapping[int, RegisterInfo]
+    meters: Mapping[int, MeterInfo]
     digests: Mapping[int, DigestInfo]
     packet_in: ControllerHeader
     packet_out: ControllerHeader
@@ -169,6 +179,7 @@ class Schema:
                 )
                 for r in p4info.registers
             },
+            meters={m.preamble.id: _meter(m) for m in p4info.meters},
             digests={d.preamble.id: _digest(d, types) for d in p4info.digests},
             packet_in=_controller_header("packet_in", p4info),
             packet_out=_controller_header("packet_out", p4info),
@@ -180,6 +191,8 @@ class Schema:
             _check_table(table, _named(program.tables, table.name, "table"))
         for counter in self.counters.values():
             _check_size(counter, _named(program.counters, counter.name, "counter"))
+        for meter in self.meters.values():
+            _check_size(meter, _named(program.meters, meter.name, "meter"))
         for register in self.registers.values():
             array = _named(program.registers, register.name, "register")
             _check_size(register, array)
@@ -299,6 +312,12 @@ def _unit(spec: p4i.CounterSpec) -> CounterUnit:
     )
 
 
+def _meter(meter: p4i.Meter) -> MeterInfo:
+    if meter.spec.type != p4i.MeterSpec.TWO_RATE_THREE_COLOR:
+        raise P4InfoError(f"meter {meter.preamble.name}: this switch has meters of two rates only")
+    return MeterInfo(meter.preamble.id, meter.preamble.name, meter.size)
+
+
 def _unsigned_bits(spec: p4t.P4DataTypeSpec, types: p4t.P4TypeInfo) -> int | None:
     """The width of a type that is a bit<W> under whatever names it has; None for any other type."""
     kind = spec.WhichOneof("type_spec")
@@ -378,6 +397,6 @@ def _key(fields: list[tuple[MatchKind, int]]) -> str:
     return "(" + ", ".join(f"{kind} {bits}" for kind, bits in fields) + ")"
 
 
-def _check_size(info: CounterInfo | RegisterInfo, array: Array) -> None:
+def _check_size(info: CounterInfo | RegisterInfo | MeterInfo, array: Array) -> None:
     if info.size != array.size:
         raise P4InfoError(f"{info.name}: the P4Info says {info.size} cells, the program has {array.size}")

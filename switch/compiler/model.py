@@ -234,6 +234,16 @@ class Register:
     source: Source | None
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Meter:
+    """An array of meters; octets: whether it counts bytes rather than packets."""
+
+    name: str
+    size: int
+    octets: bool
+    source: Source | None
+
+
 @dataclass(frozen=True, slots=True)
 class Payload:
     """All bytes that the parser left."""
@@ -291,7 +301,7 @@ class LearnList:
 
 # Actions.
 
-Argument = Expr | Calculation | Counter | Register | str | tuple[Expr, ...]
+Argument = Expr | Calculation | Counter | Meter | Register | str | tuple[Expr, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -487,6 +497,7 @@ class Program:
     actions: tuple[Action, ...]
     counters: Mapping[str, Counter]
     registers: Mapping[str, Register]
+    meters: Mapping[str, Meter]
     calculations: Mapping[str, Calculation]
     checksums: tuple[Checksum, ...]
     field_lists: Mapping[int, FieldList]

@@ -17,6 +17,7 @@ from switch.compiler.model import (
     HeaderType,
     LastField,
     Member,
+    Meter,
     Primitive,
     Program,
     Register,
@@ -33,6 +34,9 @@ STOPPING = frozenset(("exit", "assert", "assume"))
 """Primitives after which the pipeline may not go on."""
 
 UINT64 = ones(64)
+
+RED = 2
+"""The highest of the colours (meters.h)."""
 
 
 class Primitives:
@@ -61,6 +65,7 @@ class Primitives:
             "register_read": self._register_read,
             "register_write": self._register_write,
             "count": self._count,
+            "execute_meter": self._meter,
             "modify_field_with_hash_based_offset": self._hash,
             "modify_field_rng_uniform": self._random,
             "generate_digest": self._digest,
@@ -251,6 +256,19 @@ class Primitives:
             counter.size,
             lambda at: self.w.line(f"count(&{name}[{at}], p->c.ingress_length);"),
         )
+
+    def _meter(self, p: Primitive) -> None:
+        """Direct ones have no index and never come here: their tables are refused."""
+        meter, index, target = p.arguments
+        assert isinstance(meter, Meter)
+        name = f"s->meters.{self.symbols.meters[meter]}"
+        amount = "p->c.ingress_length" if meter.octets else "1"
+
+        def execute(at: str) -> None:
+            color = f"meter_color(&{name}[{at}], s->core.now, {amount})"
+            self.store(target, Value(color, U32, 0, RED, atom=True))  # type: ignore[arg-type]
+
+        self._indexed(*self._index(index, meter.size), meter.size, execute)
 
     # Computed by the switch.
 

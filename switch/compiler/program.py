@@ -11,7 +11,7 @@ from switch.compiler.deparser import (
 )
 from switch.compiler.headers import write_conversions, write_types
 from switch.compiler.intrinsic import write_intrinsics
-from switch.compiler.model import Counter, Program, Register
+from switch.compiler.model import Counter, Meter, Program, Register
 from switch.compiler.parser import write_parser
 from switch.compiler.pipelines import write_pipeline
 from switch.compiler.symbols import Symbols
@@ -23,9 +23,10 @@ HITS_BYTES = 16
 """sizeof(struct hits)"""
 
 
-def arrays(program: Program) -> list[Register | Counter]:
-    """Registers, then indirect counters: the order in which the C numbers them."""
-    return [*program.registers.values(), *(c for c in program.counters.values() if c.table is None)]
+def arrays(program: Program) -> list[Register | Counter | Meter]:
+    """Registers, then indirect counters, then meters: the order in which the C numbers them."""
+    counters = (c for c in program.counters.values() if c.table is None)
+    return [*program.registers.values(), *counters, *program.meters.values()]
 
 
 def write_program(program: Program) -> str:
@@ -37,6 +38,7 @@ def write_program(program: Program) -> str:
         w.line(f"#include <{header}>")
     w.line()
     w.line('#include "core.h"')
+    w.line('#include "meters.h"')
     w.line('#include "packet.h"')
     w.line()
     write_types(w, symbols, program)
@@ -78,6 +80,10 @@ def _write_state_parts(w: Writer, program: Program, symbols: Symbols) -> None:
             if counter.table is None:
                 w.line(f"struct hits *{symbols.counters[counter]}; /* [{counter.size}] */")
     w.line()
+    with w.block("struct meters", "};"):
+        for meter in program.meters.values():
+            w.line(f"struct meter *{symbols.meters[meter]}; /* [{meter.size}] */")
+    w.line()
     digests = [digest_words(learn_list.fields) for learn_list in program.learn_lists.values()]
     with w.block("enum", "};"):
         w.line(f"MOST_HEADER_BYTES = {most_header_bytes(program)},")
@@ -94,9 +100,13 @@ def _write_arrays(w: Writer, program: Program, symbols: Symbols) -> None:
     w.line()
     with w.block(f"static const struct array arrays[{len(arrays(program)) + 1}] =", "};"):
         for array in arrays(program):
+            size: int | str
             if isinstance(array, Register):
                 place, size = f"registers.{symbols.registers[array]}", storage(array.bits).bytes
-            else:
+            elif isinstance(array, Counter):
                 place, size = f"counters.{symbols.counters[array]}", HITS_BYTES
-            w.line(f"{{ offsetof(struct state, {place}), {array.size}, {size} }},")
+            else:
+                place, size = f"meters.{symbols.meters[array]}", "sizeof(struct meter)"
+            meters = str(isinstance(array, Meter)).lower()
+            w.line(f"{{ offsetof(struct state, {place}), {array.size}, {size}, {meters} }},")
     w.line(f"enum {{ ARRAYS = {len(arrays(program))} }};")

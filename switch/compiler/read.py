@@ -1,7 +1,7 @@
 """BMv2 JSON to the program model.
 
 Whatever the JSON holds and the switch cannot do is refused here or by the generators, by name. Objects that
-are only declared but never used (an empty list of meters, say) do no harm and are let through.
+are only declared but never used (a value set, say) do no harm and are let through.
 """
 
 from typing import Any
@@ -32,6 +32,7 @@ from switch.compiler.model import (
     HeaderRef,
     HeaderType,
     LearnList,
+    Meter,
     Parameter,
     Payload,
     Pipeline,
@@ -50,6 +51,12 @@ FORMAT_MAJOR = 2
 """Major version of the JSON format that this reader understands."""
 
 BITS_PER_BYTE = 8
+
+METER_RATES = 2
+"""Committed and peak: v1model has no other meters."""
+
+METER_UNITS = {"packets": False, "bytes": True}
+"""Whether a meter of that type counts bytes."""
 
 
 def read_program(config: bytes) -> Program:
@@ -77,6 +84,7 @@ def read_program(config: bytes) -> Program:
         actions=tuple(actions.values()),
         counters=names.counters,
         registers=names.registers,
+        meters=names.meters,
         calculations=names.calculations,
         checksums=_checksums(names, document),
         field_lists=_field_lists(names, document),
@@ -96,7 +104,6 @@ def _read_refused(names: Names, document: dict[str, Any]) -> None:
     """Notes what cannot be done, so that the error names the use of it."""
     kinds = {
         "header_union_stacks": "the stack of header unions",
-        "meter_arrays": "the meter",
         "parse_vsets": "the value set",
         "extern_instances": "the extern",
     }
@@ -193,6 +200,22 @@ def _read_state(names: Names, document: dict[str, Any]) -> None:
         if bits > MAX_BITS:
             raise refuse(what, f"has {bits} bits; this switch does {MAX_BITS}", source(obj))
         names.registers[name] = Register(name, member(obj, "size", int, what), bits, source(obj))
+    for what, obj in members(document, "meter_arrays", "meter"):
+        _read_meter(names, what, obj)
+
+
+def _read_meter(names: Names, what: str, obj: dict[str, Any]) -> None:
+    name = member(obj, "name", str, what)
+    if obj.get("is_direct"):
+        names.refused[name] = "the direct meter"
+        return
+    rates = member(obj, "rate_count", int, what)
+    if rates != METER_RATES:
+        raise refuse(what, f"has {rates} rates; this switch does {METER_RATES}", source(obj))
+    unit = member(obj, "type", str, what)
+    if unit not in METER_UNITS:
+        raise refuse(what, f"measures '{unit}', not one of {', '.join(METER_UNITS)}", source(obj))
+    names.meters[name] = Meter(name, member(obj, "size", int, what), METER_UNITS[unit], source(obj))
 
 
 def _read_calculations(names: Names, document: dict[str, Any]) -> None:

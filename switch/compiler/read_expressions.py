@@ -22,6 +22,7 @@ from switch.compiler.model import (
     Local,
     Lookahead,
     Member,
+    Meter,
     Op,
     Register,
     Stack,
@@ -74,6 +75,7 @@ class Names:
     aliases: dict[str, FieldRef] = field(default_factory=dict)
     counters: dict[str, Counter] = field(default_factory=dict)
     registers: dict[str, Register] = field(default_factory=dict)
+    meters: dict[str, Meter] = field(default_factory=dict)
     calculations: dict[str, Calculation] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     """Names of objects that the switch cannot do, and what they are."""
@@ -222,7 +224,7 @@ def read_argument(names: Names, obj: Any, what: str) -> Any:
         case "register_array":
             return names.find(names.registers, value, "register", what)
         case "meter_array":
-            return names.find({}, value, "meter", what)
+            return names.find(names.meters, value, "meter", what)
         case "string":
             return str(value)
         case "parameters_vector":

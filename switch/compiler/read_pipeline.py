@@ -72,7 +72,7 @@ def _table(names: Names, actions: Mapping[int, Action], what: str, obj: dict[str
         raise refuse(what, f"this switch cannot do tables of type '{table_type}' (action profiles)", where)
     if obj.get("direct_meters") is not None:
         raise refuse(
-            what, f"uses the direct meter '{obj['direct_meters']}', and this switch has no meters", where
+            what, f"uses the direct meter '{obj['direct_meters']}'; this switch does indexed ones only", where
         )
     keys = tuple(_key(names, what, key) for key in objects(obj, "key", what))
     lpm = [key.name for key in keys if key.kind is MatchKind.LPM]

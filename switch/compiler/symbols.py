@@ -12,13 +12,14 @@ from switch.compiler.model import (
     FieldRef,
     Header,
     HeaderType,
+    Meter,
     Program,
     Register,
     Stack,
     TableNode,
 )
 
-N = TypeVar("N", Action, TableNode, Register, Counter, Calculation)
+N = TypeVar("N", Action, TableNode, Register, Counter, Meter, Calculation)
 
 C_WORDS = frozenset(
     """auto bool break case char const continue default do double else enum extern false float for goto if
@@ -28,6 +29,16 @@ C_WORDS = frozenset(
 
 VALID = "valid"
 """The validity bit of every header struct; a P4 field of that name gets another."""
+
+
+OWN_STRUCTS = ("headers", "metadata", "next_free", "packet", "registers", "counters", "meters")
+"""The structs that every generated program has beside those of its header types."""
+
+RUNTIME_STRUCTS = tuple(
+    """array block bucket core digest_ring entry group hits index meter ordered packet_context pending prefix
+    prefixes rates reclaimer replica state table table_shape""".split()  # noqa: SIM905
+)
+"""Those of the runtime's headers that it includes."""
 
 
 def identifier(name: str) -> str:
@@ -61,7 +72,7 @@ class Symbols:
         types = {id(h.type): h.type for h in program.headers.values()}.values()
         self.types: dict[HeaderType, str] = {}
         self.fields: dict[tuple[HeaderType, Field], str] = {}
-        scope = Scope(("core", "state", "packet", "metadata", "headers", "registers", "counters", "pending"))
+        scope = Scope((*OWN_STRUCTS, *RUNTIME_STRUCTS))
         for type_ in types:
             self.types[type_] = scope.name(type_.name)
             fields = Scope((VALID,))
@@ -79,6 +90,7 @@ class Symbols:
         self.tables: dict[TableNode, str] = _named(program.tables.values())
         self.registers: dict[Register, str] = _named(program.registers.values())
         self.counters: dict[Counter, str] = _named(program.counters.values())
+        self.meters: dict[Meter, str] = _named(program.meters.values())
         self.calculations: dict[Calculation, str] = _named(program.calculations.values())
 
     def header(self, header: Header) -> str:

@@ -18,8 +18,11 @@ EXPORT void program_destroy(void *state)
     struct state *s = state;
     if (!s)
         return;
-    for (int i = 0; i < ARRAYS; i++)
+    for (int i = 0; i < ARRAYS; i++) {
+        if (arrays[i].meters)
+            meters_free(*array_pointer(s, i), arrays[i].cells);
         free(*array_pointer(s, i));
+    }
     for (unsigned i = 0; i < PENDING; i++)
         free(s->pending[i].bytes);
     free(s->out);

@@ -1,6 +1,6 @@
 /*
  * The state of one switch that runs the program. Included by a generated program behind its own types:
- * struct registers, struct counters, struct packet, struct metadata, and the sizes.
+ * struct registers, struct counters, struct meters, struct packet, struct metadata, and the sizes.
  */
 #ifndef SWITCH_STATE_H
 #define SWITCH_STATE_H
@@ -21,6 +21,7 @@ struct state {
     struct table tables[TABLES + 1];
     struct registers registers;
     struct counters counters;
+    struct meters meters;
     struct packet packet;
     struct pending pending[PENDING]; /* a queue */
     unsigned pending_first, pending_count;
@@ -33,6 +34,7 @@ struct array {
     size_t place;
     size_t cells;
     size_t cell_size;
+    bool meters; /* whether the cells are struct meter */
 };
 
 #endif

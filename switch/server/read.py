@@ -1,8 +1,8 @@
 """Reads: from a request's filters to entities (specification, "Wildcard Reads" and "Table Wildcard Reads").
 
 Tables and groups are copied when a reader is called, so that a request sees one state between two writes.
-The copies are encoded, and cells of counters and registers read, only as the entities are taken: cells are
-volatile anyway, and a slow client must not hold up writes.
+The copies are encoded, and cells of counters, registers and meters read, only as the entities are taken:
+cells are volatile anyway, and a slow client must not hold up writes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from finsy.proto import p4d, p4r
 
 from switch.entries import Entry
 from switch.errors import NoSuchEntry
-from switch.p4info import CounterInfo, CounterUnit, RegisterInfo
+from switch.p4info import CounterInfo, CounterUnit, MeterInfo, RegisterInfo
 from switch.server.pipeline import Annotations, Pipeline, TableState
 from switch.server.status import invalid, not_found, unimplemented
 from switch.server.values import encode
@@ -156,7 +156,7 @@ def _default_entry(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry
     return [p4r.Entity(table_entry=message)]
 
 
-# ---- Counters and registers ----
+# ---- Counters, registers and meters ----
 
 
 def _counter_data(unit: CounterUnit, packets: int, octets: int) -> p4r.CounterData:
@@ -165,7 +165,10 @@ def _counter_data(unit: CounterUnit, packets: int, octets: int) -> p4r.CounterDa
     )
 
 
-def _indices(info: CounterInfo | RegisterInfo, wanted: p4r.CounterEntry | p4r.RegisterEntry) -> range:
+def _indices(
+    info: CounterInfo | RegisterInfo | MeterInfo,
+    wanted: p4r.CounterEntry | p4r.RegisterEntry | p4r.MeterEntry,
+) -> range:
     if not wanted.HasField("index"):
         return range(info.size)
     index = checked_index(info.name, info.size, wanted.index.index)
@@ -249,6 +252,29 @@ def _register_entries(pipeline: Pipeline, wanted: p4r.RegisterEntry) -> Entities
     )
 
 
+def _meter_entries(pipeline: Pipeline, wanted: p4r.MeterEntry) -> Entities:
+    if wanted.meter_id == 0:
+        meters = list(pipeline.schema.meters.values())
+    elif wanted.meter_id in pipeline.schema.meters:
+        meters = [pipeline.schema.meters[wanted.meter_id]]
+    else:
+        raise invalid(f"there is no indirect meter with id {wanted.meter_id}")
+    if wanted.HasField("counter_data"):
+        raise unimplemented("this switch does not count a meter's packets by colour")
+    cells = [(info, _indices(info, wanted)) for info in meters]
+    return (_meter_entry(pipeline, info, index) for info, indices in cells for index in indices)
+
+
+def _meter_entry(pipeline: Pipeline, info: MeterInfo, index: int) -> p4r.Entity:
+    entry = p4r.MeterEntry(meter_id=info.id, index=p4r.Index(index=index))
+    rates = pipeline.engine.meter_read(info.name, index)
+    if rates is not None:
+        entry.config.CopyFrom(
+            p4r.MeterConfig(cir=rates.cir, cburst=rates.cburst, pir=rates.pir, pburst=rates.pburst)
+        )
+    return p4r.Entity(meter_entry=entry)
+
+
 # ---- Packet replication and digests ----
 
 
@@ -265,6 +291,7 @@ _READERS: dict[str, Callable[[Pipeline, Any], Entities]] = {
     "counter_entry": _counter_entries,
     "direct_counter_entry": _direct_counter_entries,
     "register_entry": _register_entries,
+    "meter_entry": _meter_entries,
     "packet_replication_engine_entry": _replication_entries,
     "digest_entry": _digest_entries,
 }

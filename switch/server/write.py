@@ -129,7 +129,7 @@ def _default_entry(pipeline: Pipeline, state: TableState, kind: int, message: p4
         state.annotate(None, None)
 
 
-# ---- Counters and registers ----
+# ---- Counters, registers and meters ----
 
 
 def checked_index(name: str, size: int, index: int) -> int:
@@ -200,6 +200,29 @@ def _register_entry(pipeline: Pipeline, kind: int, entry: p4r.RegisterEntry) -> 
         pipeline.engine.register_write(info.name, index, value)
 
 
+def _meter_entry(pipeline: Pipeline, kind: int, entry: p4r.MeterEntry) -> None:
+    """Without a config: back to none, with which every packet is green."""
+    _only_modify(kind, "meter")
+    info = pipeline.schema.meters.get(entry.meter_id)
+    if info is None:
+        raise invalid(f"there is no indirect meter with id {entry.meter_id}")
+    if entry.HasField("counter_data"):
+        raise unimplemented(f"{info.name}: this switch does not count a meter's packets by colour")
+    indices = range(info.size)
+    if entry.HasField("index"):
+        index = checked_index(info.name, info.size, entry.index.index)
+        indices = range(index, index + 1)
+    config = entry.config
+    if config.eburst:
+        raise invalid(f"{info.name}: eburst is for meters of a single rate")
+    for index in indices:
+        if entry.HasField("config"):
+            rates = (config.cir, config.cburst, config.pir, config.pburst)
+            pipeline.engine.meter_write(info.name, index, *rates)
+        else:
+            pipeline.engine.meter_reset(info.name, index)
+
+
 # ---- Packet replication and digests ----
 
 
@@ -221,6 +244,7 @@ _HANDLERS: dict[str, Callable[[Pipeline, int, Any], None]] = {
     "counter_entry": _counter_entry,
     "direct_counter_entry": _direct_counter_entry,
     "register_entry": _register_entry,
+    "meter_entry": _meter_entry,
     "packet_replication_engine_entry": _replication_entry,
     "digest_entry": _digest_entry,
 }

@@ -103,7 +103,7 @@ class Case:
     def in_process_only(self) -> str | None:
         """Why it cannot run on a switch of its own, if so."""
         if self.seconds > REALTIME_LIMIT:
-            return f"takes {self.seconds:g} s of virtual time"
+            return f"takes more than {REALTIME_LIMIT:g} s of virtual time"
         if any(isinstance(step, Raw) for step in self.steps):
             return "puts bytes on the CPU port that no P4Runtime server would"
         if any(isinstance(step, Send) and len(step.packet) < SMALLEST_FRAME for step in self.steps):

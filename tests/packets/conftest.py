@@ -1,5 +1,6 @@
 """The switches under test: one of each kind for the whole session."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +11,13 @@ from tests.packets.table import CASES, ON_WIRES
 from tests.packets.targets import in_process, on_wires
 
 
-def pytest_report_header() -> str:
-    """The others need virtual time or frames that no interface takes: `Case.in_process_only`."""
-    return f"packet table: {len(CASES)} cases in process, {len(ON_WIRES)} of them on interfaces"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the switches on interfaces were not asked, and why."""
+    reasons = Counter(case.in_process_only for case in CASES if case.in_process_only)
+    terminalreporter.section("packet table")
+    terminalreporter.line(f"{len(CASES)} cases, {len(ON_WIRES)} of them on interfaces; in process only:")
+    for reason, cases in reasons.most_common():
+        terminalreporter.line(f"{cases:4} because a case {reason}")
 
 
 @pytest.fixture(scope="session")

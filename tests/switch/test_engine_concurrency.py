@@ -16,9 +16,12 @@ from switch.engine import Engine, Entry, Exact, Lpm, Match, Ternary
 from tests.switch.engines import Layout, load
 
 QUERY = Layout({"which": 8, "a": 32, "b": 16, "c": 8, "wide": 128, "result": 32, "path": 8})
+METERED = Layout({"what": 8, "color": 8, "index": 32})
 
 EXACT_ONE, EXACT_MANY, LPM_32, MASKED = 1, 2, 3, 5
 HIT, AFTER = 1, 3
+PACKET_METER = 1
+GREEN, RED = 0, 2
 
 ALL_128 = (1 << 128) - 1
 ONES_128 = ALL_128 // 0xFF  # 1 in each byte
@@ -145,3 +148,19 @@ def test_an_entry_that_stays_is_always_found(
     if which == EXACT_ONE:
         packets, octets = engine.direct_counter_read(name, stays[0])
         assert (packets, octets) == (hammer.sent, hammer.sent * QUERY.length)
+
+
+def test_rates_are_whole(library: ctypes.CDLL) -> None:
+    """Of rates without limit and of none, half of each would make a packet yellow."""
+    engine = load("meters")
+    limit = (1 << 63) - 1
+    question = {"what": PACKET_METER}
+    allowed = [METERED.pack(**question, color=color) for color in (GREEN, RED)]
+    with Hammer(library, engine, METERED.pack(**question), allowed) as hammer:
+        for change in range(CHANGES):
+            rates = (limit if change % 2 else 0,) * 4
+            engine.meter_write("MyIngress.packets", 0, *rates)
+            if change % 10 == 9:
+                engine.meter_reset("MyIngress.packets", 0)
+    assert hammer.good.value == hammer.sent > 0
+    engine.close()

@@ -2,11 +2,13 @@
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from switch.build import RUNTIME
 from switch.compiler.program import write_program
 from switch.compiler.read import read_program
 from switch.engine import Engine, LoadError
@@ -32,6 +34,18 @@ def least() -> Json:
         "m_t": [["x", 8, False]],
     }
     return program(types, [assign(field("h", "a"), field("h", "b"))])
+
+
+def test_a_header_type_may_have_the_name_of_a_struct_of_the_runtime() -> None:
+    headers = [path.read_text() for path in RUNTIME.glob("*.h") if "interface" not in path.name]
+    names = {name for text in headers for name in re.findall(r"\bstruct (\w+) \{", text)}
+    assert names >= {"entry", "meter", "state"}
+    types: dict[str, list[list[Any]]] = {
+        "h_t": [["a", 32, False], ["b", 32, False]],
+        "m_t": [["x", 8, False]],
+    }
+    types |= {name: [["a", 8, False]] for name in names}
+    Engine.load(encoded(program(types, [assign(field("h", "a"), field("h", "b"))]))).close()
 
 
 def message_for(config: bytes) -> str:
@@ -99,6 +113,8 @@ def entry(*match_key: Json, action: int = 0) -> Json:
 
 H_A, H_B = field("h", "a"), field("h", "b")
 
+METER = {"name": "speed", "id": 0, "is_direct": False, "size": 1, "rate_count": 2, "type": "packets"}
+
 BROKEN: dict[str, tuple[Change, str]] = {
     "unknown primitive": (
         with_primitive(primitive("teleport", line=7)),
@@ -136,14 +152,26 @@ BROKEN: dict[str, tuple[Change, str]] = {
         with_primitive(primitive("_magic_wave", {"type": "extern", "value": "wand"})),
         "this switch has no extern 'wand'",
     ),
-    "a meter": (
+    "a direct meter in an action": (
         lambda config: (
-            config.update(meter_arrays=[{"name": "speed", "id": 0}]),
+            config.update(meter_arrays=[{"name": "speed", "id": 0, "is_direct": True}]),
             config["actions"][0]["primitives"].append(
                 primitive("execute_meter", {"type": "meter_array", "value": "speed"}, const(0), H_A)
             ),
         ),
-        "action 'run', execute_meter: uses the meter 'speed', which this switch cannot do",
+        "action 'run', execute_meter: uses the direct meter 'speed', which this switch cannot do",
+    ),
+    "a meter of three rates": (
+        lambda config: config.update(meter_arrays=[METER | {"rate_count": 3}]),
+        "meter 'speed': has 3 rates; this switch does 2",
+    ),
+    "a meter of unknown unit": (
+        lambda config: config.update(meter_arrays=[METER | {"type": "flows"}]),
+        "meter 'speed': measures 'flows', not one of packets, bytes",
+    ),
+    "a meter in another's place": (
+        with_primitive(primitive("execute_meter", const(0), const(0), H_A)),
+        "'execute_meter' has unsuitable parameters",
     ),
     "an unknown digest": (
         with_primitive(primitive("generate_digest", const(0), const(9))),
@@ -177,7 +205,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "a direct meter": (
         with_table(direct_meters="speed"),
-        "table 'run': uses the direct meter 'speed', and this switch has no meters (made.p4:12: run)",
+        "table 'run': uses the direct meter 'speed'; this switch does indexed ones only (made.p4:12: run)",
     ),
     "an unknown match kind": (
         with_table(key=[key("fuzzy")]),
@@ -258,7 +286,7 @@ def test_const_entries_that_contradict_each_other() -> None:
 
 def test_what_is_declared_and_not_used_does_no_harm() -> None:
     config = least() | {
-        "meter_arrays": [{"name": "speed", "id": 0}],
+        "meter_arrays": [{"name": "speed", "id": 0, "is_direct": True}],
         "parse_vsets": [{"name": "known_ports", "id": 0}],
         "extern_instances": [{"name": "wand", "id": 0}],
     }

@@ -33,6 +33,8 @@ from tests.switch.service import (
     table_entry,
     ternary,
 )
+from tests.switch.test_server_meters import BURSTS, OF_A_BURST, WRONG_METERS, colors_of_a_burst, meter
+from tests.switch.test_server_meters import CONFIG as METERS
 from tests.switch.test_server_state import WRONG_REPLICAS
 from tests.switch.test_server_tables import ENTRIES, FIRST, FORWARD, MARK, SECOND, WRONG_INSERTS
 
@@ -108,7 +110,6 @@ OTHER_INSERTS = {
     "is_const": None,
     "negative counter": None,
     "action profile": "INVALID_ARGUMENT",
-    "meter entry": "INVALID_ARGUMENT",
 }
 
 
@@ -147,6 +148,35 @@ OTHER_REPLICAS = {
 def test_wrong_replicas(name: str, client: Client) -> None:
     entity, code = WRONG_REPLICAS[name]
     assert outcome(lambda: client.insert(entity)) == OTHER_REPLICAS.get(name, code)
+
+
+OTHER_METERS = {
+    "index too high": "UNKNOWN",
+    "index too high without rates": "UNKNOWN",
+    "committed above peak": "UNKNOWN",
+    "excess burst": None,
+    "counts by colour": None,
+    "direct meter": "INVALID_ARGUMENT",
+}
+
+
+@pytest.mark.parametrize("name", WRONG_METERS)
+def test_wrong_meters(name: str, client: Client) -> None:
+    client.set_pipeline(METERS)
+    entity, code = WRONG_METERS[name]
+    assert outcome(lambda: client.modify(entity)) == OTHER_METERS.get(name, code)
+
+
+def test_meters(address: str) -> None:
+    with Client(address, next(_election_ids)) as client:
+        stream = client.become_primary()
+        client.set_pipeline(METERS)
+        assert client.read(meter("packets", 2)) == [meter("packets", 2)]
+        assert colors_of_a_burst(client, stream) == OF_A_BURST
+        assert client.read(meter("packets", 2)) == [meter("packets", 2, BURSTS)]
+        assert outcome(lambda: client.insert(meter("packets", 2, BURSTS))) == "INVALID_ARGUMENT"
+        assert len(client.read(meter("packets"))) == 4
+        assert outcome(lambda: client.modify(meter("octets", rates=BURSTS))) == "UNIMPLEMENTED", "all cells"
 
 
 GOOD = bridge(1, FORWARD)

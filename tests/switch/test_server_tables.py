@@ -173,7 +173,7 @@ WRONG_INSERTS = {
         p4r.Entity(action_profile_member=p4r.ActionProfileMember(action_profile_id=1)),
         "UNIMPLEMENTED",
     ),
-    "meter entry": (p4r.Entity(meter_entry=p4r.MeterEntry(meter_id=1)), "UNIMPLEMENTED"),
+    "meter entry": (p4r.Entity(meter_entry=p4r.MeterEntry(meter_id=1)), "INVALID_ARGUMENT"),
     "extern": (p4r.Entity(extern_entry=p4r.ExternEntry(extern_id=1)), "UNIMPLEMENTED"),
 }
 
