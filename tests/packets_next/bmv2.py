@@ -29,6 +29,7 @@ DEVICE = 1
 CPU = 255
 QUIET = 0.12  # seconds without a packet after which none is expected any more
 DEADLINE = 10.0
+LOADING = 120.0  # of a program, which the embedded switch may have to compile
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,10 @@ def _bytes(value: int, bits: int) -> bytes:
 class Bmv2:
     """One process for one program; tables are emptied between cases with `clear`."""
 
+    name = "BMv2"
+    quiet = QUIET
+    """Seconds without a frame after which `send` expects none any more."""
+
     def __init__(
         self, program: Path = COMPILED / "sluice.json", p4info: Path = COMPILED / "sluice.p4info.txtpb"
     ):
@@ -133,6 +138,7 @@ class Bmv2:
         try:
             grpc.channel_ready_future(self.channel).result(DEADLINE)
             self._push(program.read_bytes())
+            self._connect()
         except BaseException:
             self.close()
             raise
@@ -144,13 +150,9 @@ class Bmv2:
         self.close()
 
     def close(self) -> None:
-        self._to_dataplane.put(None)
         self._to_switch.put(None)
         self.channel.close()
-        self.dataplane.close()
-        self.process.terminate()
-        self.process.wait()
-        self.log.close()
+        self._end()
         shutil.rmtree(self.folder)
 
     # -- the process
@@ -165,13 +167,20 @@ class Bmv2:
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         self.channel = grpc.insecure_channel(f"127.0.0.1:{control}")
         self.dataplane = grpc.insecure_channel(f"127.0.0.1:{dataplane}")
-        self.stub = p4r_grpc.P4RuntimeStub(self.channel)
+
+    def _end(self) -> None:
+        self._to_dataplane.put(None)
+        self.dataplane.close()
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
 
     def _push(self, program: bytes) -> None:
         first = p4r.StreamMessageRequest()
         first.arbitration.device_id = DEVICE
         first.arbitration.election_id.low = 1
         self._to_switch.put(first)
+        self.stub = p4r_grpc.P4RuntimeStub(self.channel)
         answers = self.stub.StreamChannel(iter(self._to_switch.get, None))
         next(answers)
         threading.Thread(target=self._read_stream, args=(answers,), daemon=True).start()
@@ -181,8 +190,10 @@ class Bmv2:
         request.action = p4r.SetForwardingPipelineConfigRequest.VERIFY_AND_COMMIT
         request.config.p4info.CopyFrom(self.p4info)
         request.config.p4_device_config = program
-        self.stub.SetForwardingPipelineConfig(request, timeout=DEADLINE)
+        self.stub.SetForwardingPipelineConfig(request, timeout=LOADING)
 
+    def _connect(self) -> None:
+        """The stream of packets."""
         stream = self.dataplane.stream_stream(
             "/p4.bm.DataplaneInterface/PacketStream",
             request_serializer=REQUEST.SerializeToString,
@@ -354,18 +365,18 @@ class Bmv2:
             message.packet.metadata.add(metadata_id=meta.id, value=value)
         self._to_switch.put(message)
 
-    def collect(self) -> list[tuple[int, bytes]]:
-        """Whatever comes out until nothing has come for QUIET seconds."""
+    def collect(self, quiet: float = QUIET) -> list[tuple[int, bytes]]:
+        """Whatever comes out until nothing has come for so many seconds."""
         out = []
         with contextlib.suppress(queue.Empty):
             while True:
-                out.append(self.received.get(timeout=QUIET))
+                out.append(self.received.get(timeout=quiet))
         return out
 
     def send(self, port: int, *packets: object) -> list[tuple[int, bytes]]:
         for packet in packets:
             self.inject(port, packet)
-        return self.collect()
+        return self.collect(self.quiet)
 
     def punted(self) -> list[PacketIn]:
         time.sleep(QUIET)

@@ -1,5 +1,6 @@
-"""One BMv2 for all packet tests; each test finds its tables empty."""
+"""Both switches for all packet tests; each test finds its tables empty."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +9,21 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bmv2 import Bmv2
+from bmv2 import SWITCH, Bmv2
+from embedded import Embedded
+
+
+@pytest.fixture(scope="session", params=[Bmv2, Embedded], ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> type[Bmv2]:
+    """Which switch."""
+    if request.param is Bmv2 and shutil.which(SWITCH) is None:
+        pytest.skip(f"{SWITCH} is not on PATH")
+    return request.param
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[Bmv2]:
-    with Bmv2() as switch:
+def running(kind: type[Bmv2]) -> Iterator[Bmv2]:
+    with kind() as switch:
         yield switch
 
 
