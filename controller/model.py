@@ -275,9 +275,7 @@ class Vip(Part):
     def _known(cls, affinity: str) -> str:
         kind, slash, length = affinity.partition("/")
         if affinity != FIVE_TUPLE and (kind != CLIENT or (slash and not length.isdecimal())):
-            raise refuse(
-                f"is {affinity!r}, must be five-tuple, client, or client/24, say"
-            )
+            raise refuse(f"is {affinity!r}, must be five-tuple, client, or client/24, say")
         return affinity
 
     @property
