@@ -122,9 +122,11 @@ class Codec:
         ]
 
     def read(self, entity: p4r.Entity) -> tuple[Table, Key, Do] | None:
-        """What a row says; None for a cell of a meter that nobody has set."""
+        """What a row says; None for a meter's cell or a default entry that nobody has set."""
         if entity.WhichOneof("entity") == "meter_entry":
             return self._read_meter(entity.meter_entry)
+        if not entity.table_entry.action.action.action_id:
+            return None
         return self.read_entry(entity.table_entry)
 
     def _read_meter(self, entry: p4r.MeterEntry) -> tuple[Table, Key, Do] | None:

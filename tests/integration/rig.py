@@ -104,8 +104,9 @@ class Rig:
             rows: Rows = {}
             async for answer in stub.Read(request):  # type: ignore[attr-defined]
                 for entity in answer.entities:
-                    _, key, do = codec.read_entry(entity.table_entry)
-                    rows[key] = do
+                    if row := codec.read(entity):
+                        _, key, do = row
+                        rows[key] = do
         return rows
 
     async def owners(self, pool: int = 1) -> list[tuple[int, int]]:

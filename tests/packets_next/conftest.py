@@ -14,7 +14,7 @@ from embedded import Embedded
 
 
 @pytest.fixture(scope="session", params=[Bmv2, Embedded], ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> type[Bmv2]:
+def switch_type(request: pytest.FixtureRequest) -> type[Bmv2]:
     """Which switch."""
     if request.param is Bmv2 and shutil.which(SWITCH) is None:
         pytest.skip(f"{SWITCH} is not on PATH")
@@ -22,8 +22,8 @@ def kind(request: pytest.FixtureRequest) -> type[Bmv2]:
 
 
 @pytest.fixture(scope="session")
-def running(kind: type[Bmv2]) -> Iterator[Bmv2]:
-    with kind() as switch:
+def running(switch_type: type[Bmv2]) -> Iterator[Bmv2]:
+    with switch_type() as switch:
         yield switch
 
 

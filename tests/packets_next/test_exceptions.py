@@ -21,13 +21,13 @@ BEGIN = 1
 
 
 @pytest.fixture(scope="module")
-def tiny(kind: type[Bmv2], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bmv2]:
+def tiny(switch_type: type[Bmv2], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bmv2]:
     compiler = shutil.which(build.COMPILER)
     if compiler is None:
         pytest.skip(f"{build.COMPILER} is not on PATH: no program with a tiny exception table can be built")
     folder = tmp_path_factory.mktemp("tiny")
     build.compile_to(folder, compiler, (f"EXCEPTION_SLOTS={SLOTS}", "FRAGMENT_SLOTS=1"))
-    with kind(folder / build.PROGRAM, folder / build.P4INFO) as switch:
+    with switch_type(folder / build.PROGRAM, folder / build.P4INFO) as switch:
         yield switch
 
 
