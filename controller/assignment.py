@@ -21,8 +21,8 @@ import numpy as np
 from controller.apportion import NOBODY, Identities, Mask, apportion, spread_standbys
 from controller.buckets import SHARED_SLOT, Buckets
 from controller.errors import StoreError
-from controller.identities import Identity, NoIdentityLeft, Numbers
-from controller.model import Backend, Pool, State
+from controller.identities import Identity, NoIdentityLeft, Numbers, Server, server_of
+from controller.model import Pool, State
 from controller.program import LAST_POOL, LAST_VIP, MOTION_SLOTS
 
 Verdict = Callable[[str], bool | None]
@@ -37,8 +37,8 @@ class PoolAssignment:
     buckets: Buckets
     backends: dict[int, Identity] = field(default_factory=dict)
 
-    def identity_of(self, backend: Backend) -> Identity | None:
-        return next((identity for identity in self.backends.values() if identity.is_of(backend)), None)
+    def by_server(self) -> dict[Server, Identity]:
+        return {identity.server: identity for identity in self.backends.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,11 @@ class Assignment:
         known = self.pools.get(pool.name)
         before = known or PoolAssignment(self.pool_numbers.take(now), Buckets.of_nobody(pool.buckets))
         present = self._present(pool, before, verdict, now, first=known is None)
+        configured = {server_of(backend) for backend in pool.backends}
         removed = [
             identity if identity.removed is not None else replace(identity, removed=now)
             for identity in before.backends.values()
-            if not any(identity.is_of(backend) for backend in pool.backends) and identity.name not in cut
+            if identity.server not in configured and identity.name not in cut
         ]
         backends = {identity.id: identity for identity in (*present.identities, *removed)}
         left = tuple(identity for number, identity in before.backends.items() if number not in backends)
@@ -121,9 +122,9 @@ class Assignment:
         self, pool: Pool, before: PoolAssignment, verdict: Verdict, now: float, first: bool
     ) -> "_Present":
         """The configured backends that are up."""
-        present = _Present()
+        present, known = _Present(), before.by_server()
         for backend in pool.backends:
-            identity = before.identity_of(backend)
+            identity = known.get(server_of(backend))
             up = verdict(backend.name)
             if up is None:
                 up = first or identity is not None

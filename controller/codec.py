@@ -1,23 +1,25 @@
 """Rows of tables to P4Runtime messages and back, by the numbers that the P4Info gives to the names."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import numpy as np
 from finsy.proto import p4i, p4r
 from google.protobuf import text_format
-from numpy.typing import NDArray
 
 from controller import program
 from controller.errors import PipelineRefused
-from controller.program import BUCKETS, Change, Do, Field, Form, Key, Kind, Match, Order, Table
+from controller.program import Change, Do, Field, Form, Key, Kind, Match, Order, Table
 from controller.values import LAST_PORT
 
 EXACT, LPM, TERNARY, RANGE = Match.EXACT, Match.LPM, Match.TERNARY, Match.RANGE
 
 TERNARY_PRIORITY = 1
 """Entries of our ternary table do not overlap in what they do; P4Runtime asks for a priority above 0."""
+
+SHORT = 1 << 16
+"""Values below are encoded once: most are buckets, ports and identities."""
 
 _UPDATE = {Kind.INSERT: p4r.Update.INSERT, Kind.MODIFY: p4r.Update.MODIFY, Kind.DELETE: p4r.Update.DELETE}
 
@@ -26,9 +28,14 @@ def parse_p4info(text: str) -> p4i.P4Info:
     return text_format.Parse(text, p4i.P4Info())
 
 
+@cache
+def _encode_short(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 7) // 8 or 1, "big")
+
+
 def encode(value: int) -> bytes:
     """The canonical byte string of a value (P4Runtime 8.4): as short as possible, not empty."""
-    return value.to_bytes((value.bit_length() + 7) // 8 or 1, "big")
+    return _encode_short(value) if value < SHORT else value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 def decode(data: bytes) -> int:
@@ -69,33 +76,36 @@ class Codec:
 
     # entries
 
-    def update(self, change: Change) -> p4r.Update:
-        """The message that makes `change`."""
+    def fill(self, update: p4r.Update, change: Change) -> None:
+        """The message that makes `change`. Built in place: copying parts together takes three times as long."""
         kind = change.kind if change.table.form is Form.ENTRIES else Kind.MODIFY  # they are always there
-        return p4r.Update(type=_UPDATE[kind], entity=self.entry(change.table, change.key, change.do))
+        update.type = _UPDATE[kind]
+        self._fill(update.entity, change.table, change.key, change.do)
 
     def entry(self, table: Table, key: Key, do: Do | None = None) -> p4r.Entity:
         """A row; without `do` only its key, as a deletion needs it."""
+        entity = p4r.Entity()
+        self._fill(entity, table, key, do)
+        return entity
+
+    def _fill(self, entity: p4r.Entity, table: Table, key: Key, do: Do | None) -> None:
         ids = self._ids[table]
         if table.form is Form.METER:
             (cell,) = key
-            return p4r.Entity(meter_entry=_meter_entry(ids.table, cell, do))
-        entry = p4r.TableEntry(table_id=ids.table, match=_matches(table, ids, key))
+            _fill_meter(entity.meter_entry, ids.table, cell, do)
+            return
+        entry = entity.table_entry
+        entry.table_id = ids.table
         entry.is_default_action = table.form is Form.DEFAULT
-        entry.priority = _priority(table, key)
+        _fill_match(entry, table, ids, key)
         if do is not None:
-            number, parameters = ids.actions[do.action]
-            entry.action.action.action_id = number
-            entry.action.action.params.extend(
-                p4r.Action.Param(param_id=parameter, value=encode(value))
-                for parameter, value in zip(parameters, do.values, strict=True)
-            )
-        return p4r.Entity(table_entry=entry)
-
-    def buckets(self, pool: int, numbers: Sequence[int], owners: NDArray[np.uint16]) -> Iterator[p4r.Entity]:
-        """Entries of the table of buckets, one for each row of `owners`."""
-        for number, values in zip(numbers, owners.tolist(), strict=True):
-            yield self.entry(BUCKETS, (pool, number), Do("owners", tuple(values)))
+            action = entry.action.action
+            action.action_id, parameters = ids.actions[do.action]
+            add = action.params.add
+            for number, value in zip(parameters, do.values, strict=True):
+                parameter = add()
+                parameter.param_id = number
+                parameter.value = encode(value)
 
     def all_of(self, table: Table) -> p4r.Entity:
         """Asks for every row of a table."""
@@ -217,40 +227,41 @@ def _named(things: dict[str, Any], name: str, what: str) -> Any:
     return things[name]
 
 
-def _matches(table: Table, ids: _Ids, key: Key) -> list[p4r.FieldMatch]:
+def _fill_match(entry: p4r.TableEntry, table: Table, ids: _Ids, key: Key) -> None:
     """The fields of a key. One that matches everything must be left out (P4Runtime 9.1.1)."""
-    matches: list[p4r.FieldMatch] = []
+    add = entry.match.add
     values = iter(key)
     for field, number in zip(table.key, ids.fields, strict=True):
         value = next(values)
         if field.match is EXACT:
-            matches.append(p4r.FieldMatch(field_id=number, exact=p4r.FieldMatch.Exact(value=encode(value))))
+            match = add()
+            match.exact.value = encode(value)
         elif field.match is LPM:
-            if length := next(values):
-                lpm = p4r.FieldMatch.LPM(value=encode(value), prefix_len=length)
-                matches.append(p4r.FieldMatch(field_id=number, lpm=lpm))
+            length = next(values)
+            if not length:
+                continue
+            match = add()
+            match.lpm.value, match.lpm.prefix_len = encode(value), length
         elif field.match is TERNARY:
-            if mask := next(values):
-                ternary = p4r.FieldMatch.Ternary(value=encode(value), mask=encode(mask))
-                matches.append(p4r.FieldMatch(field_id=number, ternary=ternary))
-        elif (span := (value, next(values))) != (0, LAST_PORT):
-            low, high = map(encode, span)
-            matches.append(p4r.FieldMatch(field_id=number, range=p4r.FieldMatch.Range(low=low, high=high)))
-    return matches
+            entry.priority = TERNARY_PRIORITY
+            mask = next(values)
+            if not mask:
+                continue
+            match = add()
+            match.ternary.value, match.ternary.mask = encode(value), encode(mask)
+        else:
+            last = next(values)
+            entry.priority = LAST_PORT + 1 - (last - value)  # of ranges the narrower goes before
+            if (value, last) == (0, LAST_PORT):
+                continue
+            match = add()
+            match.range.low, match.range.high = encode(value), encode(last)
+        match.field_id = number
 
 
-def _priority(table: Table, key: Key) -> int:
-    """Of ranges the narrower goes before; 0 where the key needs no priority."""
-    if any(field.match is RANGE for field in table.key):
-        low, high = key[-2:]
-        return LAST_PORT + 1 - (high - low)
-    return TERNARY_PRIORITY if any(field.match is TERNARY for field in table.key) else 0
-
-
-def _meter_entry(meter: int, cell: int, do: Do | None) -> p4r.MeterEntry:
+def _fill_meter(entry: p4r.MeterEntry, meter: int, cell: int, do: Do | None) -> None:
     """A cell with one rate, or as it is in the beginning: everything passes."""
-    entry = p4r.MeterEntry(meter_id=meter, index=p4r.Index(index=cell))
+    entry.meter_id, entry.index.index = meter, cell
     if do is not None:
-        rate, burst = do.values
-        entry.config.CopyFrom(p4r.MeterConfig(cir=rate, cburst=burst, pir=rate, pburst=burst))
-    return entry
+        entry.config.cir = entry.config.pir = do.values[0]
+        entry.config.cburst = entry.config.pburst = do.values[1]

@@ -13,6 +13,7 @@ from controller.adoption import adopt
 from controller.assignment import Assignment, Outcome
 from controller.errors import InvalidConfig, Problem
 from controller.events import EventLog, Kind, Severity
+from controller.identities import Server, server_of
 from controller.model import Config, Pool
 from controller.reconciler import Holdings
 from controller.settle import Settling
@@ -54,10 +55,8 @@ class Desired:
 
     def _not_in(self, pool: Pool) -> frozenset[str]:
         assigned = self.assignment.pools.get(pool.name)
-        identities = assigned.backends.values() if assigned else ()
-        return frozenset(
-            identity.name for identity in identities if not any(identity.is_of(b) for b in pool.backends)
-        )
+        servers = assigned.by_server().keys() if assigned else set[Server]()
+        return frozenset(name for name, _, _ in servers - {server_of(backend) for backend in pool.backends})
 
     def set_health(self, pool: str, backend: str, healthy: bool, reason: str) -> bool:
         """A verdict; True if there is something to do about it."""

@@ -17,6 +17,8 @@ QUARANTINE = 3 * 3600.0
 """Seconds that a number rests. An exception is void after the idle timeout, but its time stamp goes round
 in 72 minutes and could look fresh again; two turns are over by then."""
 
+Server = tuple[str, Address, int | None]
+
 
 class NoIdentityLeft(SluiceError):
     """All 65535 numbers are in use or resting."""
@@ -42,9 +44,14 @@ class Identity:
     port: int | None
     removed: float | None = None
 
-    def is_of(self, backend: Backend) -> bool:
-        """Whether this is `backend` and not another server of its name."""
-        return (self.name, self.address, self.port) == (backend.name, backend.address, backend.port)
+    @property
+    def server(self) -> Server:
+        return self.name, self.address, self.port
+
+
+def server_of(backend: Backend) -> Server:
+    """What makes it this server and not another one of its name."""
+    return backend.name, backend.address, backend.port
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from controller.assignment import PoolAssignment
 from controller.counters import Counters
 from controller.desired import Desired
-from controller.identities import Identity
+from controller.identities import Identity, server_of
 from controller.model import Backend, Pool, State, Vip
 from controller.neighbors import Neighbors
 from controller.report import BackendReport, PoolReport, Report, SwitchReport, Traffic, VipReport
@@ -79,6 +79,7 @@ class _Facts:
     def __init__(self, pool: Pool, assigned: PoolAssignment, desired: Desired, counters: Counters) -> None:
         self._pool, self._assigned, self._desired, self._counters = pool, assigned, desired, counters
         buckets = assigned.buckets
+        self._identities = assigned.by_server()
         self._held = np.bincount(buckets.current, minlength=1)
         self._previous = np.bincount(buckets.previous[buckets.moving], minlength=1)
         self._weights = {
@@ -87,10 +88,10 @@ class _Facts:
         self._sum_of_weights = sum(self._weights.values())
 
     def _serves(self, backend: Backend) -> bool:
-        return backend.state is State.ACTIVE and self._assigned.identity_of(backend) is not None
+        return backend.state is State.ACTIVE and server_of(backend) in self._identities
 
     def backend(self, backend: Backend) -> BackendReport:
-        identity = self._assigned.identity_of(backend)
+        identity = self._identities.get(server_of(backend))
         share = self._weights[backend.name] / self._sum_of_weights if self._sum_of_weights else 0.0
         drains = identity is not None and not self._weights[backend.name]
         return BackendReport(

@@ -252,11 +252,9 @@ class Connection:
         return refusals
 
     async def _write(self, changes: Sequence[Change]) -> list[Refusal]:
-        request = p4r.WriteRequest(
-            device_id=self.target.device_id,
-            election_id=self._election_id,
-            updates=[self._codec.update(change) for change in changes],
-        )
+        request = p4r.WriteRequest(device_id=self.target.device_id, election_id=self._election_id)
+        for change in changes:
+            self._codec.fill(request.updates.add(), change)
         try:
             await self._call(self._stub.Write, request, CALL_DEADLINE)
         except _Answered as error:

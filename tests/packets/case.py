@@ -1,13 +1,12 @@
 """The form of the packet table: what a case shows, what it installs, what goes in, and what must come out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from scapy.packet import Packet
 
 from tests.packets.rows import Row
-from tests.packets.world import CPU
 
 REALTIME_LIMIT = 1.0  # seconds that a case may take on a switch whose clock cannot be set
 SMALLEST_FRAME = 20  # bytes: Ethernet, a VLAN tag and two more; less than these the kernel keeps to itself
@@ -117,7 +116,3 @@ class Case:
 def dropped(shows: str, reason: str, port: int, packet: Packet, **more: Any) -> Case:
     """A case of one packet that ends as `reason`."""
     return Case(shows, (Send(port, packet),), drops={reason: 1}, **more)
-
-
-def punted(packets: Iterable[Packet]) -> tuple[Out, ...]:
-    return tuple(Out(CPU, packet) for packet in packets)

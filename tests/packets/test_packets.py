@@ -11,7 +11,6 @@ from tests.packets.runner import Runner
 from tests.packets.table import CASES, ON_WIRES
 from tests.packets.world import CPU
 
-
 BY_CASES = Path(__file__).parents[1] / "packets_next"
 ELSEWHERE = "\n".join(path.read_text() for path in BY_CASES.glob("test_*.py")).lower()
 """Tests that name a reason, outside of the table."""

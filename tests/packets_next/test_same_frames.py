@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
-from bmv2 import SWITCH, Bmv2, Row
+from bmv2 import DEADLINE, SWITCH, Bmv2, Row
 from embedded import Embedded
 from scapy.layers.inet import ICMP, TCP, UDP, IPOption_NOP
 from scapy.layers.inet6 import (
@@ -44,6 +44,7 @@ from scene import (
 
 ROUNDS = int(os.environ.get("SLUICE_SOAK", "6"))
 FRAMES = 100  # in a round
+SETTLED = 0.5  # seconds of silence after which even a busy machine's BMv2 has sent everything
 INTACT = 0.3  # of the frames
 FLOWS = 16  # in a round, of each transport and family
 FIRST_PORT, PORTS = 1024, 60_000
@@ -159,7 +160,8 @@ def through(switch: Bmv2, given: list[tuple[int, bytes]]) -> tuple[object, objec
     before = switch.reasons("drops")
     for port, frame in given:
         switch.inject(port, frame)
-    sent, told = by_port(switch.collect()), switch.punted()
+    first = switch.received.get(timeout=DEADLINE)
+    sent, told = by_port([first, *switch.collect(SETTLED)]), switch.punted()
     after = switch.reasons("drops")
     return sent, told, {reason: after[reason] - before[reason] for reason in after}
 
@@ -176,4 +178,3 @@ def test_both_send_the_same(both: tuple[Bmv2, Bmv2], seed: int) -> None:
     reference, embedded = outcomes
     for one, other in zip(reference, embedded, strict=True):
         assert one == other
-    assert reference[0], "nothing came out: the round shows nothing"

@@ -7,7 +7,7 @@ import pytest
 
 from controller.assignment import Assignment, Outcome
 from controller.buckets import SHARED_SLOT, Buckets
-from controller.identities import LAST, Identity
+from controller.identities import LAST, Identity, server_of
 from controller.model import Backend, Pool, State
 
 NOW = 1_000_000.0
@@ -286,6 +286,6 @@ def test_a_copy_is_not_touched_by_what_happens_to_the_original() -> None:
 @pytest.mark.parametrize("removed", [None, NOW])
 def test_an_identity_is_of_a_backend_by_name_and_address(removed: float | None) -> None:
     identity = Identity(1, "web", "b1", ip_address("10.0.1.1"), 8080, removed)
-    assert identity.is_of(backend("b1", weight=9))
-    assert not identity.is_of(backend("b1", port=81))
-    assert not identity.is_of(backend("b2", address=ip_address("10.0.1.1")))
+    assert identity.server == server_of(backend("b1", weight=9))
+    assert identity.server != server_of(backend("b1", port=81))
+    assert identity.server != server_of(backend("b2", address=ip_address("10.0.1.1")))

@@ -105,7 +105,7 @@ ONE_MISTAKE = [
         "idle_timeout: -5",
         "pools[web].idle_timeout: must be a duration between 0 and 365 days",
     ),
-    ("mode: nat", "mode: l2", "pools[web].mode: is 'l2', must be 'nat', 'dsr', 'ipip', 'gre', 'vxlan' or 'gue'"),
+    ("mode: nat", "mode: l2", "pools[web].mode: is 'l2', must be 'nat', 'dsr', 'ipip', 'gre'"),
     ("udp: move", "udp: fly", "pools[web].udp: is 'fly', must be 'stay' or 'move'"),
     ("type: http", "type: icmp", "pools[web].health: type is 'icmp', must be 'tcp', 'http', 'none'"),
     ("type: http, ", "", "pools[web].health: needs a type: tcp, http or none"),

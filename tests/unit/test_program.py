@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from finsy.proto import p4i
+from finsy.proto import p4i, p4r
 
 from controller import program
 from controller.codec import Codec, decode, parse_p4info
@@ -136,7 +136,8 @@ def test_rows_survive_the_way_to_a_message_and_back(
 
 def test_the_cell_of_a_meter_is_set_back_by_a_deletion(p4info: p4i.P4Info) -> None:
     codec = Codec(p4info)
-    update = codec.update(Change(Kind.DELETE, program.VIP_RATE, (5,), None))
+    update = p4r.Update()
+    codec.fill(update, Change(Kind.DELETE, program.VIP_RATE, (5,), None))
     assert update.type == update.MODIFY
     assert codec.read(update.entity) is None
 
