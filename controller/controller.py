@@ -202,7 +202,9 @@ class Controller:
             for listener in self._listeners:
                 listener(config)
         if await self._shared.work.wait_until_done(number, wait if self._connected else 0):
-            return ChangeResult(revision, True, moved, "")
+            announced = moved and self._shared.desired.announced
+            detail = "announced to the switch: the buckets move in a few seconds" if announced else ""
+            return ChangeResult(revision, True, moved, detail)
         why = self._problem or self._shared.trouble or f"still being written after {wait:g} s"
         return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {why}")
 

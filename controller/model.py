@@ -39,6 +39,7 @@ from controller.values import (
 
 MIN_BUCKETS, MAX_BUCKETS = 16, 65536
 MAX_WEIGHT = 1000
+MAX_ANNOUNCEMENT = 60.0
 MIN_MTU = 576
 """Bytes; what every IPv4 host takes (RFC 791, 3.1)."""
 
@@ -231,6 +232,9 @@ class Pool(Part):
     buckets: Int = Field(default=1024, ge=MIN_BUCKETS, le=MAX_BUCKETS)
     idle_timeout: Duration = Field(default=300.0, ge=1, le=MAX_IDLE_TIMEOUT)
     drain_deadline: Duration = 3600.0
+    announcement: Duration = Field(default=4.0, le=MAX_ANNOUNCEMENT)
+    """How long before a planned move the switch begins to remember new flows, so that a SYN that is sent
+    again meanwhile stays where it was. 0: moves are made at once."""
     udp: UdpFlows = UdpFlows.STAY
     tunnel: Tunnel = Tunnel()
     health: Health = TcpCheck()

@@ -55,8 +55,13 @@ class Wanted:
     buckets: Mapping[int, Owners] = field(default_factory=dict)
 
 
-def wanted(config: Config, assignment: Assignment, neighbors: Rows) -> Wanted:
-    """What the switch should hold. Every pool of `config` has its place in `assignment`."""
+def wanted(
+    config: Config, assignment: Assignment, neighbors: Rows, announced: frozenset[str] = frozenset()
+) -> Wanted:
+    """What the switch should hold. Every pool of `config` has its place in `assignment`.
+
+    Of the `announced` pools buckets will move soon; which, is not said, so that other decisions may follow.
+    """
     mac = mac_to_int(config.switch.mac)
     pools = [(pool, assignment.pools[pool.name]) for pool in config.pools]
     rows: dict[Table, Rows] = {
@@ -81,7 +86,7 @@ def wanted(config: Config, assignment: Assignment, neighbors: Rows) -> Wanted:
         STANDBY_PROBED: {},
     }
     rows |= service_rows(config, assignment)
-    return Wanted(rows, {assigned.id: owners(assigned) for _, assigned in pools})
+    return Wanted(rows, {assigned.id: owners(assigned, pool.name in announced) for pool, assigned in pools})
 
 
 def own_addresses(config: Config) -> set[Address]:
@@ -91,11 +96,10 @@ def own_addresses(config: Config) -> set[Address]:
     }
 
 
-def owners(assigned: PoolAssignment) -> Owners:
+def owners(assigned: PoolAssignment, announced: bool = False) -> Owners:
     buckets = assigned.buckets
-    # A planned move will be announced here, 4 s ahead, when the data plane's other half is there.
-    announced = np.zeros(len(buckets), dtype=np.uint16)
-    return np.stack([buckets.current, buckets.previous, buckets.standby, announced, buckets.motion], axis=1)
+    flags = np.full(len(buckets), announced, dtype=np.uint16)
+    return np.stack([buckets.current, buckets.previous, buckets.standby, flags, buckets.motion], axis=1)
 
 
 def _routes(config: Config) -> Iterator[tuple[Key, Do]]:

@@ -36,6 +36,7 @@ pools:
   - name: web
     buckets: 256
     idle_timeout: 1s
+    announcement: 0s
     backends:
       - {name: b1, address: 10.0.1.11, port: 8080}
       - {name: b2, address: 10.0.1.12, port: 8080}

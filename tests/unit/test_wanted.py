@@ -228,3 +228,9 @@ def test_what_a_tunnel_cannot_be(mode: str, tunnel: str, text: str) -> None:
     with pytest.raises(InvalidConfig) as refused:
         tunnels(mode, tunnel)
     assert text in str(refused.value)
+
+
+def test_all_buckets_of_an_announced_pool_say_so(world: World) -> None:
+    found = wanted(world.config, world.assignment, {}, frozenset({"web"})).buckets
+    assert {int(flag) for flag in found[1][:, 3]} == {1}
+    assert {int(flag) for flag in found[2][:, 3]} == {0}
