@@ -58,9 +58,12 @@ class Codec:
     def __init__(self, p4info: p4i.P4Info) -> None:
         actions = {action.preamble.id: action for action in p4info.actions}
         tables = {table.preamble.alias: table for table in p4info.tables}
+        meters = {meter.preamble.alias: meter for meter in p4info.meters}
+        sized = tables | meters
+        self.sizes = {table: sized[table.name].size for table in program.TABLES if table.name in sized}
+        """How many entries each table has room for."""
         self._ids: dict[Table, _Ids] = {}
         self._tables: dict[int, Table] = {}
-        meters = {meter.preamble.alias: meter for meter in p4info.meters}
         for table in (*program.TABLES, *program.CONST_TABLES):
             if table.form is Form.METER:
                 ids = _Ids(_named(meters, table.name, "meter").preamble.id, (), {}, {})

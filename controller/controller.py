@@ -26,6 +26,7 @@ from controller.report import Report, SwitchReport
 from controller.revision import Revision
 from controller.session import Session, Shared, Work, configure_neighbors
 from controller.store import Store
+from controller.wanted import refuse_what_has_no_room, wanted
 from controller.wire import Connection, Pipeline, SwitchTarget
 
 logger = logging.getLogger("sluice.controller")
@@ -75,13 +76,15 @@ class Controller:
         """`config` is the operator's file.
 
         It becomes a revision when it differs from the file of the last start; otherwise the store's latest
-        revision stands, with the changes made since.
+        revision stands, with the changes made since. Raises InvalidConfig, StoreError, PipelineRefused.
         """
         self.events = EventLog()
         self._store = store
         self._target = target
         self._pipeline = Pipeline.load(p4info, pipeline)
-        self._revision, config = _first_revision(config, store)
+        latest, stored = store.latest(), _stored_config(store)
+        document = document_text(config)
+        from_file = stored is None or store.file() != document
         frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(FRAMES_WAITING)
         work = Work()
 
@@ -93,7 +96,7 @@ class Controller:
             work.ask()
 
         self._shared = Shared(
-            desired=Desired(config, store.load(), self.events),
+            desired=Desired(config if stored is None or from_file else stored, store.load(), self.events),
             neighbors=Neighbors(send, changed, self.events, clock),
             frames=frames,
             store=store,
@@ -102,6 +105,11 @@ class Controller:
             counters=Counters(),
             clock=clock,
         )
+        self._preview(self.config)
+        if latest is None or from_file:
+            what = "the configuration file" if latest is None else "the configuration file has changed"
+            latest = store.commit(document, who="file", what=what, from_file=True)
+        self._revision = latest
         configure_neighbors(self._shared.neighbors, self._shared.desired)
         self._listeners: list[Callable[[Config], None]] = []
         self._changing = asyncio.Lock()
@@ -193,7 +201,7 @@ class Controller:
             config = self._edited(edit)
             if config == self.config:
                 return ChangeResult(self._revision.number, True, 0, "nothing to change")
-            moved = self._shared.desired.preview(config, time.time())
+            moved = self._preview(config)
             document = document_text(config)
             self._revision = await asyncio.to_thread(self._store.commit, document, who=who, what=what)
             self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, f"by {who}")
@@ -212,9 +220,15 @@ class Controller:
         """What `change` would do, without doing it."""
         config = self._edited(edit)
         changed = config != self.config
-        moved = self._shared.desired.preview(config, time.time()) if changed else 0
+        moved = self._preview(config) if changed else 0
         detail = "" if changed else "nothing to change"
         return ChangeResult(self._revision.number + changed, False, moved, detail)
+
+    def _preview(self, config: Config) -> int:
+        """How many buckets would move. Raises InvalidConfig when the switch has no room for all of it."""
+        moved, assignment = self._shared.desired.preview(config, time.time())
+        refuse_what_has_no_room(wanted(config, assignment, {}), self._pipeline.codec.sizes)
+        return moved
 
     def _edited(self, edit: Callable[[Config], Config]) -> Config:
         config = edit(self.config)
@@ -253,14 +267,13 @@ def document_text(config: Config) -> str:
     return json.dumps(document_of(config), separators=(",", ":"))
 
 
-def _first_revision(config: Config, store: Store) -> tuple[Revision, Config]:
-    """The revision to begin with: the store's, unless the operator's file has changed since it was read."""
-    document, latest = document_text(config), store.latest()
-    if latest is None or store.file() != document:
-        what = "the configuration file" if latest is None else "the configuration file has changed"
-        return store.commit(document, who="file", what=what, from_file=True), config
+def _stored_config(store: Store) -> Config | None:
+    """That of the latest revision, if there is one."""
+    latest = store.latest()
+    if latest is None:
+        return None
     try:
-        return latest, Config.model_validate_json(store.document(latest.number))
+        return Config.model_validate_json(store.document(latest.number))
     except ValidationError as error:
         raise StoreError(f"revision {latest.number} in the store is not valid any more: {error}") from None
 

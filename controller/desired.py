@@ -205,11 +205,13 @@ class Desired:
             for identity in assigned.backends.values()
         }
 
-    def preview(self, config: Config, now: float) -> int:
-        """How many buckets would move under another configuration. Raises what `refresh` would."""
+    def preview(self, config: Config, now: float) -> tuple[int, Assignment]:
+        """How many buckets another configuration would move, and the assignment that it would lead to."""
         assignment, before = self.assignment.copy(), {pool.name: pool for pool in self.config.pools}
-        changed = [pool for pool in config.pools if pool != before.get(pool.name)]
-        return sum(assignment.update(pool, self._is_up(pool), now).moved for pool in changed)
+        stale = [pool for pool in config.pools if pool != before.get(pool.name) or pool.name in self._stale]
+        moved = sum(assignment.update(pool, self._is_up(pool), now).moved for pool in stale)
+        assignment.number_vips((vip.name for vip in config.vips), now)
+        return moved, assignment
 
 
 def refuse_what_cannot_change(before: Config, after: Config, sizes: dict[str, int]) -> None:

@@ -39,6 +39,7 @@ from controller.values import (
 
 MIN_BUCKETS, MAX_BUCKETS = 16, 65536
 MAX_WEIGHT = 1000
+MAX_VIPS = 8191
 MAX_ANNOUNCEMENT = 60.0
 MIN_MTU = 576
 """Bytes; what every IPv4 host takes (RFC 791, 3.1)."""
@@ -298,7 +299,7 @@ class Config(Part):
     neighbors: tuple[StaticNeighbor, ...] = ()
     health_sources: tuple[HostAddress, ...] = ()
     pools: tuple[Pool, ...] = ()
-    vips: tuple[Vip, ...] = ()
+    vips: tuple[Vip, ...] = Field(default=(), max_length=MAX_VIPS)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

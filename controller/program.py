@@ -12,7 +12,7 @@ from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from controller.model import Mode, Protocol
+from controller.model import MAX_VIPS, Mode, Protocol
 from controller.values import LAST_PORT, Address, Network
 
 IPV4_MAPPED = 0xFFFF << 32
@@ -28,7 +28,7 @@ MOTION_SLOTS = 65536
 LAST_POOL = 4095
 """The table of pools has 4096 entries, and 0 is no pool."""
 
-LAST_VIP = 8191
+LAST_VIP = MAX_VIPS
 """The meter of VIPs has 8192 cells; 0 is no VIP."""
 
 

@@ -8,6 +8,7 @@ thread.
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -24,8 +25,8 @@ SCHEMA_VERSION = 1
 
 SCHEMA = """
 CREATE TABLE revisions (number INTEGER PRIMARY KEY, time REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
-    document TEXT NOT NULL);
-CREATE TABLE file (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), document TEXT NOT NULL);
+    document BLOB NOT NULL);
+CREATE TABLE file (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), document BLOB NOT NULL);
 CREATE TABLE pools (name TEXT PRIMARY KEY, id INTEGER NOT NULL UNIQUE, buckets BLOB NOT NULL);
 CREATE TABLE identities (id INTEGER PRIMARY KEY, pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE,
     name TEXT NOT NULL, address TEXT NOT NULL, port INTEGER, removed REAL);
@@ -120,10 +121,10 @@ class SqliteStore:
         with self._transaction() as db:
             row = db.execute(
                 "INSERT INTO revisions (time, who, what, document) VALUES (?, ?, ?, ?)",
-                (now, who, what, document),
+                (now, who, what, _packed(document)),
             )
             if from_file:
-                db.execute("INSERT OR REPLACE INTO file VALUES (1, ?)", (document,))
+                db.execute("INSERT OR REPLACE INTO file VALUES (1, ?)", (_packed(document),))
             return Revision(row.lastrowid or 0, now, who, what)
 
     def latest(self) -> Revision | None:
@@ -141,12 +142,12 @@ class SqliteStore:
             row = db.execute("SELECT document FROM revisions WHERE number = ?", (number,)).fetchone()
         if row is None:
             raise StoreError(f"there is no revision {number}")
-        return row[0]
+        return _unpacked(row[0])
 
     def file(self) -> str | None:
         with self._transaction() as db:
             row = db.execute("SELECT document FROM file").fetchone()
-        return row[0] if row else None
+        return _unpacked(row[0]) if row else None
 
     def save(self, assignment: Assignment, pools: Iterable[str]) -> None:
         with self._transaction() as db:
@@ -175,6 +176,17 @@ class SqliteStore:
         for name, number, data in pools:
             assignment.restore(name, PoolAssignment(number, Buckets.from_bytes(data), of_pool[name]))
         return assignment
+
+
+def _packed(document: str) -> bytes:
+    return zlib.compress(document.encode(), level=1)
+
+
+def _unpacked(data: bytes) -> str:
+    try:
+        return zlib.decompress(data).decode()
+    except (zlib.error, UnicodeDecodeError) as error:
+        raise StoreError(f"a stored document is damaged: {error}") from None
 
 
 def _insert_pool(db: sqlite3.Connection, name: str, pool: PoolAssignment) -> None:

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.assignment import Assignment, PoolAssignment
+from controller.errors import InvalidConfig, Problem
 from controller.model import Config, Pool, UdpFlows
 from controller.program import (
     ADDRESSES,
     ALL_ONES,
     BACKENDS,
+    BUCKETS,
     CURRENT_PROBED,
     HEALTH_CHECKERS,
     INTERFACES,
@@ -87,6 +89,19 @@ def wanted(
     }
     rows |= service_rows(config, assignment)
     return Wanted(rows, {assigned.id: owners(assigned, pool.name in announced) for pool, assigned in pools})
+
+
+def refuse_what_has_no_room(wanted: Wanted, sizes: Mapping[Table, int]) -> None:
+    """Raises InvalidConfig when some table of the switch, by its size, cannot hold what is wanted."""
+    counts = {table: len(rows) for table, rows in wanted.rows.items()}
+    counts[BUCKETS] = sum(map(len, wanted.buckets.values()))
+    problems = [
+        Problem("", f"asks for {count} {table}, of which the switch has room for {sizes[table]}")
+        for table, count in counts.items()
+        if count > sizes[table]
+    ]
+    if problems:
+        raise InvalidConfig(problems)
 
 
 def own_addresses(config: Config) -> set[Address]:

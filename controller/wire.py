@@ -320,13 +320,18 @@ async def within(deadline: float | None, awaitable: Awaitable[T]) -> T:
     except grpc.aio.AioRpcError as error:
         match error.code():
             case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
-                raise Unreachable(f"the connection to the switch failed: {error.details()}") from None
+                raise Unreachable(f"no connection to the switch: {_reason(error)}") from None
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise Unreachable("the switch has not answered in time") from None
             case grpc.StatusCode.PERMISSION_DENIED if "primary" in str(error.details()).lower():
                 raise NotPrimary("another controller has the switch") from None
             case _:
                 raise _Answered(error) from None
+
+
+def _reason(error: grpc.aio.AioRpcError) -> str:
+    """What happened; gRPC puts it last, behind whom it happened to: `ipv4:127.0.0.1:9559: ...: refused`."""
+    return (error.details() or error.code().name).rpartition(": ")[2]
 
 
 class _Answered(CallFailed):

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from controller import program
 from controller.config import parse
+from controller.errors import InvalidConfig
 from controller.model import add_backend, change_backend, make_backend, remove_backend, replace
 from controller.program import Change, Do, Kind
 from controller.wanted import wanted
@@ -189,11 +192,25 @@ async def test_what_another_controller_changed_is_put_right_when_it_has_gone(swi
         await assert_switch_holds_what_is_wanted(rig)
 
 
-async def test_entries_that_the_switch_has_no_room_for_are_reported_and_tried_again(
-    switch: SwitchProcess,
+async def test_what_the_switch_has_no_room_for_is_refused_at_once(switch: SwitchProcess) -> None:
+    sources = ", ".join(f"10.1.0.{n}" for n in range(1, 70))
+    many = DOCUMENT.replace("health_sources: [10.255.0.2]", f"health_sources: [{sources}]")
+    with pytest.raises(
+        InvalidConfig, match="asks for 138 health_checkers, of which the switch has room for 64"
+    ):
+        Rig(switch, config=parse(many % switch.address))
+    async with Rig(switch) as rig:
+        with pytest.raises(InvalidConfig, match="asks for 138 health_checkers"):
+            await rig.controller.change("more", lambda config: parse(many % switch.address), who="test")
+        assert rig.controller.revision.number == 1
+
+
+async def test_entries_that_the_switch_refuses_are_reported_and_tried_again(
+    switch: SwitchProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [f"10.1.{n // 250}.{1 + n % 250}" for n in range(70)]
-    many = DOCUMENT.replace("health_sources: [10.255.0.2]", f"health_sources: [{', '.join(names)}]")
+    monkeypatch.setattr("controller.controller.refuse_what_has_no_room", lambda wanted, sizes: None)
+    sources = ", ".join(f"10.1.0.{n}" for n in range(1, 70))
+    many = DOCUMENT.replace("health_sources: [10.255.0.2]", f"health_sources: [{sources}]")
     async with Rig(switch, config=parse(many % switch.address)) as rig:
         trouble = "insert in health_checkers"
         await rig.until(lambda: trouble in rig.controller.report().switch.error, "it says what has no room")

@@ -162,7 +162,9 @@ def test_when_no_number_is_left_it_is_told(world: World) -> None:
 
 def test_a_preview_changes_nothing(world: World) -> None:
     before = world.desired.assignment.pools["web"]
-    assert world.desired.preview(change_backend(world.config, "web", "b1", weight=3), NOW) == 4
+    moved, assignment = world.desired.preview(change_backend(world.config, "web", "b1", weight=3), NOW)
+    assert moved == 4
+    assert (assignment.pools["web"].buckets.current == 1).sum() == 12
     assert world.desired.assignment.pools["web"] is before
     assert world.saved() == set()
 
