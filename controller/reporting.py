@@ -58,8 +58,8 @@ def _pool(pool: Pool, desired: Desired, counters: Counters) -> PoolReport:
             name=pool.name, id=0, mode=pool.mode, buckets=pool.buckets, moving=0, unmoved=0, backends=()
         )
     facts = _Facts(pool, assigned, desired, counters)
-    configured = [assigned.identity_of(backend) for backend in pool.backends]
-    removed = [identity for identity in assigned.backends.values() if identity not in configured]
+    configured = {server_of(backend) for backend in pool.backends}
+    removed = [identity for identity in assigned.backends.values() if identity.server not in configured]
     return PoolReport(
         name=pool.name,
         id=assigned.id,

@@ -102,7 +102,7 @@ def int_to_mac(value: int) -> str:
     return ":".join(f"{byte:02x}" for byte in value.to_bytes(6, "big"))
 
 
-def format_service(address: Address | str, port: int | None) -> str:
+def format_service(address: Address | str, port: int | str | None) -> str:
     """`10.0.1.11:8080`, `[fd00::11]:8080` (RFC 5952, section 6), or the address alone without a port."""
     if port is None:
         return str(address)

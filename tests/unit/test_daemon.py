@@ -327,7 +327,7 @@ def test_an_operators_day(with_switch: Daemon) -> None:
         return result.stdout
 
     added = done("backend", "add", "web", "b3", "10.0.1.13:8080", "--weight", "2")
-    assert added.endswith("32 buckets moved\n")
+    assert added.endswith("32 buckets moved\nannounced to the switch: the buckets move in a few seconds\n")
     assert shares(daemon) == {"b1": 16, "b2": 16, "b3": 32}
     done("backend", "drain", "web", "b3")
     assert shares(daemon) == {"b1": 32, "b2": 32, "b3": 0}

@@ -125,7 +125,7 @@ IMPOSSIBLE = ("SF", "SR", "", "FSRPAUEC")
 def _syns(family: Family) -> Iterator[Case]:
     for flags, opens in FLAGS.items():
         frame = packet(family, http(20120, flags), destination=family.nat_vip)
-        counts = {Cell("backend_syns", family.tcp_one): opens}
+        counts: dict[rows.Row | Cell, int] = {Cell("backend_syns", family.tcp_one): opens}
         if flags in IMPOSSIBLE:
             shows = f"{family.name} nat: no TCP sends the flags {flags or 'none'}"
             yield dropped(shows, "bad_flags", CLIENT.port, frame, counts=counts)
