@@ -1,5 +1,6 @@
 """`sluice events`: what happened, in order, with causes."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -31,8 +32,10 @@ def events(
         if not follow:
             return
         try:
+            sys.stdout.flush()
             for event in daemon.follow(past[-1].number if past else 0):
                 _print(event, output)
+                sys.stdout.flush()  # a pipe would keep it until there is more
         except KeyboardInterrupt:
             return
 

@@ -1,17 +1,46 @@
 """A switch in memory that stands in for `wire.Connection`: tables with the rules of P4Runtime."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from finsy.proto import rpc_code
 
 from controller.apportion import NOBODY
 from controller.errors import Unreachable
-from controller.program import BACKENDS, BUCKETS, POOLS, TABLES, VIPS, Change, Do, Key, Kind, Rows, Table
-from controller.wire import Refusal, Traffic
+from controller.program import (
+    BACKENDS,
+    BUCKETS,
+    DROPS,
+    POOLS,
+    PUNTS,
+    TABLES,
+    VIPS,
+    Change,
+    Do,
+    Key,
+    Kind,
+    Rows,
+    Table,
+)
+from controller.wire import PacketIn, Refusal, SwitchTarget, Traffic
 
 T = TypeVar("T")
+
+
+class Program(NamedTuple):
+    """As much of a pipeline as a session asks for."""
+
+    cookie: int
+
+
+PROGRAM = Program(42)
+
+REASONS: dict[Table, Rows] = {
+    PUNTS: {(1,): Do("arp_reply"), (2,): Do("neighbor_advertisement"), (3,): Do("glean")},
+    DROPS: {(1,): Do("malformed"), (12,): Do("no_backend")},
+}
 
 
 def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -27,7 +56,7 @@ class FakeSwitch:
     """`refuse` says which changes fail and why; `between` is called after each, as packets would come."""
 
     def __init__(self) -> None:
-        self.tables: dict[Table, Rows] = {table: {} for table in TABLES}
+        self.tables: dict[Table, Rows] = {table: {} for table in TABLES} | REASONS
         self.cells: dict[str, Counter[int]] = {}
         self.direct: dict[Table, Counter[Key]] = {}
         self.log: list[Change] = []
@@ -35,6 +64,12 @@ class FakeSwitch:
         self.between: Callable[[], None] = lambda: None
         self.lose_after: int | None = None
         """Changes until the connection breaks."""
+        self.target = SwitchTarget("in memory")
+        self.pipeline = PROGRAM
+        self.program: int | None = PROGRAM.cookie
+        self.packets: asyncio.Queue[PacketIn] = asyncio.Queue()
+        self.sent: list[tuple[int, bytes]] = []
+        self.lost = asyncio.Event()
 
     async def write(self, changes: Iterable[Change]) -> list[Refusal]:
         refusals: list[Refusal] = []
@@ -83,6 +118,16 @@ class FakeSwitch:
             if any((pool, bucket) not in buckets for bucket in range(do.values[1] + 1)):
                 found.append(f"pool {pool} lacks buckets")
         return found
+
+    async def until_lost(self) -> None:
+        await self.lost.wait()
+        raise Unreachable("the test ended the connection")
+
+    async def cookie(self) -> int | None:
+        return self.program
+
+    async def send(self, port: int, payload: bytes) -> None:
+        self.sent.append((port, payload))
 
     async def rows(self, table: Table) -> AsyncIterator[tuple[Key, Do]]:
         for row in [*self.tables[table].items()]:

@@ -70,10 +70,9 @@ def _configure(name: str, mtu: int) -> None:
         near, far = switch_side(port), test_side(port)
         ip("link", "add", near, "type", "veth", "peer", "name", far)
         for interface in (near, far):
-            subprocess.run(
-                ["ip", "netns", "exec", name, "sysctl", "-q", f"net.ipv6.conf.{interface}.disable_ipv6=1"],
-                check=True,
-            )
+            # By hand: a minimal Debian has no sysctl.
+            silence = f"echo 1 > /proc/sys/net/ipv6/conf/{interface}/disable_ipv6"
+            subprocess.run(["ip", "netns", "exec", name, "sh", "-c", silence], check=True)
             ip("link", "set", interface, "mtu", str(mtu), "arp", "off", "up")
 
 

@@ -1,0 +1,286 @@
+"""One connection's work, on a switch in memory: whatever comes, what is wanted reaches the switch."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import cast
+
+import pytest
+from finsy.proto import rpc_code
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import ARP, Ether
+
+from controller import session as sessions
+from controller.assignment import Assignment
+from controller.config import parse
+from controller.counters import Counters
+from controller.desired import Desired
+from controller.errors import StoreError, SwitchError
+from controller.events import EventLog
+from controller.model import Config, change_backend, replace
+from controller.neighbors import Neighbors
+from controller.program import (
+    BACKENDS,
+    BUCKETS,
+    MACS,
+    MOVING_PREVIOUS,
+    MOVING_UNMOVED,
+    NEIGHBORS,
+    ROUTES,
+    VIPS,
+    Do,
+)
+from controller.session import Session, Shared, Work, configure_neighbors
+from controller.store import SqliteStore
+from controller.wire import Connection, PacketIn
+from tests.fakes.switch import FakeSwitch
+
+DOCUMENT = """
+switch: {mac: "02:00:00:00:00:01"}
+interfaces: [{name: all, ports: [1, 2], addresses: [10.0.0.1/16]}]
+pools:
+  - name: web
+    buckets: 16
+    idle_timeout: 1s
+    health: {type: tcp}
+    backends: [{name: b1, address: 10.0.1.11}, {name: b2, address: 10.0.1.12}]
+vips: [{name: web, address: 10.0.0.100, port: 80, pool: web}]
+"""
+
+HOST_MAC = "02:00:00:00:00:aa"
+ARP_REPLY, GLEAN = 1, 3
+
+
+class World:
+    """A session that runs until the test ends."""
+
+    def __init__(self) -> None:
+        self.switch = FakeSwitch()
+        events, work = EventLog(), Work()
+        frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+
+        def changed() -> None:
+            work.ask()
+
+        neighbors = Neighbors(lambda *frame: frames.put_nowait(frame), changed, events, time.monotonic)
+        self.shared = Shared(
+            Desired(parse(DOCUMENT), Assignment(), events),
+            neighbors,
+            frames,
+            SqliteStore(":memory:"),
+            events,
+            work,
+            Counters(),
+            time.monotonic,
+        )
+        configure_neighbors(neighbors, self.shared.desired)
+
+    async def run(self) -> None:
+        await Session(cast(Connection, self.switch), self.shared, fresh=True).run()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    async def done(self) -> None:
+        """All that was asked for is on the switch."""
+        assert await self.shared.work.wait_until_done(self.shared.work.ask(), 10)
+
+    def configure(self, config: Config) -> None:
+        self.shared.desired.configure(config, drain=True)
+        self.shared.work.ask()
+
+    def told(self) -> list[str]:
+        return [f"{event.subject} {event.text}" for event in self.shared.events.since()]
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    running = asyncio.create_task(world.run())
+    await world.until(lambda: world.switch.tables[VIPS])
+    yield world
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_a_verdict_reaches_the_switch(world: World) -> None:
+    world.shared.desired.set_health("web", "b1", False, "refused")
+    await world.done()
+    assert {do.values[:2] for do in world.switch.tables[BUCKETS].values()} == {(2, 2)}
+    assert world.switch.tables[BACKENDS].keys() == {(2,)}
+
+
+async def test_the_store_has_it_before_the_switch(world: World) -> None:
+    world.shared.desired.set_health("web", "b1", False, "refused")
+    stored: list[set[int]] = []
+    world.switch.between = lambda: stored.append({*world.shared.store.load().pools["web"].backends})
+    await world.done()
+    assert stored[0] == {2}
+
+
+async def test_a_store_that_fails_does_not_stop_a_failover(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(world.shared.store, "save", fail)
+    world.shared.desired.set_health("web", "b1", False, "refused")
+    await world.done()
+    assert world.switch.tables[BACKENDS].keys() == {(2,)}
+    assert "store the assignment of buckets cannot be stored; going on without" in world.told()
+    monkeypatch.undo()
+    await world.done()
+    assert world.shared.store.load().pools["web"].backends.keys() == {2}, "it is stored as soon as it can be"
+
+
+async def test_refused_entries_are_told_once_and_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "FIRST_RETRY", 0.01)
+    tries = Counter[object]()
+
+    def full(change) -> tuple[int, str] | None:
+        tries[change.table] += 1
+        return (rpc_code.RESOURCE_EXHAUSTED, "full") if change.table is ROUTES else None
+
+    world.switch.refuse = full
+    world.configure(parse(DOCUMENT.replace("[10.0.0.1/16]", "[10.0.0.1/16, 10.9.0.1/16]")))
+    await world.until(lambda: tries[ROUTES] >= 2)
+    assert world.shared.trouble == "insert in routes: full"
+    world.switch.refuse = lambda change: None
+    await world.done()
+    assert world.shared.trouble == ""
+    told = [line for line in world.told() if line.startswith("in memory")]
+    assert told == [
+        "in memory does not take everything; trying again",
+        "in memory holds everything that it should",
+    ]
+
+
+async def test_a_switch_that_lost_entries_is_read_back_and_repaired(world: World) -> None:
+    world.switch.tables[VIPS].clear()
+    world.switch.tables[MACS].clear()
+    world.configure(replace(world.shared.desired.config, vips=()))
+    await world.done()
+    assert any("holds other entries than it should" in line for line in world.told())
+    assert world.switch.tables[MACS], "also what the change had nothing to do with"
+
+
+async def test_moved_buckets_settle_by_themselves(world: World) -> None:
+    world.configure(change_backend(world.shared.desired.config, "web", "b1", weight=3))
+    await world.done()
+    assert len(world.shared.desired.moving_slots()) == 4
+    await world.until(lambda: not world.shared.desired.moving_slots())
+    await world.done()
+    assert all(do.values[0] == do.values[1] for do in world.switch.tables[BUCKETS].values())
+    assert not world.shared.store.load().pools["web"].buckets.moving.any()
+
+
+async def test_buckets_with_flows_do_not_settle(world: World) -> None:
+    world.configure(change_backend(world.shared.desired.config, "web", "b1", weight=3))
+    await world.done()
+    busy, *_ = world.shared.desired.moving_slots()
+    world.switch.cells[MOVING_PREVIOUS] = Counter()
+
+    def packet() -> bool:
+        world.switch.cells[MOVING_PREVIOUS][busy] += 1
+        return world.shared.desired.moving_slots() == [busy]
+
+    await world.until(packet)
+
+
+async def test_syns_without_room_are_added_to_their_pool(world: World) -> None:
+    world.configure(change_backend(world.shared.desired.config, "web", "b1", weight=3))
+    await world.done()
+    one, other, *_ = world.shared.desired.moving_slots()
+    world.switch.cells[MOVING_UNMOVED] = Counter({one: 3, other: 4})
+    await world.until(lambda: world.shared.counters.unmoved.get("web") == 7)
+
+
+async def test_counters_are_read(world: World) -> None:
+    world.switch.direct[BACKENDS] = Counter({(1,): 5})
+    await world.until(lambda: world.shared.counters.backends.get(1))
+    assert world.shared.counters.backends[1].packets == 5
+    assert world.shared.counters.drops.keys() == {"malformed", "no_backend"}
+    assert world.shared.counters.punts.keys() == {"arp_reply", "neighbor_advertisement", "glean"}
+
+
+def answer(address: str) -> bytes:
+    return bytes(Ether(src=HOST_MAC) / ARP(op=2, hwsrc=HOST_MAC, psrc=address, pdst="10.0.0.1"))
+
+
+async def test_needed_neighbors_are_asked_for_and_their_answers_written(world: World) -> None:
+    await world.until(lambda: len(world.switch.sent) >= 4)
+    assert {Ether(frame)[ARP].pdst for _, frame in world.switch.sent} == {"10.0.1.11", "10.0.1.12"}
+    world.switch.packets.put_nowait(PacketIn(ARP_REPLY, 2, answer("10.0.1.11")))
+    await world.until(lambda: world.switch.tables[NEIGHBORS])
+    assert [*world.switch.tables[NEIGHBORS].values()] == [
+        Do("forward", (2, 0x020000000001, 0x0200000000AA, 0))
+    ]
+
+
+async def test_gleaned_packets_are_sent_on_when_the_neighbor_is_found(world: World) -> None:
+    await world.until(lambda: len(world.switch.sent) >= 4)
+    world.switch.sent.clear()
+    packet = Ether(dst="02:00:00:00:00:01") / IP(dst="10.0.7.7") / UDP() / b"kept"
+    world.switch.packets.put_nowait(PacketIn(GLEAN, 1, bytes(packet)))
+    await world.until(lambda: any(Ether(frame)[ARP].pdst == "10.0.7.7" for _, frame in world.switch.sent))
+    world.switch.sent.clear()
+    world.switch.packets.put_nowait(PacketIn(ARP_REPLY, 2, answer("10.0.7.7")))
+    await world.until(lambda: world.switch.sent)
+    (port, frame), *_ = world.switch.sent
+    assert (port, Ether(frame).dst, Ether(frame)[IP].dst) == (2, HOST_MAC, "10.0.7.7")
+    await world.until(lambda: len(world.switch.tables[NEIGHBORS]) == 1)
+
+
+async def test_packets_for_unknown_reasons_harm_nobody(world: World) -> None:
+    world.switch.packets.put_nowait(PacketIn(99, 1, b"?"))
+    world.switch.packets.put_nowait(PacketIn(GLEAN, 1, b""))
+    world.switch.packets.put_nowait(PacketIn(ARP_REPLY, 2, answer("10.0.1.11")))
+    await world.until(lambda: world.switch.tables[NEIGHBORS])
+
+
+@pytest.mark.parametrize("end", ["lost", "another program"])
+async def test_a_session_ends_with_its_switch(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "HEARTBEAT", 0.01)
+    world = World()
+    running = asyncio.create_task(world.run())
+    await world.until(lambda: world.switch.tables[VIPS])
+    if end == "lost":
+        world.switch.lost.set()
+    else:
+        world.switch.program = 43
+    with pytest.RaisesGroup(SwitchError):
+        await asyncio.wait_for(running, 5)
+
+
+# who waits for what
+
+
+async def test_work_is_done_when_all_that_was_asked_before_is_done() -> None:
+    work = Work()
+    first, second = work.ask(), work.ask()
+    assert work.pending
+    assert not await work.wait_until_done(first, 0.01)
+    await work.finish(first)
+    assert await work.wait_until_done(first, 0)
+    assert not await work.wait_until_done(second, 0.01)
+    await work.finish(work.begin())
+    assert await work.wait_until_done(second, 0)
+    assert not work.pending
+
+
+async def test_work_that_is_asked_for_while_other_is_done_is_not_forgotten() -> None:
+    work = Work()
+    work.ask()
+    taken = work.begin()
+    later = work.ask()
+    await work.finish(taken)
+    await asyncio.wait_for(work.wait_for_more(None), 1)
+    assert work.begin() == later
