@@ -1,19 +1,15 @@
 """Flows of a moving bucket, with an exception table of four places a way: full, scrubbed, a backend gone."""
 
 import shutil
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from bmv2 import Bmv2
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scene import NAT, V4, V6, Family, backend, balanced, bucket, checked, network
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "p4src"))
-
-import build
+from p4src import build
 
 SLOTS = 4
 TCP_ROOM = 3 * SLOTS

@@ -6,6 +6,7 @@ from scapy.layers.inet import IP, TCP, UDP, defragment, fragment
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, defragment6, fragment6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
+from scapy.plist import PacketList
 from scene import (
     DSR,
     FAMILIES,
@@ -43,8 +44,9 @@ def pieces(packet: Packet) -> list[Packet]:
 def whole(parts: list[Packet]) -> Packet:
     if IPv6 in parts[0]:
         return IPv6(bytes(defragment6([p[IPv6] for p in parts])))
-    (one,) = defragment([p[IP] for p in parts])
-    return IP(bytes(one))
+    together = defragment(PacketList([p[IP] for p in parts]))
+    assert isinstance(together, PacketList) and len(together) == 1
+    return IP(bytes(together[0]))
 
 
 def nat_hosts(family: Family) -> list[Row]:

@@ -133,6 +133,7 @@ def test_dsr_and_tunnels_get_it_as_it_is(switch: Bmv2, family: Family) -> None:
         ((port, frame),) = switch.send(1, sent)
         assert port == 2
         inner = Ether(frame) if mode == DSR else Ether(frame).getlayer(Ether, 2)
+        assert inner is not None
         assert inner.payload.dst == family.vip and bytes(inner.payload.payload) == bytes(sent.payload.payload)
         switch.clear()
 

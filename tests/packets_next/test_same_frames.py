@@ -94,6 +94,7 @@ def whole_frame(rng: random.Random, seed: int) -> tuple[int, Packet]:
     """
     family = rng.choice(FAMILIES)
     ports = (FIRST_PORT + (seed * FLOWS + rng.randrange(FLOWS)) % PORTS, 80)
+    back = (ports[1], ports[0])
     fields: dict[str, object] = {("ttl" if family.version == 4 else "hlim"): rng.choice((0, 1, 2, 64))}
     if family.version == 4:
         fields |= {
@@ -106,10 +107,10 @@ def whole_frame(rng: random.Random, seed: int) -> tuple[int, Packet]:
     if kind <= 2:
         packet = family.to_vip(**fields) / transport(rng, ports)
     elif kind == 3:
-        packet = family.from_backend(dst=family.client, **fields) / transport(rng, ports[::-1])
+        packet = family.from_backend(dst=family.client, **fields) / transport(rng, back)
         return 2, packet
     elif kind == 4:
-        ours = family.ip(src=family.vip, dst=family.client) / transport(rng, ports[::-1])
+        ours = family.ip(src=family.vip, dst=family.client) / transport(rng, back)
         packet = family.to_vip(**fields) / complaint(rng, family, ours)
     elif kind == 5 and family.version == 6:
         extension = rng.choice(
