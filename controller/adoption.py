@@ -37,7 +37,8 @@ def adopt(assignment: Assignment, config: Config, holdings: Holdings, now: float
     for pool in pools:
         _claim(assignment, pool, _named(assignment, pool, holdings), holdings, now)
     # In no bucket, but perhaps still the owner of recorded flows. Of which pool, only its address may tell.
-    for number in {number for (number,) in holdings.rows[BACKENDS]}:
+    numbers = assignment.backend_numbers
+    for number in {number for (number,) in holdings.rows[BACKENDS]} - numbers.used - numbers.resting.keys():
         at = holdings.rows[BACKENDS][number,].values
         here = [pool for pool in pools if any(_is_at(backend, *at) for backend in pool.backends)]
         for pool in (here or pools)[:1]:

@@ -81,11 +81,11 @@ class Assignment:
         return other
 
     def update(
-        self, pool: Pool, verdict: Verdict, now: float, *, cut: frozenset[str] = frozenset()
+        self, pool: Pool, verdict: Verdict, now: float, *, cut: frozenset[Server] = frozenset()
     ) -> Outcome:
         """Makes the assignment of `pool` what it should be; `now` in seconds since the epoch.
 
-        Nobody's verdict about a backend leaves it as it is; the backends of a new pool all serve. `cut` names
+        Nobody's verdict about a backend leaves it as it is; the backends of a new pool all serve. `cut` are
         backends no longer configured that are not to be drained.
         """
         known = self.pools.get(pool.name)
@@ -95,7 +95,7 @@ class Assignment:
         removed = [
             identity if identity.removed is not None else replace(identity, removed=now)
             for identity in before.backends.values()
-            if identity.server not in configured and identity.name not in cut
+            if identity.server not in configured | cut
         ]
         backends = {identity.id: identity for identity in (*present.identities, *removed)}
         left = tuple(identity for number, identity in before.backends.items() if number not in backends)

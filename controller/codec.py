@@ -25,7 +25,11 @@ _UPDATE = {Kind.INSERT: p4r.Update.INSERT, Kind.MODIFY: p4r.Update.MODIFY, Kind.
 
 
 def parse_p4info(text: str) -> p4i.P4Info:
-    return text_format.Parse(text, p4i.P4Info())
+    """Raises ValueError."""
+    try:
+        return text_format.Parse(text, p4i.P4Info())
+    except text_format.ParseError as error:
+        raise ValueError(f"not a P4Info: {error}") from None
 
 
 @cache

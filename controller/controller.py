@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from controller import reporting
 from controller.config import document_of
 from controller.counters import Counters
 from controller.desired import Desired, refuse_what_cannot_change
-from controller.errors import NotPrimary, RevisionConflict, StoreError, SwitchError
+from controller.errors import ElectionIdInUse, NotPrimary, RevisionConflict, StoreError, SwitchError
 from controller.events import EventLog, Kind, Severity
 from controller.model import Config
 from controller.neighbors import Neighbors
@@ -114,7 +114,7 @@ class Controller:
         self._listeners: list[Callable[[Config], None]] = []
         self._changing = asyncio.Lock()
         self._connected = False
-        self._primary = False
+        self._primary = self._was_primary = False
         self._problem = "not connected yet"
 
     # the switch
@@ -128,6 +128,7 @@ class Controller:
                 await self._serve_one_connection()
             except* SwitchError as group:
                 self._disconnected(*_causes(group))
+                self._bid_higher_than_ourselves(*_causes(group))
             except* Exception as group:
                 # A mistake of ours. The switch goes on by itself; we begin anew with what it holds.
                 logger.exception("the session with the switch broke")
@@ -141,12 +142,18 @@ class Controller:
         async with Connection(self._target, self._pipeline) as switch:
             self._shared.brought_up = False
             self._shared.work.ask()  # whatever the switch holds, it has not been compared yet
-            self._connected = self._primary = True
+            self._connected = self._primary = self._was_primary = True
             fresh = await switch.install()
             state = "it held nothing and took our program" if fresh else "it runs our program already"
             self._record("connected", state)
             self._problem = ""
             await Session(switch, self._shared, fresh=fresh).run()
+
+    def _bid_higher_than_ourselves(self, error: Exception, *_: Exception) -> None:
+        """A switch that has not noticed the end of our last connection takes us for somebody else."""
+        if isinstance(error, ElectionIdInUse) and self._was_primary:
+            self._was_primary = False
+            self._target = replace(self._target, election_id=self._target.election_id + 1)
 
     def _disconnected(self, error: Exception, *_: Exception) -> None:
         not_ours, text = isinstance(error, NotPrimary), "lost" if self._connected else "not reached"
@@ -202,19 +209,30 @@ class Controller:
             if config == self.config:
                 return ChangeResult(self._revision.number, True, 0, "nothing to change")
             moved = self._preview(config)
-            document = document_text(config)
-            self._revision = await asyncio.to_thread(self._store.commit, document, who=who, what=what)
-            self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, f"by {who}")
-            self._shared.desired.configure(config, drain=drain)
-            number, revision = self._shared.work.ask(), self._revision.number
-            for listener in self._listeners:
-                listener(config)
-        if await self._shared.work.wait_until_done(number, wait if self._connected else 0):
+            making = asyncio.create_task(self._make(config, who=who, what=what, drain=drain))
+            try:
+                revision = await asyncio.shield(making)
+            except asyncio.CancelledError:
+                await making  # whoever asked has gone; what the store has must be in force all the same
+                raise
+        work = self._shared.work
+        if await work.wait_until_done(work.ask(), wait if self._primary else 0):
             announced = moved and self._shared.desired.announced
             detail = "announced to the switch: the buckets move in a few seconds" if announced else ""
             return ChangeResult(revision, True, moved, detail)
         why = self._problem or self._shared.trouble or f"still being written after {wait:g} s"
         return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {why}")
+
+    async def _make(self, config: Config, *, who: str, what: str, drain: bool) -> int:
+        """Stores a checked configuration and puts it in force; returns its revision."""
+        document = document_text(config)
+        self._revision = await asyncio.to_thread(self._store.commit, document, who=who, what=what)
+        self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, f"by {who}")
+        self._shared.desired.configure(config, drain=drain)
+        self._shared.work.ask()
+        for listener in self._listeners:
+            listener(config)
+        return self._revision.number
 
     def preview(self, edit: Callable[[Config], Config]) -> ChangeResult:
         """What `change` would do, without doing it."""

@@ -36,7 +36,7 @@ class Desired:
         """Pools whose assignment the store does not have yet."""
         self._events = events
         self._stale: set[str] = {pool.name for pool in config.pools}
-        self._cut: dict[str, frozenset[str]] = {}
+        self._cut: dict[str, frozenset[Server]] = {}
         self._due: dict[str, float] = {}
         """When the announced moves of pools are to be made."""
         self.unwritten: dict[str, set[int]] = {}
@@ -51,14 +51,15 @@ class Desired:
             if pool != before.get(pool.name):
                 self._stale.add(pool.name)
                 if not drain:
-                    self._cut[pool.name] = self._not_in(pool)
+                    self._cut[pool.name] = self._taken_away(pool)
         self.config = config
         self.verdicts.update(config)
 
-    def _not_in(self, pool: Pool) -> frozenset[str]:
+    def _taken_away(self, pool: Pool) -> frozenset[Server]:
+        """The backends that `pool` has no longer; those that drain already are not among them."""
         assigned = self.assignment.pools.get(pool.name)
-        servers = assigned.by_server().keys() if assigned else set[Server]()
-        return frozenset(name for name, _, _ in servers - {server_of(backend) for backend in pool.backends})
+        present = [i.server for i in assigned.backends.values() if i.removed is None] if assigned else []
+        return frozenset(present) - {server_of(backend) for backend in pool.backends}
 
     def set_health(self, pool: str, backend: str, healthy: bool, reason: str) -> bool:
         """A verdict; True if there is something to do about it."""

@@ -8,6 +8,7 @@ SluiceError
   SwitchError        the switch
     Unreachable      no connection, or the connection broke
     NotPrimary       another controller has the switch
+      ElectionIdInUse  with our own election id
     PipelineRefused  the switch does not take our program
     CallFailed       a call was answered with an error
 """
@@ -77,6 +78,10 @@ class Unreachable(SwitchError):
 
 class NotPrimary(SwitchError):
     """Another controller has the switch."""
+
+
+class ElectionIdInUse(NotPrimary):
+    """Somebody has the switch with the election id that we ask with; perhaps ourselves, a moment ago."""
 
 
 class PipelineRefused(SwitchError):

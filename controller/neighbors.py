@@ -51,8 +51,11 @@ KEPT_PACKETS = 3
 GLEANING = 256
 """Neighbors that may be sought because of gleaned packets at once; a scan of a network asks for no more."""
 
-NEIGHBORS = 16384
-"""Neighbors that are kept."""
+GLEANED = 16384
+"""Neighbors that are kept because of gleaned packets."""
+
+FULL_TIME = 0.25
+"""Seconds for which nobody counts again whether there is room for one more."""
 
 
 class State(StrEnum):
@@ -108,6 +111,7 @@ class Neighbors:
         self._routes: Sequence[Route] = ()
         self._vips: frozenset[Address] = frozenset()
         self._neighbors: dict[Address, Neighbor] = {}
+        self._full_until = float("-inf")
 
     def configure(
         self,
@@ -170,7 +174,7 @@ class Neighbors:
         self, address: Address, *, needed: bool, state: State = State.RESOLVING, place: Place | None = None
     ) -> Neighbor | None:
         attached = self._attached(address)
-        if attached is None or len(self._neighbors) >= NEIGHBORS:
+        if attached is None:
             return None
         neighbor = Neighbor(address, *attached, needed, state, place, due=self._clock())
         self._neighbors[address] = neighbor
@@ -220,10 +224,19 @@ class Neighbors:
         neighbor.kept = [*neighbor.kept, frame][-KEPT_PACKETS:]
 
     def _sought(self, address: Address) -> Neighbor | None:
-        seeking = sum(
-            not other.needed and other.state is State.RESOLVING for other in self._neighbors.values()
-        )
-        return self._add(address, needed=False) if seeking < GLEANING else None
+        """A neighbor that nobody needs but this packet; it is asked for at once."""
+        now = self._clock()
+        if now < self._full_until:
+            return None
+        gleaned = [other for other in self._neighbors.values() if not other.needed]
+        seeking = sum(other.state is State.RESOLVING for other in gleaned)
+        if seeking >= GLEANING or len(gleaned) >= GLEANED:
+            self._full_until = now + FULL_TIME
+            return None
+        neighbor = self._add(address, needed=False)
+        if neighbor:
+            self._due(neighbor, now)
+        return neighbor
 
     def _next_hop(self, destination: Address) -> Address | None:
         """By the longest prefix, as the data plane's table of routes has it."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from controller.assignment import PoolAssignment
+from controller.buckets import Buckets
 from controller.counters import Counters
 from controller.desired import Desired
 from controller.identities import Identity, server_of
@@ -52,11 +53,8 @@ def _vip(vip: Vip, counters: Counters) -> VipReport:
 
 
 def _pool(pool: Pool, desired: Desired, counters: Counters) -> PoolReport:
-    assigned = desired.assignment.pools.get(pool.name)
-    if assigned is None:  # it was added a moment ago
-        return PoolReport(
-            name=pool.name, id=0, mode=pool.mode, buckets=pool.buckets, moving=0, unmoved=0, backends=()
-        )
+    not_yet = PoolAssignment(0, Buckets.of_nobody(pool.buckets))
+    assigned = desired.assignment.pools.get(pool.name, not_yet)
     facts = _Facts(pool, assigned, desired, counters)
     configured = {server_of(backend) for backend in pool.backends}
     removed = [identity for identity in assigned.backends.values() if identity.server not in configured]

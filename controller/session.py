@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 from controller.counters import CounterReader, Counters
 from controller.desired import Desired
@@ -33,6 +34,8 @@ FIRST_RETRY, LAST_RETRY = 0.2, 5.0
 COUNTER_INTERVAL = 1.0
 COUNTER_SHARE = 10
 """Reading the counters takes at most one part in so many of the time."""
+
+PACKETS_AT_A_TIME = 64
 
 HEARTBEAT = 5.0
 NEIGHBOR_TICK = 0.25
@@ -219,11 +222,11 @@ class Session:
         while True:
             await asyncio.sleep(poll_interval(desired.config.pools))
             settling = desired.settling
-            slots = desired.moving_slots()
-            asked = clock()
-            counts = await self._switch.packet_counts(MOVING_PREVIOUS, slots)
-            settling.slots.observe(counts, asked, clock())
-            await self._reader.read_unmoved(desired.assignment, slots)
+            if slots := desired.moving_slots():
+                asked = clock()
+                counts = await self._switch.packet_counts(MOVING_PREVIOUS, slots)
+                settling.slots.observe(counts, asked, clock())
+                await self._reader.read_unmoved(desired.assignment, slots)
             if desired.settle(time.time()):
                 self._shared.work.ask()
 
@@ -246,12 +249,13 @@ class Session:
         """Packets that the switch hands over."""
         neighbors = self._shared.neighbors
         reasons = {key[0]: name for key, name in (await self._reader.reasons(PUNTS)).items()}
-        while True:
+        for number in count(1):
+            if number % PACKETS_AT_A_TIME == 0:
+                await asyncio.sleep(0)  # a flood of packets must not keep the others from their work
             packet = await self._switch.packets.get()
             match reasons.get(packet.reason):
                 case Punt.GLEAN:
                     neighbors.gleaned(packet.payload)
-                    neighbors.tick()
                 case Punt.ARP_REPLY | Punt.NEIGHBOR_ADVERTISEMENT:
                     neighbors.answered(packet.port, packet.payload)
                 case other:

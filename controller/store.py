@@ -100,7 +100,8 @@ class SqliteStore:
         self._db.execute("COMMIT")
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:  # SQLite does not survive being closed under a transaction of another thread
+            self._db.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -25,7 +25,7 @@ from finsy.grpcutil import GRPC_EOF
 from finsy.proto import U128, p4r, p4r_grpc, rpc_code, rpc_status
 
 from controller.codec import Codec, parse_p4info
-from controller.errors import CallFailed, NotPrimary, PipelineRefused, Unreachable
+from controller.errors import CallFailed, ElectionIdInUse, NotPrimary, PipelineRefused, Unreachable
 from controller.program import Change, Do, Key, Order, Table
 
 T = TypeVar("T")
@@ -57,11 +57,14 @@ _STATUS_DETAILS = "grpc-status-details-bin"
 
 @dataclass(frozen=True, slots=True)
 class SwitchTarget:
-    """Where the switch is, and by which election id we ask to be its primary controller."""
+    """Where the switch is, and by which election id we ask to be its primary controller.
+
+    Lower ids are left for those who only want to look, such as p4runtime-shell.
+    """
 
     address: str
     device_id: int = 1
-    election_id: int = 1
+    election_id: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,9 @@ class Pipeline:
         """Raises PipelineRefused when a file cannot be read or lacks names that we need."""
         try:
             text, device = p4info.read_bytes(), device_config.read_bytes()
-        except OSError as error:
+            parsed = parse_p4info(text.decode())
+        except (OSError, ValueError) as error:
             raise PipelineRefused(f"the compiled program cannot be read: {error}") from None
-        parsed = parse_p4info(text.decode())
         digest = hashlib.sha256(hashlib.sha256(text).digest() + device).digest()
         cookie = p4r.ForwardingPipelineConfig.Cookie(cookie=int.from_bytes(digest[:8], "big"))
         config = p4r.ForwardingPipelineConfig(p4info=parsed, p4_device_config=device, cookie=cookie)
@@ -174,7 +177,7 @@ class Connection:
                 error.code() == grpc.StatusCode.INVALID_ARGUMENT
                 and "election" in str(error.details()).lower()
             ):
-                raise NotPrimary(f"another controller has the switch: {error.details()}") from None
+                raise ElectionIdInUse(f"another controller has the switch: {error.details()}") from None
             raise
         return message.arbitration
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from topo import preflight
+from topo.lab import PROJECT
 from topo.targets import BMV2
 
 P4C = "p4c-bm2-ss"
+
+# Libraries keep their caches where `make clean` finds them.
+os.environ.setdefault("XDG_CACHE_HOME", str(PROJECT / "build" / "cache"))
 
 # Tests call the project's own commands by name; they are those of the environment that runs the tests.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

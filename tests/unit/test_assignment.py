@@ -7,7 +7,7 @@ import pytest
 
 from controller.assignment import Assignment, Outcome
 from controller.buckets import SHARED_SLOT, Buckets
-from controller.identities import LAST, Identity, server_of
+from controller.identities import LAST, Identity, Server, server_of
 from controller.model import Backend, Pool, State
 
 NOW = 1_000_000.0
@@ -27,7 +27,7 @@ class World:
         self.now = NOW
         self.change(*(backend(name) for name in names))
 
-    def change(self, *backends: Backend, cut: frozenset[str] = frozenset(), **values: object) -> Outcome:
+    def change(self, *backends: Backend, cut: frozenset[Server] = frozenset(), **values: object) -> Outcome:
         if backends:
             values["backends"] = backends
         self.pool = self.pool.model_copy(update=values)
@@ -163,7 +163,7 @@ def test_disabling_takes_out_at_once() -> None:
 
 
 def test_removing_drains_and_cutting_does_not() -> None:
-    for cut, stays in ((frozenset[str](), True), (frozenset({"b1"}), False)):
+    for cut, stays in ((frozenset[Server](), True), (frozenset({server_of(backend("b1"))}), False)):
         world = World("b1", "b2")
         world.change(backend("b2"), cut=cut)
         assert bool(world.id("b1")) == world.buckets.moving.any() == stays

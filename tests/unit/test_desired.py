@@ -139,10 +139,13 @@ def test_without_drain_what_is_taken_away_leaves_at_once(world: World) -> None:
     assert world.desired.moving_slots() == []
 
 
-def test_who_drains_already_is_spared_by_a_later_cut_of_another_pool(world: World) -> None:
+@pytest.mark.parametrize(("pool", "name", "left"), [("other", "o1", {1, 2}), ("web", "b2", {1})])
+def test_who_drains_already_is_spared_when_another_is_cut(
+    world: World, pool: str, name: str, left: set[int]
+) -> None:
     world.configure(remove_backend(world.config, "web", "b1"))
-    world.configure(remove_backend(world.config, "other", "o1"), drain=False)
-    assert 1 in world.desired.assignment.pools["web"].backends
+    world.configure(remove_backend(world.config, pool, name), drain=False)
+    assert world.desired.assignment.pools["web"].backends.keys() == left
 
 
 def test_a_pool_that_is_gone_is_forgotten(world: World) -> None:

@@ -122,6 +122,18 @@ async def test_the_store_has_it_before_the_switch(world: World) -> None:
     world.switch.between = lambda: stored.append({*world.shared.store.load().pools["web"].backends})
     await world.done()
     assert stored[0] == {2}
+    assert not world.shared.desired.unsaved, "and nothing is stored twice"
+
+
+async def test_the_switch_counts_as_brought_up_after_its_first_pass() -> None:
+    world = World()
+    world.switch.between = lambda: brought_up.append(world.shared.brought_up)
+    brought_up: list[bool] = []
+    running = asyncio.create_task(world.run())
+    await world.until(lambda: world.shared.brought_up)
+    assert brought_up
+    assert not any(brought_up)
+    running.cancel()
 
 
 async def test_a_store_that_fails_does_not_stop_a_failover(
@@ -152,7 +164,7 @@ async def test_refused_entries_are_told_once_and_tried_again(
 
     world.switch.refuse = full
     world.configure(parse(DOCUMENT.replace("[10.0.0.1/16]", "[10.0.0.1/16, 10.9.0.1/16]")))
-    await world.until(lambda: tries[ROUTES] >= 2)
+    await world.until(lambda: tries[ROUTES] >= 6)
     assert world.shared.trouble == "insert in routes: full"
     world.switch.refuse = lambda change: None
     await world.done()
@@ -224,6 +236,17 @@ async def test_needed_neighbors_are_asked_for_and_their_answers_written(world: W
     assert [*world.switch.tables[NEIGHBORS].values()] == [
         Do("forward", (2, 0x020000000001, 0x0200000000AA, 0))
     ]
+
+
+async def test_a_gleaned_packet_makes_us_ask_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "NEIGHBOR_TICK", 1000.0)
+    world = World()
+    running = asyncio.create_task(world.run())
+    await world.until(lambda: len(world.switch.sent) >= 4)
+    packet = Ether(dst="02:00:00:00:00:01") / IP(dst="10.0.7.7") / UDP()
+    world.switch.packets.put_nowait(PacketIn(GLEAN, 1, bytes(packet)))
+    await world.until(lambda: any(Ether(frame)[ARP].pdst == "10.0.7.7" for _, frame in world.switch.sent))
+    running.cancel()
 
 
 async def test_gleaned_packets_are_sent_on_when_the_neighbor_is_found(world: World) -> None:

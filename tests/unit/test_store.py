@@ -1,6 +1,8 @@
 """What the store keeps, it keeps as it was, and says when it cannot."""
 
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
@@ -133,3 +135,21 @@ def test_an_assignment_that_makes_no_sense_is_refused(part: str, value: int, com
     broken = type(sound)(sound.id, Buckets(**parts), sound.backends)
     with pytest.raises(StoreError, match=complaint):
         Assignment().restore("web", broken)
+
+
+def test_closing_waits_for_what_another_thread_is_writing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store")
+    began, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with store._transaction():
+            began.set()
+            time.sleep(0.2)
+            done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    began.wait()
+    store.close()
+    assert done.is_set()
+    writer.join()

@@ -1,19 +1,20 @@
 """The connection against a server that does what we tell it: arbitration, errors, silence, packets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
 import grpc.aio
 import pytest
-from finsy.proto import U128, p4r, p4r_grpc, rpc_code, rpc_status
+from finsy.proto import U128, p4r, rpc_code, rpc_status
 
 from controller import wire
 from controller.errors import CallFailed, NotPrimary, PipelineRefused, Unreachable
 from controller.program import BACKENDS, BUCKETS, MOVING_PREVIOUS, VIPS, Change, Do, Kind
 from controller.wire import Connection, PacketIn, Pipeline, SwitchTarget, Traffic
+from tests.fakes.server import ScriptedSwitch, serving
 
 COMPILED = Path(__file__).parents[2] / "p4src" / "compiled"
 P4INFO, DEVICE_CONFIG = COMPILED / "sluice.p4info.txtpb", COMPILED / "sluice.json"
@@ -24,109 +25,16 @@ def pipeline() -> Pipeline:
     return Pipeline.load(P4INFO, DEVICE_CONFIG)
 
 
-class ScriptedSwitch:
-    """Answers as its attributes say."""
-
-    def __init__(self) -> None:
-        self.bids: list[int] = []
-        self.arbitrate: Callable[[int], tuple[int, int]] = lambda bid: (rpc_code.OK, bid)
-        """From an election id to the status and the primary's id."""
-        self.writes: list[p4r.WriteRequest] = []
-        self.refuse: Callable[[p4r.WriteRequest], rpc_status.Status | None] = lambda request: None
-        self.answer: Callable[[grpc.aio.ServicerContext], Awaitable[None]] | None = None
-        """What any call but the stream does instead of answering."""
-        self.reads: list[p4r.Entity] = []
-        self.cookie: int | None = None
-        self.pushed: list[p4r.SetForwardingPipelineConfigRequest] = []
-        self.sent: list[p4r.PacketOut] = []
-        self.to_client: asyncio.Queue[p4r.StreamMessageResponse | None] = asyncio.Queue()
-
-    async def StreamChannel(self, requests, context):
-        async def listen() -> None:
-            async for request in requests:
-                if request.HasField("packet"):
-                    self.sent.append(request.packet)
-                else:
-                    await self._bid(U128.decode(request.arbitration.election_id), context)
-
-        listener = asyncio.create_task(listen())
-        try:
-            while (message := await self.to_client.get()) is not None:
-                yield message
-        finally:
-            listener.cancel()
-
-    async def _bid(self, bid: int, context: grpc.aio.ServicerContext) -> None:
-        self.bids.append(bid)
-        status, primary = self.arbitrate(bid)
-        if status == rpc_code.INVALID_ARGUMENT:
-            self.to_client.put_nowait(None)
-            context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
-            context.set_details("Election id already exists")
-            return
-        self.tell(status, primary)
-
-    def tell(self, status: int, primary: int) -> None:
-        update = p4r.MasterArbitrationUpdate(
-            device_id=1, election_id=U128.encode(primary), status=rpc_status.Status(code=status)
-        )
-        self.to_client.put_nowait(p4r.StreamMessageResponse(arbitration=update))
-
-    async def Write(self, request, context):
-        self.writes.append(request)
-        if self.answer:
-            await self.answer(context)
-        if refusal := self.refuse(request):
-            context.set_trailing_metadata((("grpc-status-details-bin", refusal.SerializeToString()),))
-            context.set_code(grpc.StatusCode.UNKNOWN)
-            context.set_details("some updates failed")
-        return p4r.WriteResponse()
-
-    async def Read(self, request, context):
-        if self.answer:
-            await self.answer(context)
-        for entity in self.reads:
-            yield p4r.ReadResponse(entities=[entity])
-
-    async def Capabilities(self, request, context):
-        raise NotImplementedError
-
-    async def GetForwardingPipelineConfig(self, request, context):
-        if self.cookie is None:
-            context.set_code(grpc.StatusCode.FAILED_PRECONDITION)
-            context.set_details("No forwarding pipeline config set")
-        cookie = p4r.ForwardingPipelineConfig.Cookie(cookie=self.cookie or 0)
-        return p4r.GetForwardingPipelineConfigResponse(config=p4r.ForwardingPipelineConfig(cookie=cookie))
-
-    async def SetForwardingPipelineConfig(self, request, context):
-        self.pushed.append(request)
-        if self.answer:
-            await self.answer(context)
-        return p4r.SetForwardingPipelineConfigResponse()
-
-
-@asynccontextmanager
-async def serving(switch: ScriptedSwitch) -> AsyncIterator[str]:
-    server = grpc.aio.server()
-    p4r_grpc.add_P4RuntimeServicer_to_server(switch, server)  # type: ignore[arg-type]
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(None)
-
-
 @pytest.fixture
 async def switch() -> AsyncIterator[ScriptedSwitch]:
     script = ScriptedSwitch()
-    async with serving(script) as script.address:  # type: ignore[attr-defined]
+    async with serving(script) as script.address:
         yield script
 
 
 @asynccontextmanager
 async def connected(switch: ScriptedSwitch, pipeline: Pipeline, bid: int = 1) -> AsyncIterator[Connection]:
-    async with Connection(SwitchTarget(switch.address, election_id=bid), pipeline) as connection:  # type: ignore[attr-defined]
+    async with Connection(SwitchTarget(switch.address, election_id=bid), pipeline) as connection:
         yield connection
 
 

@@ -32,9 +32,9 @@ class SynWatch:
         self._process.wait()
         self._reader.join()
 
-    def last_before(self, moment: float) -> float | None:
-        """The last SYN that arrived before `moment`."""
-        return max((seen for seen in self.moments if seen < moment), default=None)
+    def last_before(self, moment: float, *, since: float) -> float | None:
+        """The last SYN that arrived between two moments, if any did."""
+        return max((seen for seen in self.moments if since <= seen < moment), default=None)
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -33,6 +33,8 @@ class View:
     streams: Mapping[str, int] = field(default_factory=Counter)
     failed: int = 0
     broken: int = 0
+    lost: int = 0
+    """New and long-lived connections that a server took with it when it died."""
 
 
 class Screen:
@@ -66,17 +68,19 @@ class Screen:
         self.console.rule(Text(title, style="bold"), align="left")
 
     def say(self, text: str) -> None:
-        self.console.print(Text(text))
+        self.console.print(Text(text), soft_wrap=True)
 
     def command(self, line: str, output: str) -> None:
         """A command as an operator would have typed it, and what it answered."""
         self.console.print(Text(f"$ {line}", style="bold cyan"))
         if output.strip():
-            self.console.print(Text(output.rstrip()))
+            self.console.print(Text(output.rstrip()), soft_wrap=True)
 
     def event(self, text: str) -> None:
         """Something that happened by itself."""
-        self.console.print(Text(f"[{time.monotonic() - self._began:6.2f} s] {text}", style="yellow"))
+        self.console.print(
+            Text(f"[{time.monotonic() - self._began:6.2f} s] {text}", style="yellow"), soft_wrap=True
+        )
 
     def _refresh(self) -> None:
         while not self._end.wait(REFRESH_SECONDS if self._live else PLAIN_SECONDS):
@@ -111,8 +115,7 @@ def table(view: View, recent_seconds: float) -> Group:
             f"{view.recent.get(backend.name, 0) / recent_seconds:.0f}",
             str(view.streams.get(backend.name, 0)),
         )
-    totals = Text(f"failed {view.failed}   long-lived broken {view.broken}")
-    return Group(grid, totals)
+    return Group(grid, Text(_failures(view)))
 
 
 def line(view: View, recent_seconds: float) -> str:
@@ -121,5 +124,9 @@ def line(view: View, recent_seconds: float) -> str:
     shares = "  ".join(f"{name} {count / total:.0%}" for name, count in sorted(view.recent.items()))
     return (
         f"    {view.phase}: {total / recent_seconds:.0f} requests/s: {shares} | "
-        f"long-lived {sum(view.streams.values())} | failed {view.failed}, broken {view.broken}"
+        f"{sum(view.streams.values())} long-lived | {_failures(view)}"
     )
+
+
+def _failures(view: View) -> str:
+    return f"failed {view.failed}, broken {view.broken}, lost to a death {view.lost}"

@@ -4,7 +4,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controller import config as configuration
@@ -114,6 +114,7 @@ class Story:
 
     def steady(self) -> None:
         self.screen.phase("Real clients, four servers behind one address")
+        self._await("the first health checks", lambda now: all(b.health == "healthy" for b in now.backends))
         self._command("pool", "show", plan.POOL)
         hosts = " and ".join(self.traffic.hosts)
         load = self.traffic.load
@@ -132,20 +133,20 @@ class Story:
         with SynWatch(self.lab, KILLED) as arrivals:
             with self._in_phase(f"{KILLED} killed") as phase:
                 self.screen.event(f"kill -9: the server process of {KILLED}")
-                killed = self.lab.kill_server(KILLED)
+                death = Death(KILLED, self.lab.kill_server(KILLED), self.allowance)
+                self.deaths.append(death)
                 pool = self._await(f"{KILLED} taken out", lambda now: shares(now)[KILLED] == 0)
-                taken_out = time.monotonic()
+                death = replace(death, taken_out=time.monotonic())
                 self._change_is_in_force(phase, pool)
                 time.sleep(self.pace.phase)
-            last_syn = arrivals.last_before(time.monotonic())
+            death = replace(death, last_syn=arrivals.last_before(time.monotonic(), since=death.moment))
         self._command("pool", "show", plan.POOL)
 
         self.screen.phase(f"{KILLED} comes back")
         with self._in_phase(f"{KILLED} back") as phase:
-            back = time.monotonic()
+            self.deaths[-1] = replace(death, back=time.monotonic())
             self.lab.start_server(KILLED)
             self.screen.event(f"the server process of {KILLED} runs again")
-            self.deaths.append(Death(KILLED, killed, self.allowance, taken_out, last_syn, back))
             self._change_is_in_force(
                 phase, self._await(f"{KILLED} in service", lambda now: shares(now)[KILLED] > 0)
             )
@@ -185,7 +186,7 @@ class Story:
     # What the screen shows
 
     def view(self) -> View:
-        return look(self._phase, self.traffic, self.observer)
+        return look(self._phase, self.traffic, self.observer, self.deaths)
 
     # Inner helpers
 

@@ -31,8 +31,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class Death:
-    """A server that was killed at `moment`. `last_syn` is the last new connection that was sent to it while
-    it was dead, if any was, and `back` when it served again.
+    """A server that was killed at `moment`, taken out at `taken_out`, and served again at `back`.
+
+    `last_syn` is the last new connection that was sent to it while it was dead, if any was.
 
     `allowance` is the switch-over time that is stated: until then new connections may still reach it.
     """
@@ -40,9 +41,9 @@ class Death:
     backend: str
     moment: float
     allowance: float
-    taken_out: float
-    last_syn: float | None
-    back: float
+    taken_out: float = math.inf
+    last_syn: float | None = None
+    back: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,11 @@ def _count(
     of_phase = [request for request in requests if phase.began <= request.began < phase.ended]
     streams = [event for event in events if phase.began <= event.moment < phase.ended]
     failed = [request for request in of_phase if request.error]
-    allowed = [request for request in failed if _in_switch_over(request.began, request.ended, deaths)]
+    allowed = [request for request in failed if lost_in_switch_over(request, deaths)]
     not_opened = [event for event in streams if event.what == "failed"]
-    not_opened_allowed = [event for event in not_opened if _in_switch_over(event.moment, None, deaths)]
+    not_opened_allowed = [event for event in not_opened if excused(event, deaths)]
     broken = [event for event in streams if event.what == "broken"]
-    with_server = [event for event in broken if _ended_with_server(event, deaths)]
+    with_server = [event for event in broken if excused(event, deaths)]
     answered = Counter(
         request.backend for request in of_phase if request.backend and request.began >= phase.in_force
     )
@@ -197,27 +198,27 @@ def _examples(
     wrong = [
         f"new connection: {request.error}"
         for request in requests
-        if request.error and not _in_switch_over(request.began, request.ended, deaths)
+        if request.error and not lost_in_switch_over(request, deaths)
     ]
     wrong += [
         f"long-lived connection {event.what}: {event.error}"
         for event in events
-        if (event.what == "failed" and not _in_switch_over(event.moment, None, deaths))
-        or (event.what == "broken" and not _ended_with_server(event, deaths))
+        if event.what != "opened" and not excused(event, deaths)
     ]
     return [f"{count} x {text}" for text, count in Counter(wrong).most_common(5)]
 
 
-def _in_switch_over(began: float, ended: float | None, deaths: Sequence[Death]) -> bool:
-    """Whether a connection was begun in the switch-over time of a death, or was under way at that moment."""
+def lost_in_switch_over(request: Request, deaths: Sequence[Death]) -> bool:
+    """Whether a failed request was begun in the switch-over time of a death, or was under way then."""
     return any(
-        began <= death.moment + death.allowance and (began if ended is None else ended) >= death.moment
-        for death in deaths
+        request.began <= death.moment + death.allowance and request.ended >= death.moment for death in deaths
     )
 
 
-def _ended_with_server(event: StreamEvent, deaths: Sequence[Death]) -> bool:
-    """Whether the connection was one of the killed server's own."""
+def excused(event: StreamEvent, deaths: Sequence[Death]) -> bool:
+    """Whether a long-lived connection was a killed server's own, or could not be opened in a switch-over."""
+    if event.what == "failed":
+        return any(death.moment <= event.moment <= death.moment + death.allowance for death in deaths)
     return any(
         event.backend == death.backend and death.moment <= event.moment < death.back for death in deaths
     )

@@ -3,10 +3,12 @@
 import contextlib
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from topo.demo.observer import Observer
 from topo.demo.screen import Screen, View
 from topo.demo.traffic import RATE_WINDOW, Traffic
+from topo.demo.verdict import Death, excused, lost_in_switch_over
 
 
 def watch(traffic: Traffic, observer: Observer) -> None:
@@ -25,15 +27,20 @@ def watch(traffic: Traffic, observer: Observer) -> None:
             traffic.stop()
 
 
-def look(title: str, traffic: Traffic, observer: Observer) -> View:
-    """The present moment."""
+def look(title: str, traffic: Traffic, observer: Observer, deaths: Sequence[Death] = ()) -> View:
+    """The present moment. What the `deaths` that are known of have cost stands apart."""
     requests = list(traffic.observed.requests)
+    failed = [request for request in requests if request.error]
+    ended = [event for event in list(traffic.observed.events) if event.what != "opened"]
+    lost = sum(lost_in_switch_over(request, deaths) for request in failed)
+    lost_streams = sum(excused(event, deaths) for event in ended)
     return View(
         phase=title,
         backends=observer.last.backends if observer.last else (),
         requests=Counter(request.backend for request in requests if request.backend),
         recent=traffic.rates(),
         streams=traffic.streams(),
-        failed=sum(bool(request.error) for request in requests),
-        broken=sum(event.what == "broken" for event in list(traffic.observed.events)),
+        failed=len(failed) - lost,
+        broken=len(ended) - lost_streams,
+        lost=lost + lost_streams,
     )
