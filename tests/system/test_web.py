@@ -26,13 +26,14 @@ from tests.system.traffic import (
 )
 from topo import plan
 from topo.demo.capture import SynWatch
+from topo.demo.story import WRITE_SECONDS
 from topo.lab import DAEMON, Lab
 from topo.processes import wait_until
 
 pytestmark = pytest.mark.root
 
 SHARES = {"b1": 0.2, "b2": 0.2, "b3": 0.4, "b4": 0.2}
-SWITCH_OVER = 2 * 0.3 + 0.5
+SWITCH_OVER = 2 * 0.3 + WRITE_SECONDS
 """Two failed checks, 0.3 s apart, and the write."""
 
 

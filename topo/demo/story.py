@@ -1,10 +1,10 @@
 """The steps of the demonstration, in the order in which they are told."""
 
+import math
 import shlex
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from controller import config as configuration
@@ -28,8 +28,8 @@ WARM_UP_SECONDS = 1.0
 PATIENCE_SECONDS = 15.0
 POLL_SECONDS = 0.05
 
-WRITE_SECONDS = 0.5
-"""Within this a decision of the controller is in the switch."""
+WRITE_SECONDS = 1.0
+"""Within this a decision of the controller is on disk and in the switch, also on a busy machine."""
 
 
 class StoryFailed(LabError):
@@ -54,7 +54,9 @@ def demonstrate(lab: Lab, pace: Pace = Pace()) -> Verdict:
             story.tell(screen)
         finally:
             traffic.stop()
-    verdict = judge(story.phases, traffic.observed.requests, traffic.observed.events, story.deaths)
+    verdict = judge(
+        story.phases(time.monotonic()), traffic.observed.requests, traffic.observed.events, story.deaths
+    )
     print_summary(screen.console, verdict, story.deaths)
     if traffic.observed.held_back:
         screen.say(f"The clients held back {traffic.observed.held_back} requests: too many were waiting.")
@@ -71,13 +73,13 @@ def switch_over_seconds(config: Path) -> float:
 
 
 @dataclass
-class CurrentPhase:
-    """A phase that still runs. `in_force` and `shares` stay empty until its change is in the switch."""
+class Chapter:
+    """A phase in the making: from when its change was in force, pool and clients are compared."""
 
     name: str
     began: float
-    in_force: float | None = None
-    shares: dict[str, float] | None = None
+    in_force: float = math.inf
+    shares: dict[str, float] = field(default_factory=dict)
 
 
 class Story:
@@ -91,9 +93,8 @@ class Story:
         self.observer = observer
         self.pace = pace
         self.allowance = allowance
-        self.phases: list[Phase] = []
         self.deaths: list[Death] = []
-        self._phase = "starting"
+        self._chapters: list[Chapter] = []
         self._screen: Screen | None = None
 
     @property
@@ -122,71 +123,74 @@ class Story:
             f"{hosts} each open {load.rate:.0f} connections a second, one for every request, "
             f"and keep {load.streams} long-lived ones busy."
         )
+        self._chapter("steady")
         self.traffic.start()
         time.sleep(WARM_UP_SECONDS)
-        with self._in_phase("steady") as phase:
-            self._change_is_in_force(phase)
-            time.sleep(self.pace.steady)
+        self._in_force(self.observer.pool())
+        self._let_pass(self.pace.steady)
 
     def kill_and_bring_back(self) -> None:
         self.screen.phase(f"{KILLED} dies under load")
         with SynWatch(self.lab, KILLED) as arrivals:
-            with self._in_phase(f"{KILLED} killed") as phase:
-                self.screen.event(f"kill -9: the server process of {KILLED}")
-                death = Death(KILLED, self.lab.kill_server(KILLED), self.allowance)
-                self.deaths.append(death)
-                pool = self._await(f"{KILLED} taken out", lambda now: shares(now)[KILLED] == 0)
-                death = replace(death, taken_out=time.monotonic())
-                self._change_is_in_force(phase, pool)
-                time.sleep(self.pace.phase)
+            self._chapter(f"{KILLED} killed")
+            self.screen.event(f"kill -9: the server process of {KILLED}")
+            death = Death(KILLED, self.lab.kill_server(KILLED), self.allowance)
+            self.deaths.append(death)
+            self._in_force(self._await(f"{KILLED} taken out", lambda now: shares(now)[KILLED] == 0))
+            death = replace(death, taken_out=time.monotonic())
+            self._let_pass(self.pace.phase)
+            self._command("pool", "show", plan.POOL)
             death = replace(death, last_syn=arrivals.last_before(time.monotonic(), since=death.moment))
-        self._command("pool", "show", plan.POOL)
 
         self.screen.phase(f"{KILLED} comes back")
-        with self._in_phase(f"{KILLED} back") as phase:
-            self.deaths[-1] = replace(death, back=time.monotonic())
-            self.lab.start_server(KILLED)
-            self.screen.event(f"the server process of {KILLED} runs again")
-            self._change_is_in_force(
-                phase, self._await(f"{KILLED} in service", lambda now: shares(now)[KILLED] > 0)
-            )
-            time.sleep(self.pace.phase)
+        self._chapter(f"{KILLED} back")
+        self.deaths[-1] = replace(death, back=time.monotonic())
+        self.lab.start_server(KILLED)
+        self.screen.event(f"the server process of {KILLED} runs again")
+        self._in_force(self._await(f"{KILLED} in service", lambda now: shares(now)[KILLED] > 0))
+        self._let_pass(self.pace.phase)
 
     def add(self) -> None:
         self.screen.phase("One more server")
         address = f"{plan.Plan().host(ADDED).address4}:{plan.SERVICE_PORT}"
-        with self._in_phase(f"{ADDED} added") as phase:
-            self._command("backend", "add", plan.POOL, ADDED, address)
-            self._change_is_in_force(
-                phase, self._await(f"{ADDED} in service", lambda now: shares(now)[ADDED] > 0)
-            )
-            time.sleep(self.pace.phase)
+        self._chapter(f"{ADDED} added")
+        self._command("backend", "add", plan.POOL, ADDED, address)
+        self._in_force(self._await(f"{ADDED} in service", lambda now: shares(now)[ADDED] > 0))
+        self._let_pass(self.pace.phase)
         self._command("pool", "show", plan.POOL)
 
     def drain(self) -> None:
         self.screen.phase(f"{DRAINED} is drained: no new connections, the old ones stay")
-        with self._in_phase(f"{DRAINED} drained") as phase:
-            self._command("backend", "drain", plan.POOL, DRAINED)
-            self._change_is_in_force(phase, self._await("the drain", lambda now: shares(now)[DRAINED] == 0))
-            time.sleep(self.pace.phase)
-            staying = self.traffic.streams()[DRAINED]
+        self._chapter(f"{DRAINED} drained")
+        self._command("backend", "drain", plan.POOL, DRAINED)
+        self._in_force(self._await("the drain", lambda now: shares(now)[DRAINED] == 0))
+        self._let_pass(self.pace.phase)
+        staying = self.traffic.streams()[DRAINED]
         self.screen.say(f"{staying} long-lived connections are still served by {DRAINED}.")
 
     def weigh(self) -> None:
         self.screen.phase(f"{WEIGHED} gets weight {NEW_WEIGHT}")
+        self._chapter(f"{WEIGHED} weight {NEW_WEIGHT}")
         before = shares(self.observer.pool())[WEIGHED]
-        with self._in_phase(f"{WEIGHED} weight {NEW_WEIGHT}") as phase:
-            self._command("backend", "weight", plan.POOL, WEIGHED, str(NEW_WEIGHT))
-            self._change_is_in_force(
-                phase, self._await("the new weight", lambda now: shares(now)[WEIGHED] > before)
-            )
-            time.sleep(self.pace.phase)
+        self._command("backend", "weight", plan.POOL, WEIGHED, str(NEW_WEIGHT))
+        self._in_force(self._await("the new weight", lambda now: shares(now)[WEIGHED] > before))
+        self._let_pass(self.pace.phase)
         self._command("pool", "show", plan.POOL)
 
-    # What the screen shows
+    # What is left of it
 
     def view(self) -> View:
-        return look(self._phase, self.traffic, self.observer, self.deaths)
+        """What the screen shows now."""
+        title = self._chapters[-1].name if self._chapters else "starting"
+        return look(title, self.traffic, self.observer, self.deaths)
+
+    def phases(self, end: float) -> list[Phase]:
+        """The phases, which leave no gap between the first request and `end`."""
+        ends = [chapter.began for chapter in self._chapters[1:]] + [end]
+        return [
+            Phase(chapter.name, chapter.began, chapter.in_force, ended, chapter.shares)
+            for chapter, ended in zip(self._chapters, ends, strict=True)
+        ]
 
     # Inner helpers
 
@@ -194,20 +198,21 @@ class Story:
         """What an operator would type, shown with what it answers."""
         self.screen.command(shlex.join(["sluice", *arguments]), self.lab.sluice(*arguments))
 
-    @contextmanager
-    def _in_phase(self, name: str) -> Iterator[CurrentPhase]:
-        current = CurrentPhase(name, time.monotonic())
-        self._phase = name
-        yield current
-        self._check_clients()
-        if current.in_force is None or current.shares is None:
-            raise StoryFailed(f"in phase {name!r} nothing came into force")
-        self.phases.append(Phase(name, current.began, current.in_force, time.monotonic(), current.shares))
+    def _chapter(self, name: str) -> None:
+        """A new phase begins, and the one before it ends."""
+        self._chapters.append(Chapter(name, time.monotonic()))
 
-    def _change_is_in_force(self, phase: CurrentPhase, pool: PoolView | None = None) -> None:
-        """From now on the shares of the phase's requests are compared with those of the pool's buckets."""
-        phase.shares = shares(pool or self.observer.pool())
-        phase.in_force = time.monotonic()
+    def _in_force(self, pool: PoolView) -> None:
+        """From now until the next phase each backend's share is what `pool` says."""
+        self._chapters[-1].shares = shares(pool)
+        self._chapters[-1].in_force = time.monotonic()
+
+    def _let_pass(self, seconds: float) -> None:
+        """Watch the traffic for a while."""
+        time.sleep(seconds)
+        dead = self.traffic.dead_clients()
+        if dead:
+            raise StoryFailed(f"the client on {', '.join(dead)} ended by itself. Logs: {self.lab.logs}")
 
     def _await(self, what: str, condition: Callable[[PoolView], bool]) -> PoolView:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -218,8 +223,3 @@ class Story:
             if time.monotonic() > deadline:
                 raise StoryFailed(f"{what}: not within {PATIENCE_SECONDS:.0f} s. Logs: {self.lab.logs}")
             time.sleep(POLL_SECONDS)
-
-    def _check_clients(self) -> None:
-        dead = self.traffic.dead_clients()
-        if dead:
-            raise StoryFailed(f"the client on {', '.join(dead)} ended by itself. Logs: {self.lab.logs}")
