@@ -14,21 +14,22 @@ from controller.apportion import NOBODY
 from controller.assignment import Assignment, PoolAssignment
 from controller.buckets import SHARED_SLOT, Buckets
 from controller.identities import Identity
-from controller.model import Backend, Config, Pool
+from controller.model import Backend, Config, Pool, Vip
 from controller.program import (
     BACKENDS,
     KEEP_PORT,
     POOLS,
-    PROTOCOLS,
-    VIPS,
+    Do,
     narrow,
     wide,
 )
 from controller.reconciler import ABSENT, Holdings
+from controller.services import place_of
 
 
 def adopt(assignment: Assignment, config: Config, holdings: Holdings, now: float) -> None:
     """Makes `assignment` follow `holdings`; `now` in seconds since the epoch."""
+    _claim_vips(assignment, config, holdings)
     for pool in config.pools:
         if pool.name not in assignment.pools:
             _claim_pool(assignment, config, pool, holdings)
@@ -49,16 +50,24 @@ def adopt(assignment: Assignment, config: Config, holdings: Holdings, now: float
 
 def _claim_pool(assignment: Assignment, config: Config, pool: Pool, holdings: Holdings) -> None:
     """The number under which the switch serves this pool's VIPs, if it is one."""
-    served = {
-        holdings.rows[VIPS].get((wide(vip.address), PROTOCOLS[vip.protocol], vip.port))
-        for vip in config.vips_of(pool.name)
-    } - {None}
-    for do in served if len(served) == 1 else ():
-        assert do is not None
-        (number,) = do.values
+    entries = [_entry_of(vip, holdings) for vip in config.vips_of(pool.name)]
+    served = {do.values[1] for do in entries if do}
+    for number in served if len(served) == 1 else ():
         size = _size(holdings, number)
         if number not in assignment.pool_numbers.used and size & (size - 1) == 0 < size:
             assignment.restore(pool.name, PoolAssignment(number, Buckets.of_nobody(size)))
+
+
+def _claim_vips(assignment: Assignment, config: Config, holdings: Holdings) -> None:
+    """The numbers under which the switch knows our VIPs."""
+    for vip in config.vips:
+        if do := _entry_of(vip, holdings):
+            assignment.claim_vip(vip.name, do.values[0])
+
+
+def _entry_of(vip: Vip, holdings: Holdings) -> Do | None:
+    table, key = place_of(vip)
+    return holdings.rows[table].get(key)
 
 
 def _named(assignment: Assignment, pool: Pool, holdings: Holdings) -> set[int]:

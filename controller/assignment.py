@@ -23,7 +23,7 @@ from controller.buckets import SHARED_SLOT, Buckets
 from controller.errors import StoreError
 from controller.identities import Identity, NoIdentityLeft, Numbers, Server, server_of
 from controller.model import Pool, State
-from controller.program import LAST_POOL, MOTION_SLOTS
+from controller.program import LAST_POOL, LAST_VIP, MOTION_SLOTS
 
 Verdict = Callable[[str], bool | None]
 """Whether the backend of this name is up; None while nobody knows."""
@@ -65,6 +65,9 @@ class Assignment:
         self.pools: dict[str, PoolAssignment] = {}
         self.backend_numbers = Numbers("backend")
         self.pool_numbers = Numbers("pool", last_used=LAST_POOL)
+        self.vips: dict[str, int] = {}
+        """The numbers of VIPs by name. The store does not keep them: they are the switch's, or new."""
+        self.vip_numbers = Numbers("VIP", last_used=LAST_VIP)
         self.slots_used = np.zeros(MOTION_SLOTS, dtype=np.bool_)
         self.slots_used[SHARED_SLOT] = True
 
@@ -73,6 +76,7 @@ class Assignment:
         other.pools = dict(self.pools)
         other.backend_numbers = _copied(self.backend_numbers)
         other.pool_numbers = _copied(self.pool_numbers)
+        other.vips, other.vip_numbers = dict(self.vips), _copied(self.vip_numbers)
         other.slots_used = self.slots_used.copy()
         return other
 
@@ -174,6 +178,21 @@ class Assignment:
             ~before.moving | (motion != before.motion) | (current != before.current) | grown
         )
         return Buckets(current, previous, standby, motion, began), frozenset(motion[restarted].tolist())
+
+    def number_vips(self, names: Iterable[str], now: float) -> None:
+        """Gives every VIP a number. One may be used again soon: no flow is recorded by it."""
+        names = [*names]
+        for name in self.vips.keys() - names:
+            self.vip_numbers.used.discard(self.vips.pop(name))
+        for name in names:
+            if name not in self.vips:
+                self.vips[name] = self.vip_numbers.take(now)
+
+    def claim_vip(self, name: str, number: int) -> None:
+        """The switch knows the VIP by this number already, unless we have given it to another one."""
+        if name not in self.vips and number not in self.vip_numbers.used:
+            self.vips[name] = number
+            self.vip_numbers.used.add(number)
 
     def restore(self, pool: str, assignment: PoolAssignment) -> None:
         """Takes over the state of a pool as the store had it. Raises StoreError if it makes no sense."""

@@ -10,15 +10,18 @@ from google.protobuf import text_format
 
 from controller import program
 from controller.errors import PipelineRefused
-from controller.program import Do, Field, Key, Match, Order, Table
+from controller.program import Change, Do, Field, Form, Key, Kind, Match, Order, Table
+from controller.values import LAST_PORT
 
-EXACT, LPM, TERNARY = Match.EXACT, Match.LPM, Match.TERNARY
+EXACT, LPM, TERNARY, RANGE = Match.EXACT, Match.LPM, Match.TERNARY, Match.RANGE
 
 TERNARY_PRIORITY = 1
 """Entries of our ternary table do not overlap in what they do; P4Runtime asks for a priority above 0."""
 
 SHORT = 1 << 16
 """Values below are encoded once: most are buckets, ports and identities."""
+
+_UPDATE = {Kind.INSERT: p4r.Update.INSERT, Kind.MODIFY: p4r.Update.MODIFY, Kind.DELETE: p4r.Update.DELETE}
 
 
 def parse_p4info(text: str) -> p4i.P4Info:
@@ -59,12 +62,17 @@ class Codec:
     def __init__(self, p4info: p4i.P4Info) -> None:
         actions = {action.preamble.id: action for action in p4info.actions}
         tables = {table.preamble.alias: table for table in p4info.tables}
-        self.sizes = {table: tables[table.name].size for table in program.TABLES if table.name in tables}
+        meters = {meter.preamble.alias: meter for meter in p4info.meters}
+        sized = tables | meters
+        self.sizes = {table: sized[table.name].size for table in program.TABLES if table.name in sized}
         """How many entries each table has room for."""
         self._ids: dict[Table, _Ids] = {}
         self._tables: dict[int, Table] = {}
-        for table in (*program.TABLES, program.DROPS, program.PUNTS):
-            ids = _ids_of(table, _named(tables, table.name, "table"), actions)
+        for table in (*program.TABLES, *program.CONST_TABLES):
+            if table.form is Form.METER:
+                ids = _Ids(_named(meters, table.name, "meter").preamble.id, (), {}, {})
+            else:
+                ids = _ids_of(table, _named(tables, table.name, "table"), actions)
             self._ids[table] = ids
             self._tables[ids.table] = table
         counters = {counter.preamble.alias: counter.preamble.id for counter in p4info.counters}
@@ -75,16 +83,27 @@ class Codec:
 
     # entries
 
+    def fill(self, update: p4r.Update, change: Change) -> None:
+        """The message that makes `change`. Built in place, which is three times as fast."""
+        kind = change.kind if change.table.form is Form.ENTRIES else Kind.MODIFY  # they are always there
+        update.type = _UPDATE[kind]
+        self._fill(update.entity, change.table, change.key, change.do)
+
     def entry(self, table: Table, key: Key, do: Do | None = None) -> p4r.Entity:
-        """A table entry; without `do` only its key, as a deletion needs it."""
+        """A row; without `do` only its key, as a deletion needs it."""
         entity = p4r.Entity()
-        self.fill(entity.table_entry, table, key, do)
+        self._fill(entity, table, key, do)
         return entity
 
-    def fill(self, entry: p4r.TableEntry, table: Table, key: Key, do: Do | None) -> None:
-        """`entry`, built in place: three times as fast as from parts that are copied together."""
+    def _fill(self, entity: p4r.Entity, table: Table, key: Key, do: Do | None) -> None:
         ids = self._ids[table]
+        if table.form is Form.METER:
+            (cell,) = key
+            _fill_meter(entity.meter_entry, ids.table, cell, do)
+            return
+        entry = entity.table_entry
         entry.table_id = ids.table
+        entry.is_default_action = table.form is Form.DEFAULT
         _fill_match(entry, table, ids, key)
         if do is not None:
             action = entry.action.action
@@ -96,8 +115,12 @@ class Codec:
                 parameter.value = encode(value)
 
     def all_of(self, table: Table) -> p4r.Entity:
-        """Asks for every entry of a table."""
-        return p4r.Entity(table_entry=p4r.TableEntry(table_id=self._ids[table].table))
+        """Asks for every row of a table."""
+        number = self._ids[table].table
+        if table.form is Form.METER:
+            return p4r.Entity(meter_entry=p4r.MeterEntry(meter_id=number))
+        default = table.form is Form.DEFAULT
+        return p4r.Entity(table_entry=p4r.TableEntry(table_id=number, is_default_action=default))
 
     def direct_counters_of(self, table: Table) -> p4r.Entity:
         """Asks for the direct counter of every entry of a table."""
@@ -114,6 +137,21 @@ class Codec:
             p4r.Entity(counter_entry=p4r.CounterEntry(counter_id=number, index=p4r.Index(index=cell)))
             for cell in cells
         ]
+
+    def read(self, entity: p4r.Entity) -> tuple[Table, Key, Do] | None:
+        """What a row says; None for a meter's cell or a default entry that nobody has set."""
+        if entity.WhichOneof("entity") == "meter_entry":
+            return self._read_meter(entity.meter_entry)
+        if not entity.table_entry.action.action.action_id:
+            return None
+        return self.read_entry(entity.table_entry)
+
+    def _read_meter(self, entry: p4r.MeterEntry) -> tuple[Table, Key, Do] | None:
+        config = entry.config
+        if not entry.HasField("config") or not config.cir:
+            return None
+        do = Do("rate", (config.cir, config.cburst))
+        return self._tables[entry.meter_id], (entry.index.index,), do
 
     def read_entry(self, entry: p4r.TableEntry) -> tuple[Table, Key, Do]:
         """What an entry says. Raises KeyError for a table or action that is not ours."""
@@ -135,14 +173,16 @@ class Codec:
                 key.append(decode(match.exact.value) if match else 0)
             elif field.match is LPM:
                 key += (decode(match.lpm.value), match.lpm.prefix_len) if match else (0, 0)
-            else:
+            elif field.match is TERNARY:
                 key += (decode(match.ternary.value), decode(match.ternary.mask)) if match else (0, 0)
+            else:
+                key += (decode(match.range.low), decode(match.range.high)) if match else (0, LAST_PORT)
         return tuple(key)
 
     # packets
 
-    def packet_out(self, port: int, payload: bytes) -> p4r.PacketOut:
-        values = {"order": Order.SEND, "port": port}
+    def packet_out(self, port: int, payload: bytes, order: Order = Order.SEND) -> p4r.PacketOut:
+        values = {"order": order, "port": port}
         return p4r.PacketOut(
             payload=payload,
             metadata=[
@@ -209,11 +249,26 @@ def _fill_match(entry: p4r.TableEntry, table: Table, ids: _Ids, key: Key) -> Non
                 continue
             match = add()
             match.lpm.value, match.lpm.prefix_len = encode(value), length
-        else:
+        elif field.match is TERNARY:
             entry.priority = TERNARY_PRIORITY
             mask = next(values)
             if not mask:
                 continue
             match = add()
             match.ternary.value, match.ternary.mask = encode(value), encode(mask)
+        else:
+            last = next(values)
+            entry.priority = LAST_PORT + 1 - (last - value)  # of ranges the narrower goes before
+            if (value, last) == (0, LAST_PORT):
+                continue
+            match = add()
+            match.range.low, match.range.high = encode(value), encode(last)
         match.field_id = number
+
+
+def _fill_meter(entry: p4r.MeterEntry, meter: int, cell: int, do: Do | None) -> None:
+    """A cell with one rate, or as it is in the beginning: everything passes."""
+    entry.meter_id, entry.index.index = meter, cell
+    if do is not None:
+        entry.config.cir = entry.config.pir = do.values[0]
+        entry.config.cburst = entry.config.pburst = do.values[1]

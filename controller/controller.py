@@ -217,7 +217,9 @@ class Controller:
                 raise
         work = self._shared.work
         if await work.wait_until_done(work.ask(), wait if self._primary else 0):
-            return ChangeResult(revision, True, moved, "")
+            announced = moved and self._shared.desired.announced
+            detail = "announced to the switch: the buckets move in a few seconds" if announced else ""
+            return ChangeResult(revision, True, moved, detail)
         why = self._problem or self._shared.trouble or f"still being written after {wait:g} s"
         return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {why}")
 

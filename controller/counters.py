@@ -12,6 +12,7 @@ from controller.program import (
     MOTION_SLOTS,
     MOVING_UNMOVED,
     PUNTS,
+    VIP_RANGES,
     VIPS,
     Key,
     Table,
@@ -47,7 +48,7 @@ class CounterReader:
     async def read_traffic(self, backends: list[int]) -> None:
         """VIPs, reasons, and `backends` by identity."""
         counters = self._counters
-        counters.vips = await self._switch.traffic(VIPS)
+        counters.vips = await self._switch.traffic(VIPS) | await self._switch.traffic(VIP_RANGES)
         counters.backends = {
             key[0]: traffic for key, traffic in (await self._switch.traffic(BACKENDS)).items()
         }

@@ -17,7 +17,7 @@ from controller.identities import Server, server_of
 from controller.model import Config, Pool
 from controller.reconciler import Holdings
 from controller.settle import Settling
-from controller.values import Address
+from controller.values import Address, format_duration
 from controller.verdicts import Verdicts
 
 
@@ -37,6 +37,8 @@ class Desired:
         self._events = events
         self._stale: set[str] = {pool.name for pool in config.pools}
         self._cut: dict[str, frozenset[Server]] = {}
+        self._due: dict[str, float] = {}
+        """When the announced moves of pools are to be made."""
         self.unwritten: dict[str, set[int]] = {}
         """Motion slots of pools whose moves the switch may not have made yet."""
 
@@ -72,6 +74,7 @@ class Desired:
         self._stale |= {pool.name for pool in self.config.pools}
         self.settling = Settling()
         self.unwritten.clear()
+        self._due.clear()
 
     # what follows
 
@@ -81,12 +84,44 @@ class Desired:
             self.assignment.forget(name, now)
             self.unsaved.add(name)
             self.unwritten.pop(name, None)
+            self._due.pop(name, None)
         for pool in self.config.pools:
-            if pool.name in self._stale:
+            if pool.name in self._stale and not self._waits(pool, now):
                 cut = self._cut.pop(pool.name, frozenset())
                 outcome = self.assignment.update(pool, self._is_up(pool), now, cut=cut)
                 self._note(pool, outcome)
-        self._stale.clear()
+                self._stale.discard(pool.name)
+                self._due.pop(pool.name, None)
+        self.assignment.number_vips((vip.name for vip in self.config.vips), now)
+
+    def _waits(self, pool: Pool, now: float) -> bool:
+        """Whether what is to become of the pool was announced and is not due yet; announces it if need be.
+
+        A death is not announced, and takes along all that was: who is gone must not get new flows. What is
+        decided during an announcement goes with it, since all buckets of the pool are announced.
+        """
+        before = self.assignment.pools.get(pool.name)
+        if not pool.announcement or before is None or not before.buckets.current.any():
+            return False
+        cut = self._cut.get(pool.name, frozenset())
+        outcome = self.assignment.copy().update(pool, self._is_up(pool), now, cut=cut)
+        if outcome.left or not outcome.moved:
+            return False
+        if pool.name not in self._due:
+            self._due[pool.name] = now + pool.announcement
+            text = f"{outcome.moved} of {pool.buckets} buckets move in {format_duration(pool.announcement)}"
+            self._events.record(Kind.BUCKETS, pool.name, text)
+        # Longer than it was to take means that the clock was set back.
+        return 0 < self._due[pool.name] - now <= pool.announcement
+
+    @property
+    def announced(self) -> frozenset[str]:
+        """The pools of which buckets will move soon."""
+        return frozenset(self._due)
+
+    def due(self) -> float | None:
+        """When the next announced move is to be made, if any is."""
+        return min(self._due.values(), default=None)
 
     def _is_up(self, pool: Pool) -> Callable[[str], bool | None]:
         return lambda backend: self.verdicts.is_up(pool, backend)
@@ -176,6 +211,7 @@ class Desired:
         assignment, before = self.assignment.copy(), {pool.name: pool for pool in self.config.pools}
         stale = [pool for pool in config.pools if pool != before.get(pool.name) or pool.name in self._stale]
         moved = sum(assignment.update(pool, self._is_up(pool), now).moved for pool in stale)
+        assignment.number_vips((vip.name for vip in config.vips), now)
         return moved, assignment
 
 

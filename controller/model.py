@@ -24,10 +24,27 @@ from pydantic import (
 from controller import rules
 from controller.errors import InvalidConfig, UnknownName
 from controller.problems import problems_of
-from controller.values import Address, Duration, HostAddress, InterfaceAddress, Mac, Name, Prefix, refuse
+from controller.values import (
+    Address,
+    Duration,
+    HostAddress,
+    InterfaceAddress,
+    Mac,
+    Name,
+    PortRange,
+    Ports,
+    Prefix,
+    refuse,
+)
 
 MIN_BUCKETS, MAX_BUCKETS = 16, 65536
 MAX_WEIGHT = 1000
+MAX_VIPS = 8191
+MAX_ANNOUNCEMENT = 60.0
+MIN_MTU = 576
+"""Bytes; what every IPv4 host takes (RFC 791, 3.1)."""
+
+FIVE_TUPLE, CLIENT = "five-tuple", "client"
 MAX_IDLE_TIMEOUT = 2147.0
 """Half a turn of the data plane's clock of 2^14 ticks of 2^18 us, rounded down to whole seconds."""
 
@@ -53,10 +70,18 @@ class Protocol(StrEnum):
 
 
 class Mode(StrEnum):
-    """How a packet reaches its backend: addresses rewritten, or only the MAC (direct server return)."""
+    """How a packet reaches its backend: addresses rewritten, only the MAC (direct server return), tunnels."""
 
     NAT = "nat"
     DSR = "dsr"
+    IPIP = "ipip"
+    GRE = "gre"
+    VXLAN = "vxlan"
+    GUE = "gue"
+
+    @property
+    def is_tunnel(self) -> bool:
+        return self not in (Mode.NAT, Mode.DSR)
 
 
 class State(StrEnum):
@@ -65,6 +90,14 @@ class State(StrEnum):
     ACTIVE = "active"
     DRAIN = "drain"
     DISABLED = "disabled"
+
+
+class OnNoBackend(StrEnum):
+    """What a client hears when no backend is there: nothing, a TCP reset (else port unreachable), or ICMP."""
+
+    DROP = "drop"
+    RESET = "reset"
+    UNREACHABLE = "unreachable"
 
 
 class UdpFlows(StrEnum):
@@ -103,6 +136,8 @@ class Interface(Part):
     ports: tuple[SwitchPort, ...] = Field(min_length=1)
     addresses: tuple[InterfaceAddress, ...] = Field(min_length=1)
     vlan: Int = Field(default=0, ge=0, le=4094)
+    mtu: Int | None = Field(default=None, ge=MIN_MTU, le=65535)
+    """The largest IP packet, in bytes; without it none is too large."""
 
     @field_validator("ports")
     @classmethod
@@ -175,6 +210,21 @@ class Backend(Part):
     state: State = State.ACTIVE
 
 
+class Tunnel(Part):
+    """How a pool's packets are carried to its backends, whose addresses are the tunnels' other ends.
+
+    `source` is one of the switch's own addresses; without it, the one on the backend's network, or else the
+    first of its family. `mtu` is the largest packet that fits into it, if that is less than the link's MTU
+    leaves room for. VXLAN needs `vni`, the network's identifier, and `inner_mac`, the MAC address of the
+    backends' VXLAN interfaces.
+    """
+
+    source: HostAddress | None = None
+    mtu: Int | None = Field(default=None, ge=MIN_MTU, le=65535)
+    vni: Int = Field(default=1, ge=0, lt=2**24)
+    inner_mac: Mac | None = None
+
+
 class Pool(Part):
     """The backends behind one or more VIPs, and how packets reach them. `buckets` is a power of two."""
 
@@ -183,7 +233,11 @@ class Pool(Part):
     buckets: Int = Field(default=1024, ge=MIN_BUCKETS, le=MAX_BUCKETS)
     idle_timeout: Duration = Field(default=300.0, ge=1, le=MAX_IDLE_TIMEOUT)
     drain_deadline: Duration = 3600.0
+    announcement: Duration = Field(default=4.0, le=MAX_ANNOUNCEMENT)
+    """How long before a planned move the switch begins to remember new flows, so that a SYN that is sent
+    again meanwhile stays where it was. 0: moves are made at once."""
     udp: UdpFlows = UdpFlows.STAY
+    tunnel: Tunnel = Tunnel()
     health: Health = TcpCheck()
     backends: tuple[Backend, ...] = ()
 
@@ -203,13 +257,37 @@ class Pool(Part):
 
 
 class Vip(Part):
-    """The address, protocol and port that clients use."""
+    """The address, protocol and port (or ports) that clients use, and what they may do.
+
+    `affinity` says which flows go to the same backend: those of one `five-tuple`, of one `client`, or of the
+    clients in one network (`client/24`). Of the prefixes in `allow` and `deny` the longest that has a client
+    decides; with an `allow`, whom none has may not. `rate` is packets a second.
+    """
 
     name: Name
     address: HostAddress
     protocol: Protocol = Protocol.TCP
-    port: L4Port
+    port: Ports
     pool: Name
+    affinity: str = FIVE_TUPLE
+    allow: tuple[Prefix, ...] = ()
+    deny: tuple[Prefix, ...] = ()
+    rate: Int | None = Field(default=None, ge=1, le=10**9)
+    on_no_backend: OnNoBackend = OnNoBackend.DROP
+
+    @field_validator("affinity")
+    @classmethod
+    def _known(cls, affinity: str) -> str:
+        kind, slash, length = affinity.partition("/")
+        if affinity != FIVE_TUPLE and (kind != CLIENT or (slash and not length.isdecimal())):
+            raise refuse(f"is {affinity!r}, must be five-tuple, client, or client/24, say")
+        return affinity
+
+    @property
+    def affinity_prefix(self) -> int | None:
+        """How long the prefix is of a client's address that tells it from others; None for all of it."""
+        _, slash, length = self.affinity.partition("/")
+        return int(length) if slash else None
 
 
 class Config(Part):
@@ -221,7 +299,7 @@ class Config(Part):
     neighbors: tuple[StaticNeighbor, ...] = ()
     health_sources: tuple[HostAddress, ...] = ()
     pools: tuple[Pool, ...] = ()
-    vips: tuple[Vip, ...] = ()
+    vips: tuple[Vip, ...] = Field(default=(), max_length=MAX_VIPS)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -244,8 +322,8 @@ class Config(Part):
         return tuple(vip for vip in self.vips if vip.pool == pool)
 
 
-def service_port(backend: Backend, vip: Vip) -> int:
-    """The port on which `backend` serves `vip`."""
+def service_port(backend: Backend, vip: Vip) -> int | PortRange:
+    """The port or ports on which `backend` serves `vip`."""
     return backend.port or vip.port
 
 
@@ -256,7 +334,7 @@ def check_port(config: Config, pool: Pool, backend: Backend) -> int:
     """
     if isinstance(pool.health, NoCheck):
         return 0
-    ports = [service_port(backend, vip) for vip in config.vips_of(pool.name)]
+    ports = [port for vip in config.vips_of(pool.name) if isinstance(port := service_port(backend, vip), int)]
     return pool.health.port or backend.port or (ports[0] if ports else 0)
 
 

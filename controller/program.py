@@ -2,7 +2,9 @@
 
 The names stand here once; `tests/unit/test_program.py` checks them against the compiled P4Info. Rows of
 tables are plain data: a key is a tuple of integers (an LPM field takes two, value and prefix length; a
-ternary one two, value and mask), and what is done is a `Do`, the name of an action with its values.
+ternary one two, value and mask; a range two, both ends), and what is done is a `Do`, the name of an action
+with its values. What P4Runtime has besides entries (a table's default entry, cells of meters, multicast
+groups) are rows of a `Table` of another form, so that there is one way to bring any of it in line.
 """
 
 from dataclasses import dataclass
@@ -10,8 +12,8 @@ from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from controller.model import Mode, Protocol
-from controller.values import Address, Network
+from controller.model import MAX_VIPS, Mode, Protocol
+from controller.values import LAST_PORT, Address, Network
 
 IPV4_MAPPED = 0xFFFF << 32
 """::ffff:0:0/96 (RFC 4291, 2.5.5.2): the form of IPv4 addresses in the data plane."""
@@ -26,8 +28,12 @@ MOTION_SLOTS = 65536
 LAST_POOL = 4095
 """The table of pools has 4096 entries, and 0 is no pool."""
 
+LAST_VIP = MAX_VIPS
+"""The meter of VIPs has 8192 cells; 0 is no VIP."""
+
+
 PROTOCOLS = {Protocol.TCP: 6, Protocol.UDP: 17}
-MODES = {Mode.NAT: 1, Mode.DSR: 2}
+MODES = {Mode.NAT: 1, Mode.DSR: 2, Mode.IPIP: 3, Mode.GRE: 4, Mode.VXLAN: 5, Mode.GUE: 6}
 
 KEEP_PORT = 0
 """The port of a backend that gets packets with the VIP's port."""
@@ -39,6 +45,17 @@ class Match(StrEnum):
     EXACT = "EXACT"
     LPM = "LPM"
     TERNARY = "TERNARY"
+    RANGE = "RANGE"
+
+
+class Form(StrEnum):
+    """What the rows of a `Table` are in P4Runtime."""
+
+    ENTRIES = "entries"
+    DEFAULT = "default entry"
+    """One row, whose key is empty: the action of packets that hit no entry."""
+    METER = "meter"
+    """A key is a cell; without a row it lets everything pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,7 @@ class Table:
     actions: dict[str, tuple[Field, ...]]
     counter: str | None = None
     const: bool = False
+    form: Form = Form.ENTRIES
 
     def __repr__(self) -> str:
         return self.name
@@ -83,8 +101,34 @@ _POOL = Field("pool", 16)
 _SERVICE = (_ADDRESS, Field("protocol", 8), _PORT)
 
 MACS = Table("macs", (_MAC,), {"ours": ()})
-ADDRESSES = Table("addresses", (_ADDRESS,), {"own": (_MAC,)})
-VIPS = Table("vips", _SERVICE, {"serve": (_POOL,)}, counter="vip_counter")
+_VIP = Field("vip", 16)
+_BACKEND = Field("backend", 16)
+_PORT_RANGE = Field("port", 16, Match.RANGE)
+_SERVICES = (_ADDRESS, Field("protocol", 8), _PORT_RANGE)
+_SERVE = {
+    "serve": (
+        _VIP,
+        _POOL,
+        Field("source_mask", ADDRESS_BITS),
+        Field("port_mask", 16),
+        Field("refusal", 8),
+    )
+}
+_PLACE = (Field("port", 9), Field("vlan", 12))
+
+ADDRESSES = Table("addresses", (_ADDRESS,), {"own": (_MAC,), "prober": (_MAC,)})
+OWN_SOURCES = Table("own_sources", (_ADDRESS,), {"from_us": ()})
+VIPS = Table("vips", _SERVICE, _SERVE, counter="vip_counter")
+VIP_RANGES = Table("vip_ranges", _SERVICES, _SERVE, counter="vip_range_counter")
+SOURCES = Table(
+    "sources",
+    (_VIP, Field("source", ADDRESS_BITS, Match.LPM)),
+    {"allow": (), "deny": ()},
+    counter="source_counter",
+)
+VIP_RATE = Table("vip_rate", (_VIP,), {"rate": (Field("packets", 63), Field("burst", 63))}, form=Form.METER)
+"""Packets a second, and how many may come at once."""
+
 POOLS = Table(
     "pools",
     (_POOL,),
@@ -103,11 +147,35 @@ BUCKETS = Table(
         )
     },
 )
-BACKENDS = Table(
-    "backends", (Field("backend", 16),), {"backend_address": (_ADDRESS, _PORT)}, counter="backend_counter"
+CURRENT_PROBED = Table("current.probed", (_BACKEND,), {"current.is_probed": ()})
+STANDBY_PROBED = Table("standby.probed", (_BACKEND,), {"standby.is_probed": ()})
+LIVENESS_SETTINGS = Table(
+    "liveness_settings",
+    (),
+    {"settings": (Field("tolerance", 32), Field("gap", 32), Field("longest_idle", 14))},
+    form=Form.DEFAULT,
 )
+BACKENDS = Table("backends", (_BACKEND,), {"backend_address": (_ADDRESS, _PORT)}, counter="backend_counter")
+TUNNELS = Table(
+    "tunnels",
+    (_BACKEND,),
+    {
+        "tunnel": (
+            Field("source", ADDRESS_BITS),
+            Field("vni", 24),
+            Field("inner_source_mac", 48),
+            Field("inner_destination_mac", 48),
+            Field("mtu", 16),
+        )
+    },
+)
+NAT_HOSTS = Table("nat_hosts", (_ADDRESS,), {"translated": ()})
 NAT_ANSWERS = Table("nat_answers", _SERVICE, {"restore": (_ADDRESS, _PORT)}, counter="answer_counter")
+NAT_ANSWER_RANGES = Table(
+    "nat_answer_ranges", _SERVICES, {"restore": (_ADDRESS, _PORT)}, counter="answer_range_counter"
+)
 NAT_SERVICES = Table("nat_services", _SERVICE, {"direct": ()})
+NAT_SERVICE_RANGES = Table("nat_service_ranges", _SERVICES, {"direct": ()})
 HEALTH_CHECKERS = Table(
     "health_checkers",
     (Field("source", ADDRESS_BITS, Match.TERNARY), Field("destination", ADDRESS_BITS, Match.TERNARY)),
@@ -123,33 +191,89 @@ NEIGHBORS = Table(
     (_ADDRESS,),
     {"forward": (Field("port", 9), Field("source_mac", 48), Field("destination_mac", 48), Field("vlan", 12))},
 )
+LINKS = Table("links", _PLACE, {"link": (Field("mtu", 16),)})
+INTERFACES = Table(
+    "interfaces", _PLACE, {"reply_from": (Field("address4", 32), Field("address6", ADDRESS_BITS))}
+)
+_PROBE = (
+    Field("source_mac", 48),
+    Field("destination_mac", 48),
+    Field("vlan", 12),
+    Field("source", ADDRESS_BITS),
+    Field("destination", ADDRESS_BITS),
+)
+PROBE_TARGETS = Table("probe_targets", (_BACKEND,), {"syn": (*_PROBE, _PORT), "echo": _PROBE})
 DROPS = Table("drops", (Field("reason", 8),), {}, counter="drop_counter", const=True)
 PUNTS = Table("punts", (Field("reason", 8),), {}, counter="punt_counter", const=True)
+REPLIES = Table("replies", (Field("reply", 8),), {}, counter="reply_counter", const=True)
+OVERHEADS = Table("overheads", (Field("mode", 8),), {}, const=True)
 """Tables of constant entries: the action of each names the reason that its key numbers."""
 
 TABLES = (
     NEIGHBORS,
     ROUTES,
+    LINKS,
+    INTERFACES,
     MACS,
     ADDRESSES,
+    OWN_SOURCES,
     HEALTH_CHECKERS,
+    LIVENESS_SETTINGS,
+    TUNNELS,
     BACKENDS,
+    NAT_HOSTS,
     NAT_ANSWERS,
+    NAT_ANSWER_RANGES,
     NAT_SERVICES,
+    NAT_SERVICE_RANGES,
+    PROBE_TARGETS,
+    CURRENT_PROBED,
+    STANDBY_PROBED,
     BUCKETS,
     POOLS,
+    SOURCES,
+    VIP_RATE,
     VIPS,
+    VIP_RANGES,
 )
 """Those that we write, in the order of insertions and changes: what an entry refers to comes before it.
 Deletions go the other way."""
 
+CONST_TABLES = (DROPS, PUNTS, REPLIES, OVERHEADS)
+
 MOVING_PREVIOUS = "moving_previous"
 MOVING_UNMOVED = "moving_unmoved"
 BACKEND_SYNS = "backend_syns"
-COUNTERS = {MOVING_PREVIOUS: MOTION_SLOTS, MOVING_UNMOVED: MOTION_SLOTS, BACKEND_SYNS: 65536}
+PROBE_ANSWERS = "probe_answers"
+SUSPECTED = "suspected"
+ALL_SUSPECT = "all_suspect"
+COUNTERS = {MOVING_PREVIOUS: MOTION_SLOTS, MOVING_UNMOVED: MOTION_SLOTS} | dict.fromkeys(
+    (BACKEND_SYNS, PROBE_ANSWERS, SUSPECTED, ALL_SUSPECT), 65536
+)
 """Indirect counters and how many cells they have."""
 
-PACKET_IN = (Field("reason", 8), Field("ingress_port", 16))
+PACKET_IN = (
+    Field("reason", 8),
+    Field("ingress_port", 16),
+    Field("fate", 8),
+    Field("why", 8),
+    Field("reply", 8),
+    Field("egress_port", 16),
+    Field("vip", 16),
+    Field("pool", 16),
+    Field("bucket", 16),
+    Field("owner", 16),
+    Field("decision", 8),
+    Field("unused", 4),
+    Field("recorded", 1),
+    Field("closing", 1),
+    Field("confirmed", 1),
+    Field("known", 1),
+    Field("unused_too", 2),
+    Field("silent", 14),
+)
+"""All behind `ingress_port` are the answer to a trace."""
+
 PACKET_OUT = (Field("order", 8), Field("port", 16))
 
 
@@ -157,6 +281,9 @@ class Order(IntEnum):
     """What a packet-out is for."""
 
     SEND = 0
+    BEGIN = 1
+    PROBE = 2
+    TRACE = 3
 
 
 class Punt(StrEnum):
@@ -165,6 +292,11 @@ class Punt(StrEnum):
     ARP_REPLY = "arp_reply"
     NEIGHBOR_ADVERTISEMENT = "neighbor_advertisement"
     GLEAN = "glean"
+    TUNNEL_ERROR = "tunnel_error"
+
+
+TRACED = 5
+"""The reason of a packet-in that answers a trace. It is no punt: no entry counts it."""
 
 
 def wide(address: Address) -> int:
@@ -190,8 +322,13 @@ def ticks(seconds: float) -> int:
     return -int(-seconds // TICK)
 
 
-def serve(pool: int) -> Do:
-    return Do("serve", (pool,))
+ALL_ONES = (1 << ADDRESS_BITS) - 1
+
+
+def serve(
+    vip: int, pool: int, *, source_mask: int = ALL_ONES, port_mask: int = LAST_PORT, refusal: int = 0
+) -> Do:
+    return Do("serve", (vip, pool, source_mask, port_mask, refusal))
 
 
 def pool_settings(mode: Mode, buckets: int, idle_timeout: float, udp_move: bool) -> Do:

@@ -13,11 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.apportion import NOBODY
-from controller.program import BACKENDS, BUCKETS, POOLS, TABLES, VIPS, Change, Do, Kind, Rows, Table
+from controller.program import (
+    BACKENDS,
+    BUCKETS,
+    POOLS,
+    TABLES,
+    VIP_RANGES,
+    VIPS,
+    Change,
+    Do,
+    Key,
+    Kind,
+    Rows,
+    Table,
+)
 from controller.wanted import OWNERS, Owners, Wanted
 from controller.wire import Connection, Refusal
 
 ABSENT = -1
+
+SERVED = (VIPS, VIP_RANGES)
 
 Held = NDArray[np.int32]
 """The buckets of a pool as the switch holds them, a row each as in Owners, or of ABSENT where it has none."""
@@ -176,8 +191,8 @@ class Reconciler:
         if table is POOLS:
             has = self.holdings.has_buckets
             return [change for change in changes if change.do and has(change.key[0], _mask(change.do) + 1)]
-        if table is VIPS:
-            return [change for change in changes if change.do and change.do.values in rows[POOLS]]
+        if table in SERVED:
+            return [change for change in changes if change.do and _pool(change.do) in rows[POOLS]]
         return changes
 
     def _may_go(self, changes: list[Change]) -> list[Change]:
@@ -185,7 +200,7 @@ class Reconciler:
         rows = self.holdings.rows
         table = changes[0].table
         if table is POOLS:
-            in_use = {do.values for do in rows[VIPS].values()}
+            in_use = {_pool(do) for served in SERVED for do in rows[served].values()}
             return [change for change in changes if change.key not in in_use]
         if table is BUCKETS:
             last = {pool: _mask(do) for (pool,), do in rows[POOLS].items()}
@@ -194,6 +209,11 @@ class Reconciler:
             named = self.holdings.backends_in_use()
             return [change for change in changes if change.key[0] not in named]
         return changes
+
+
+def _pool(serve: Do) -> Key:
+    """The key of the pool that a VIP's entry names."""
+    return (serve.values[1],)
 
 
 def _mask(settings: Do) -> int:

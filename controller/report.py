@@ -79,7 +79,8 @@ class VipReport(Fact):
     name: str
     address: str
     protocol: Protocol
-    port: int
+    port: int | str
+    """Or a range as it is configured, such as 8000-8099."""
     pool: str
     packets: int
     bytes: int

@@ -12,8 +12,8 @@ from controller.desired import Desired
 from controller.identities import Identity, server_of
 from controller.model import Backend, Pool, State, Vip
 from controller.neighbors import Neighbors
-from controller.program import PROTOCOLS, wide
 from controller.report import BackendReport, PoolReport, Report, SwitchReport, Traffic, VipReport
+from controller.services import place_of
 
 HEALTH: dict[bool | None, Literal["healthy", "down", "unknown"]] = {
     True: "healthy",
@@ -39,13 +39,13 @@ def report(
 
 
 def _vip(vip: Vip, counters: Counters) -> VipReport:
-    key = (wide(vip.address), PROTOCOLS[vip.protocol], vip.port)
+    _, key = place_of(vip)
     traffic = counters.vips.get(key)
     return VipReport(
         name=vip.name,
         address=str(vip.address),
         protocol=vip.protocol,
-        port=vip.port,
+        port=vip.port if isinstance(vip.port, int) else str(vip.port),
         pool=vip.pool,
         packets=traffic.packets if traffic else 0,
         bytes=traffic.bytes if traffic else 0,
@@ -56,7 +56,8 @@ def _pool(pool: Pool, desired: Desired, counters: Counters) -> PoolReport:
     not_yet = PoolAssignment(0, Buckets.of_nobody(pool.buckets))
     assigned = desired.assignment.pools.get(pool.name, not_yet)
     facts = _Facts(pool, assigned, desired, counters)
-    removed = [identity for identity in assigned.backends.values() if identity.removed is not None]
+    configured = {server_of(backend) for backend in pool.backends}
+    removed = [identity for identity in assigned.backends.values() if identity.server not in configured]
     return PoolReport(
         name=pool.name,
         id=assigned.id,

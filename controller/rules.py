@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
-from controller.values import Address, Network, refuse
+from controller.values import Address, Network, PortRange, refuse, span
 
 if TYPE_CHECKING:
     from controller.model import Config, Pool
@@ -131,6 +131,32 @@ def vips_find_their_pool(config: "Config") -> Iterator[Breach]:
         ((("vips", i), (vip.address, vip.protocol, vip.port)) for i, vip in enumerate(config.vips)),
         lambda service: f"there are two VIPs with address {service[0]}, {service[1]} port {service[2]}",
     )
+    yield from _crossing_ranges(config)
+
+
+def _crossing_ranges(config: "Config") -> Iterator[Breach]:
+    """Of two ranges the narrower goes before, so one may lie within the other, but not across its end."""
+    ranges = [(i, vip, vip.port) for i, vip in enumerate(config.vips) if isinstance(vip.port, PortRange)]
+    for n, (i, vip, ports) in enumerate(ranges):
+        for _, other, others in ranges[:n]:
+            same = (vip.address, vip.protocol) == (other.address, other.protocol)
+            if same and ports.overlaps(others) and ports not in others and others not in ports:
+                yield ("vips", i, "port"), f"{ports} overlaps ports {others} of VIP {other.name}"
+
+
+def vips_name_their_clients(config: "Config") -> Iterator[Breach]:
+    for i, vip in enumerate(config.vips):
+        longest = vip.address.max_prefixlen
+        if vip.affinity_prefix is not None and vip.affinity_prefix > longest:
+            text = f"is {vip.affinity}, of an IPv{vip.address.version} address at most client/{longest}"
+            yield ("vips", i, "affinity"), text
+        for part, networks in (("allow", vip.allow), ("deny", vip.deny)):
+            for n, network in enumerate(networks):
+                if network.version != vip.address.version:
+                    text = f"{network} is IPv{network.version}, but the VIP is IPv{vip.address.version}"
+                    yield ("vips", i, part, n), text
+                elif part == "deny" and network in vip.allow:
+                    yield ("vips", i, part, n), f"{network} is allowed, too; say one or the other"
 
 
 def pools_are_sound(config: "Config") -> Iterator[Breach]:
@@ -146,8 +172,10 @@ def pools_are_sound(config: "Config") -> Iterator[Breach]:
             ),
             lambda service: f"there are two backends at {service[0]} port {service[1] or 'of the VIP'}",
         )
-        yield from _families(config, pool, where)
-        yield from _dsr_ports(config, pool, where)
+        if not pool.mode.is_tunnel:
+            yield from _families(config, pool, where)
+        yield from _kept_ports(config, pool, where)
+        yield from _tunnel(config, pool, where)
         yield from _health_port(config, pool, where)
     if sum(len(pool.backends) for pool in config.pools) > MAX_BACKENDS:
         yield ("pools",), f"there are more than {MAX_BACKENDS} backends"
@@ -164,41 +192,67 @@ def _families(config: "Config", pool: "Pool", where: Location) -> Iterator[Breac
                 )
 
 
-def _dsr_ports(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]:
-    if pool.mode != "dsr":
-        return
+def _kept_ports(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]:
     for vip in config.vips_of(pool.name):
         for b, backend in enumerate(pool.backends):
-            if backend.port not in (None, vip.port):
-                yield (
-                    (*where, "backends", b, "port"),
-                    f"dsr rewrites no port: leave it out, or give {vip.port} as VIP {vip.name} has it",
+            if backend.port in (None, vip.port):
+                continue
+            place = (*where, "backends", b, "port")
+            if isinstance(vip.port, PortRange):
+                yield place, f"leave it out: VIP {vip.name} has several ports, and each is kept"
+            elif pool.mode != "nat":
+                text = (
+                    f"{pool.mode} rewrites no port: leave it out, or give {vip.port} as VIP {vip.name} has it"
                 )
+                yield place, text
+
+
+def _tunnel(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]:
+    tunnel = pool.tunnel
+    if not pool.mode.is_tunnel:
+        if tunnel != type(tunnel)():
+            yield (*where, "tunnel"), f"means nothing in mode {pool.mode}, which has no tunnels; leave it out"
+        return
+    if pool.mode == "vxlan" and tunnel.inner_mac is None:
+        text = "is missing: the MAC address of the backends' VXLAN interfaces, the same on all of them"
+        yield (*where, "tunnel", "inner_mac"), text
+    own = [address.ip for interface in config.interfaces for address in interface.addresses]
+    if tunnel.source is not None and tunnel.source not in own:
+        yield (*where, "tunnel", "source"), f"{tunnel.source} is the address of no interface of the switch"
+        return
+    for b, backend in enumerate(pool.backends):
+        version = backend.address.version
+        if not any(one.version == version for one in ([tunnel.source] if tunnel.source else own)):
+            text = f"the tunnel to {backend.address} needs an address of the switch that is IPv{version}"
+            yield (*where, "backends", b, "address"), text
 
 
 def _health_port(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]:
     if pool.health.type == "none" or pool.health.port is not None:
         return
     vip_ports = {vip.port for vip in config.vips_of(pool.name)}
-    if len(vip_ports) > 1 and any(backend.port is None for backend in pool.backends):
-        ports = ", ".join(map(str, sorted(vip_ports)))
+    several = len(vip_ports) > 1 or any(isinstance(port, PortRange) for port in vip_ports)
+    if several and any(backend.port is None for backend in pool.backends):
+        ports = ", ".join(map(str, sorted(vip_ports, key=lambda port: (span(port).low, span(port).high))))
         yield (*where, "health", "port"), f"say which port to check: the VIPs of this pool have {ports}"
 
 
 def nat_answers_are_unambiguous(config: "Config") -> Iterator[Breach]:
     """An answer is recognised by its source alone, so a service of a backend belongs to one VIP."""
-    owner: dict[tuple[Address, str, int], str] = {}
+    owners: dict[tuple[Address, str], list[tuple[PortRange, str]]] = defaultdict(list)
     for p, pool in enumerate(config.pools):
         if pool.mode != "nat":
             continue
         for vip in config.vips_of(pool.name):
             for b, backend in enumerate(pool.backends):
-                service = (backend.address, vip.protocol, backend.port or vip.port)
-                other = owner.setdefault(service, vip.name)
-                if other != vip.name:
+                served = owners[backend.address, vip.protocol]
+                port = backend.port or vip.port
+                other = next((o for ports, o in served if o != vip.name and ports.overlaps(span(port))), None)
+                served.append((span(port), vip.name))
+                if other is not None:
                     yield (
                         ("pools", p, "backends", b),
-                        f"{vip.protocol} port {service[2]} of {backend.address} serves both VIP {other} and "
+                        f"{vip.protocol} port {port} of {backend.address} serves both VIP {other} and "
                         f"VIP {vip.name}; in nat mode a service belongs to one VIP: use another port, or "
                         f"leave the backend's port out so that it keeps each VIP's",
                     )
@@ -235,6 +289,7 @@ RULES = (
     neighbors_are_attached,
     addresses_have_one_use,
     vips_find_their_pool,
+    vips_name_their_clients,
     pools_are_sound,
     nat_answers_are_unambiguous,
     backends_are_reachable,

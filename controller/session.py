@@ -152,11 +152,16 @@ class Session:
                 self._tell("")
                 await work.finish(number)
                 retry = FIRST_RETRY
-                await work.wait_for_more(None)
+                await work.wait_for_more(self._until_due())
             else:
                 self._tell(_trouble(result))
                 await work.wait_for_more(retry)
                 retry = min(2 * retry, LAST_RETRY)
+
+    def _until_due(self) -> float | None:
+        """Seconds until an announced move is to be made."""
+        due = self._desired.due()
+        return None if due is None else max(0.0, due - time.time())
 
     async def _write(self) -> Result:
         """One pass from the configuration to the switch."""
@@ -164,7 +169,8 @@ class Session:
         desired.refresh(time.time())
         self._follow_backends()
         await self._save()
-        want = wanted(desired.config, desired.assignment, self._shared.neighbors.rows())
+        rows = self._shared.neighbors.rows()
+        want = wanted(desired.config, desired.assignment, rows, desired.announced)
         result = await self._reconciler.apply(want)
         if result.surprised:
             text = "holds other entries than it should; reading all of them back"

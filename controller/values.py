@@ -1,4 +1,4 @@
-"""The scalar types of the configuration: durations, MAC addresses, IP addresses, names.
+"""The scalar types of the configuration: durations, MAC addresses, IP addresses, ports, names.
 
 Each accepts what an operator writes, and says what would be right when it cannot. In Python a duration is a
 float of seconds, a MAC address its lower-case text, an IP address an object of `ipaddress`.
@@ -6,6 +6,7 @@ float of seconds, a MAC address its lower-case text, an IP address an object of 
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -101,7 +102,7 @@ def int_to_mac(value: int) -> str:
     return ":".join(f"{byte:02x}" for byte in value.to_bytes(6, "big"))
 
 
-def format_service(address: Address | str, port: int | None) -> str:
+def format_service(address: Address | str, port: int | str | None) -> str:
     """`10.0.1.11:8080`, `[fd00::11]:8080` (RFC 5952, section 6), or the address alone without a port."""
     if port is None:
         return str(address)
@@ -125,12 +126,69 @@ def _host_address(text: str) -> Address:
     return address
 
 
+LAST_PORT = 65535
+
+_PORTS = re.compile(r"(\d{1,5})\s*-\s*(\d{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """Several ports, both ends included; from 0 it is any port."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return "any" if self.is_any else f"{self.low}-{self.high}"
+
+    @property
+    def is_any(self) -> bool:
+        return (self.low, self.high) == (0, LAST_PORT)
+
+    def overlaps(self, other: "PortRange") -> bool:
+        return self.low <= other.high and other.low <= self.high
+
+    def __contains__(self, other: "PortRange") -> bool:
+        return self.low <= other.low and other.high <= self.high
+
+
+def span(port: "int | PortRange") -> PortRange:
+    """A port as a range of one."""
+    return port if isinstance(port, PortRange) else PortRange(port, port)
+
+
+def parse_ports(value: Any) -> int | PortRange:
+    """A port, `8000-8099`, or `any`."""
+    if isinstance(value, PortRange):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LAST_PORT:
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        if text == "any":
+            return PortRange(0, LAST_PORT)
+        if text.isdecimal() and 1 <= int(text) <= LAST_PORT:
+            return int(text)
+        if (match := _PORTS.fullmatch(text)) and 1 <= int(match[1]) < int(match[2]) <= LAST_PORT:
+            return PortRange(int(match[1]), int(match[2]))
+    raise refuse(f"is {value!r}, must be a port from 1 to {LAST_PORT}, a range such as 8000-8099, or any")
+
+
+def _ports_text(value: int | PortRange) -> int | str:
+    return value if isinstance(value, int) else str(value)
+
+
 as_text = PlainSerializer(str, return_type=str, when_used="json")
 
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+Ports = Annotated[
+    int | PortRange,
+    BeforeValidator(parse_ports),
+    PlainSerializer(_ports_text, return_type=int | str, when_used="json"),
 ]
 Mac = Annotated[str, BeforeValidator(parse_mac)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]

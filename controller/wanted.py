@@ -8,31 +8,36 @@ from numpy.typing import NDArray
 
 from controller.assignment import Assignment, PoolAssignment
 from controller.errors import InvalidConfig, Problem
-from controller.model import Config, Mode, Pool, UdpFlows, Vip
+from controller.model import Config, Pool, UdpFlows
 from controller.program import (
-    ADDRESS_BITS,
     ADDRESSES,
+    ALL_ONES,
     BACKENDS,
     BUCKETS,
+    CURRENT_PROBED,
     HEALTH_CHECKERS,
+    INTERFACES,
+    LINKS,
+    LIVENESS_SETTINGS,
     MACS,
-    NAT_ANSWERS,
-    NAT_SERVICES,
     NEIGHBORS,
+    OWN_SOURCES,
     POOLS,
-    PROTOCOLS,
+    PROBE_TARGETS,
     ROUTES,
-    VIPS,
+    STANDBY_PROBED,
+    TUNNELS,
     Do,
     Key,
     Rows,
     Table,
     backend_address,
     pool_settings,
-    serve,
+    ticks,
     wide,
     wide_prefix,
 )
+from controller.services import service_rows
 from controller.values import Address, mac_to_int
 
 Owners = NDArray[np.uint16]
@@ -40,7 +45,8 @@ Owners = NDArray[np.uint16]
 
 OWNERS = 5
 
-ALL_BITS = (1 << ADDRESS_BITS) - 1
+TOLERANCE, GAP = 3, 5000
+"""Rounds without an answer that a probed backend may stay silent; and microseconds, half a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +57,38 @@ class Wanted:
     buckets: Mapping[int, Owners] = field(default_factory=dict)
 
 
-def wanted(config: Config, assignment: Assignment, neighbors: Rows) -> Wanted:
-    """What the switch should hold. Every pool of `config` has its place in `assignment`."""
+def wanted(
+    config: Config, assignment: Assignment, neighbors: Rows, announced: frozenset[str] = frozenset()
+) -> Wanted:
+    """What the switch should hold. Every pool of `config` has its place in `assignment`.
+
+    Of the `announced` pools buckets will move soon; which, is not said, so that other decisions may follow.
+    """
     mac = mac_to_int(config.switch.mac)
     pools = [(pool, assignment.pools[pool.name]) for pool in config.pools]
     rows: dict[Table, Rows] = {
         MACS: {(mac,): Do("ours")},
         ADDRESSES: {(wide(address),): Do("own", (mac,)) for address in own_addresses(config)},
+        OWN_SOURCES: {(wide(address),): Do("from_us") for address in own_addresses(config)},
+        LINKS: dict(_links(config)),
+        INTERFACES: dict(_interfaces(config)),
         ROUTES: dict(_routes(config)),
         HEALTH_CHECKERS: dict(_health_checkers(config.health_sources)),
         NEIGHBORS: neighbors,
-        VIPS: {
-            _service(vip.address, vip, vip.port): serve(assignment.pools[vip.pool].id) for vip in config.vips
-        },
         POOLS: {(assigned.id,): _settings(pool, assigned) for pool, assigned in pools},
         BACKENDS: {
             (number,): backend_address(identity.address, identity.port)
             for _, assigned in pools
             for number, identity in assigned.backends.items()
         },
-        NAT_ANSWERS: {},
-        NAT_SERVICES: {},
+        TUNNELS: dict(_tunnels(config, assignment, mac)),
+        LIVENESS_SETTINGS: {(): _liveness(config)},
+        PROBE_TARGETS: {},
+        CURRENT_PROBED: {},
+        STANDBY_PROBED: {},
     }
-    for service, do in _answers(config, assignment):
-        rows[NAT_ANSWERS][service] = do
-        rows[NAT_SERVICES][service] = Do("direct")
-    return Wanted(rows, {assigned.id: owners(assigned) for _, assigned in pools})
+    rows |= service_rows(config, assignment)
+    return Wanted(rows, {assigned.id: owners(assigned, pool.name in announced) for pool, assigned in pools})
 
 
 def refuse_what_has_no_room(wanted: Wanted, sizes: Mapping[Table, int]) -> None:
@@ -99,11 +111,10 @@ def own_addresses(config: Config) -> set[Address]:
     }
 
 
-def owners(assigned: PoolAssignment) -> Owners:
+def owners(assigned: PoolAssignment, announced: bool = False) -> Owners:
     buckets = assigned.buckets
-    # A planned move will be announced here, 4 s ahead, when the data plane's other half is there.
-    announced = np.zeros(len(buckets), dtype=np.uint16)
-    return np.stack([buckets.current, buckets.previous, buckets.standby, announced, buckets.motion], axis=1)
+    flags = np.full(len(buckets), announced, dtype=np.uint16)
+    return np.stack([buckets.current, buckets.previous, buckets.standby, flags, buckets.motion], axis=1)
 
 
 def _routes(config: Config) -> Iterator[tuple[Key, Do]]:
@@ -117,8 +128,8 @@ def _routes(config: Config) -> Iterator[tuple[Key, Do]]:
 def _health_checkers(sources: Iterable[Address]) -> Iterator[tuple[Key, Do]]:
     """A check and its answer: from the source to anybody, and from anybody to it."""
     for source in sources:
-        yield (wide(source), ALL_BITS, 0, 0), Do("untranslated")
-        yield (0, 0, wide(source), ALL_BITS), Do("untranslated")
+        yield (wide(source), ALL_ONES, 0, 0), Do("untranslated")
+        yield (0, 0, wide(source), ALL_ONES), Do("untranslated")
 
 
 def _settings(pool: Pool, assigned: PoolAssignment) -> Do:
@@ -126,24 +137,41 @@ def _settings(pool: Pool, assigned: PoolAssignment) -> Do:
     return pool_settings(pool.mode, len(assigned.buckets), pool.idle_timeout, udp_move)
 
 
-def _answers(config: Config, assignment: Assignment) -> Iterator[tuple[Key, Do]]:
-    """The services of nat backends, whose answers get the VIP back as their source.
-
-    Also of backends that are down, since their addresses stay reserved for the VIP, and of removed ones while
-    they have flows, unless the service was given to another VIP meanwhile: the configured ones come last.
-    """
-    nat = [pool for pool in config.pools if pool.mode is Mode.NAT]
-    for pool in nat:
-        for vip in config.vips_of(pool.name):
-            restore = Do("restore", (wide(vip.address), vip.port))
-            for identity in assignment.pools[pool.name].backends.values():
-                yield _service(identity.address, vip, identity.port or vip.port), restore
-    for pool in nat:
-        for vip in config.vips_of(pool.name):
-            restore = Do("restore", (wide(vip.address), vip.port))
-            for backend in pool.backends:
-                yield _service(backend.address, vip, backend.port or vip.port), restore
+def _tunnels(config: Config, assignment: Assignment, mac: int) -> Iterator[tuple[Key, Do]]:
+    """Inside, a VXLAN frame goes from the switch's MAC address to that of the backends' VXLAN interfaces."""
+    for pool in config.pools:
+        if not pool.mode.is_tunnel:
+            continue
+        tunnel = pool.tunnel
+        inside = mac_to_int(tunnel.inner_mac) if tunnel.inner_mac else 0
+        for number, identity in assignment.pools[pool.name].backends.items():
+            source = tunnel.source or _own_address_towards(config, identity.address)
+            if source is not None:  # the address may have been taken away while a removed backend has flows
+                yield (number,), Do("tunnel", (wide(source), tunnel.vni, mac, inside, tunnel.mtu or 0))
 
 
-def _service(address: Address, vip: Vip, port: int) -> Key:
-    return wide(address), PROTOCOLS[vip.protocol], port
+def _own_address_towards(config: Config, address: Address) -> Address | None:
+    """Ours on the network that `address` is in, or else our first of its family."""
+    own = [one for interface in config.interfaces for one in interface.addresses]
+    ours = [one.ip for one in own if one.version == address.version]
+    return next((one.ip for one in own if address in one.network), ours[0] if ours else None)
+
+
+def _links(config: Config) -> Iterator[tuple[Key, Do]]:
+    for interface in config.interfaces:
+        for port in interface.ports:
+            if interface.mtu is not None:
+                yield (port, interface.vlan), Do("link", (interface.mtu,))
+
+
+def _interfaces(config: Config) -> Iterator[tuple[Key, Do]]:
+    """From which address the switch speaks to whom it hears on a port; 0 where it has none of a family."""
+    for interface in config.interfaces:
+        addresses = {address.version: int(address.ip) for address in reversed(interface.addresses)}
+        for port in interface.ports:
+            yield (port, interface.vlan), Do("reply_from", (addresses.get(4, 0), addresses.get(6, 0)))
+
+
+def _liveness(config: Config) -> Do:
+    longest = max((pool.idle_timeout for pool in config.pools), default=0.0)
+    return Do("settings", (TOLERANCE, GAP, ticks(longest)))

@@ -26,7 +26,7 @@ from finsy.proto import U128, p4r, p4r_grpc, rpc_code, rpc_status
 
 from controller.codec import Codec, parse_p4info
 from controller.errors import CallFailed, ElectionIdInUse, NotPrimary, PipelineRefused, Unreachable
-from controller.program import Change, Do, Key, Kind, Table
+from controller.program import Change, Do, Key, Order, Table
 
 T = TypeVar("T")
 
@@ -52,7 +52,6 @@ CHANNEL_OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
-_UPDATE = {Kind.INSERT: p4r.Update.INSERT, Kind.MODIFY: p4r.Update.MODIFY, Kind.DELETE: p4r.Update.DELETE}
 _STATUS_DETAILS = "grpc-status-details-bin"
 
 
@@ -208,9 +207,9 @@ class Connection:
         """Returns never: raises Unreachable or NotPrimary when the connection has ended."""
         await within(None, asyncio.shield(self._reader))
 
-    async def send(self, port: int, payload: bytes) -> None:
-        """Sends an Ethernet frame out of a port."""
-        request = p4r.StreamMessageRequest(packet=self._codec.packet_out(port, payload))
+    async def send(self, port: int, payload: bytes, order: Order = Order.SEND) -> None:
+        """Sends an Ethernet frame out of a port, or gives another order."""
+        request = p4r.StreamMessageRequest(packet=self._codec.packet_out(port, payload, order))
         async with self._sending:
             await within(CALL_DEADLINE, self._stream.write(request))
 
@@ -257,10 +256,8 @@ class Connection:
 
     async def _write(self, changes: Sequence[Change]) -> list[Refusal]:
         request = p4r.WriteRequest(device_id=self.target.device_id, election_id=self._election_id)
-        for kind, table, key, do in changes:
-            update = request.updates.add()
-            update.type = _UPDATE[kind]
-            self._codec.fill(update.entity.table_entry, table, key, do)
+        for change in changes:
+            self._codec.fill(request.updates.add(), change)
         try:
             await self._call(self._stub.Write, request, CALL_DEADLINE)
         except _Answered as error:
@@ -274,10 +271,10 @@ class Connection:
         return []
 
     async def rows(self, table: Table) -> AsyncIterator[tuple[Key, Do]]:
-        """Every entry of a table."""
+        """Every row of a table."""
         async for entity in self._read([self._codec.all_of(table)]):
-            _, key, do = self._codec.read_entry(entity.table_entry)
-            yield key, do
+            if row := self._codec.read(entity):
+                yield row[1:]
 
     async def _read(self, entities: Iterable[p4r.Entity]) -> AsyncIterator[p4r.Entity]:
         request = p4r.ReadRequest(device_id=self.target.device_id, entities=entities)

@@ -14,8 +14,8 @@
 // One access to each way cannot know what a later way holds. Hence: a flow is put into the first way with room, and
 // the *last* way that knows the flow decides. (A copy in an earlier way is then refreshed and erased with it.)
 //
-// A slot is free once its flow was silent for the idle timeout, or for 15 s while only a SYN was seen, so that a flood
-// frees what it took. A SYN on a closing exception is a new flow. A false match takes the same digest in the
+// A slot is free once its flow was silent for the idle timeout, or for 15 s while only a SYN was seen, so that a
+// flood frees what it took. A SYN on a closing exception is a new flow. A false match takes the same digest in the
 // same slot: about one flow in 10^9, not never.
 
 control ExceptionWay(inout exception_t exception, in bit<32> place) {
@@ -25,6 +25,7 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
         bit<32> index = place & (EXCEPTION_SLOTS - 1);
         bit<64> slot;
         slots.read(slot, index);
+        bit<64> was = slot;
 
         bool taken = slot[31:16] != NOBODY;
         bool known = taken && slot[63:32] == exception.digest;
@@ -33,9 +34,14 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
         bool expired = confirmed ? silent > exception.idle : silent > EMBRYONIC_TICKS;
         bool over = expired || (known && (exception.gone == 1 || (exception.syn == 1 && slot[15:15] == 1)));
 
-        if (known && !over) {
+        if (exception.scrub == 1) {
+            if (expired) slot = 0;
+        } else if (known && !over) {
             exception.found = 1;
             exception.owner = slot[31:16];
+            exception.was_closing = slot[15:15];
+            exception.was_confirmed = slot[14:14];
+            exception.silent = silent;
             slot[15:15] = slot[15:15] | exception.closing;
             slot[14:14] = slot[14:14] | ~exception.syn;
             slot[13:0] = exception.now;
@@ -45,6 +51,7 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
         } else if (known) {
             slot = 0;
         }
+        if (exception.observe == 1) slot = was;
         slots.write(index, slot);
     }
 }
@@ -56,43 +63,77 @@ control FindOwner(inout metadata_t meta) {
     // SYNs that found no room and did not move.
     counter(MOTIONS, CounterType.packets) moving_unmoved;
 
+    // By current backend: new flows that its standby took, and those that it got because both seem to be down.
+    counter(BACKENDS, CounterType.packets) suspected;
+    counter(BACKENDS, CounterType.packets) all_suspect;
+
     ExceptionWay() way1;
     ExceptionWay() way2;
     ExceptionWay() way3;
 
     apply {
         bool moving = meta.service.previous != meta.service.current;
-        // Liveness will choose here: the standby, when current is suspect and the standby is not.
+
+        // New flows of a suspect go to the standby, unless that is suspect, too: when everything seems to be down,
+        // nothing is gained by moving, and it may be the probes that are. Established flows stay: a false alarm
+        // breaks nothing.
         backend_t pick = meta.service.current;
+        bool newcomer = meta.flow.syn == 1 || meta.service.udp_move == 1;
+        if (newcomer && meta.current_suspect == 1) {
+            bit<32> suspect = (bit<32>)meta.service.current & (BACKENDS - 1);
+            if (meta.service.standby != NOBODY && meta.standby_suspect == 0) {
+                pick = meta.service.standby;
+                if (meta.trace == 0) suspected.count(suspect);
+            } else if (meta.trace == 0) all_suspect.count(suspect);
+        }
         bool refused = meta.flow.syn == 1 && pick == NOBODY;
 
-        if (meta.flow.tcp == 1) {
+        if (meta.flow.tcp == 1 || meta.exception.scrub == 1) {
             meta.exception.digest = meta.digest;
             meta.exception.now = meta.now;
             meta.exception.idle = meta.service.idle;
             meta.exception.syn = meta.flow.syn;
             meta.exception.closing = meta.flow.closing;
             meta.exception.gone = meta.gone;
+            // A question changes nothing, nor does an ICMP error, which anybody can send.
+            meta.exception.observe = meta.flow.quoted | meta.trace;
             meta.exception.pick = pick;
             if (meta.flow.syn == 1 && !refused && (pick != meta.service.previous || meta.service.announced == 1))
                 meta.exception.record = 1;
-            // The hash alone would not do: flows of the few buckets that move agree in its lower bits, and would
-            // crowd into as small a part of each way.
-            bit<32> place = meta.hash ^ meta.digest;
-            way1.apply(meta.exception, place);
-            way2.apply(meta.exception, place >> 9);
-            way3.apply(meta.exception, place >> 18);
+            bit<32> place1 = meta.places;
+            bit<32> place2 = meta.places >> 9;
+            bit<32> place3 = meta.places >> 18;
+            if (meta.exception.scrub == 1) {
+                meta.exception.idle = meta.liveness.longest_idle;
+                place1 = meta.liveness.round;
+                place2 = meta.liveness.round;
+                place3 = meta.liveness.round;
+            }
+            way1.apply(meta.exception, place1);
+            way2.apply(meta.exception, place2);
+            way3.apply(meta.exception, place3);
         } else if (meta.service.udp_move == 1) {
             moving = false;                         // no flow of this pool minds to move: none is kept back
-            meta.service.previous = meta.service.current;
+            meta.service.previous = pick;
         }
 
-        if (meta.exception.found == 1) meta.owner = meta.exception.owner;
-        else if (meta.exception.placed == 1) meta.owner = pick;
-        else if (refused) meta.owner = NOBODY;
-        else {
+        if (meta.exception.found == 1) {
+            meta.owner = meta.exception.owner;
+            meta.decision = decision_t.EXCEPTION;
+        } else if (meta.exception.placed == 1) {
+            meta.owner = pick;
+            meta.decision = pick == meta.service.current ? decision_t.CURRENT : decision_t.STANDBY;
+        } else if (refused) {
+            meta.owner = NOBODY;
+            meta.decision = decision_t.REFUSED;
+        } else {
             meta.owner = meta.service.previous;
-            if (moving) {
+            if (meta.exception.record == 1) meta.decision = decision_t.NO_ROOM;
+            else if (moving) meta.decision = decision_t.PREVIOUS;
+            else if (meta.service.udp_move == 1 && meta.flow.tcp == 0) meta.decision = decision_t.MOVES;
+            else meta.decision = decision_t.SETTLED;
+
+            if (moving && meta.flow.quoted == 0 && meta.trace == 0) {
                 bit<32> motion = (bit<32>)meta.service.motion & (MOTIONS - 1);
                 moving_previous.count(motion);
                 if (meta.exception.record == 1) moving_unmoved.count(motion);

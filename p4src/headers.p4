@@ -6,12 +6,29 @@
 header packet_in_t {
     bit<8>  reason;                  // a punt_t
     bit<16> ingress_port;
+    // What follows is told of a traced packet, and 0 for others.
+    bit<8>  fate;                    // a fate_t
+    bit<8>  why;                     // the drop_t or punt_t that goes with it
+    bit<8>  reply;                   // a reply_t
+    bit<16> egress_port;
+    bit<16> vip;
+    bit<16> pool;
+    bit<16> bucket;
+    bit<16> owner;
+    bit<8>  decision;                // a decision_t: why this owner
+    bit<4>  unused;
+    bit<1>  recorded;                // the flow would be recorded as an exception
+    bit<1>  closing;                 // the flow's exception saw a FIN or RST
+    bit<1>  confirmed;               // ... and more than a SYN
+    bit<1>  known;                   // the flow has an exception
+    bit<2>  unused_too;
+    bit<14> silent;                  // ticks since the exception's last packet
 }
 
 @controller_header("packet_out")
 header packet_out_t {
     bit<8>  order;                   // an order_t
-    bit<16> port;
+    bit<16> port;                    // to send out of, to have come from, or the multicast group to probe
 }
 
 // ---- layer 2
@@ -75,6 +92,23 @@ header ipv6_t {
     bit<128> destination;
 }
 
+// Hop-by-hop options, routing and destination options (RFC 8200 4.3, 4.4, 4.6) are laid out alike.
+header ipv6_extension_t {
+    bit<8>      next_header;
+    bit<8>      length;              // in units of 8 bytes, without the first
+    bit<48>     data;
+    varbit<448> more;
+}
+
+header ipv6_fragment_t {             // RFC 8200 4.5
+    bit<8>  next_header;
+    bit<8>  reserved;
+    bit<13> fragment_offset;
+    bit<2>  reserved_too;
+    bit<1>  more_fragments;
+    bit<32> identification;
+}
+
 // ---- layer 4. TCP and UDP begin alike, so their ports are one header.
 
 header ports_t {
@@ -102,10 +136,14 @@ header icmp_t {                      // the part that ICMP and ICMPv6 share
     bit<8>  type;
     bit<8>  code;
     bit<16> checksum;
+    bit<32> rest;                    // echo: identifier and sequence number; errors: the MTU; neighbors: flags
 }
 
-header neighbor_t {                  // RFC 4861 4.3 and 4.4: solicitation and advertisement
-    bit<32>  flags;
+header other_t {                     // any other protocol: as much as an ICMP error must quote
+    bit<64> beginning;
+}
+
+header neighbor_t {                  // RFC 4861 4.3 and 4.4: solicitation and advertisement, after the flags
     bit<128> target;
 }
 
@@ -115,19 +153,64 @@ header link_layer_option_t {         // RFC 4861 4.6.1
     bit<48> mac;
 }
 
+// ---- tunnels
+
+header gre_t {                       // RFC 2784, without its options
+    bit<16> flags_and_version;
+    bit<16> protocol_type;
+}
+
+header vxlan_t {                     // RFC 7348 5
+    bit<8>  flags;
+    bit<24> reserved;
+    bit<24> vni;
+    bit<8>  reserved_too;
+}
+
+header gue_t {                       // draft-ietf-intarea-gue, variant 0, as Linux has it (struct guehdr)
+    bit<2>  version;
+    bit<1>  message;                 // a control message, not a packet
+    bit<5>  length;                  // of the optional fields, in units of 4 bytes
+    bit<8>  protocol;
+    bit<16> flags;
+}
+
 struct headers_t {
     packet_in_t         packet_in;
     packet_out_t        packet_out;
     ethernet_t          ethernet;
     vlan_t              vlan;
     arp_t               arp;
+    // Put around the packet in egress: a tunnel, or an ICMP error of our own that quotes it.
+    ipv4_t              outer_ipv4;
+    ipv6_t              outer_ipv6;
+    ports_t             outer_ports;
+    udp_t               outer_udp;
+    gre_t               gre;
+    vxlan_t             vxlan;
+    gue_t               gue;
+    ethernet_t          inner_ethernet;
+    icmp_t              complaint;
+    // The packet.
     ipv4_t              ipv4;
     ipv4_options_t      ipv4_options;
     ipv6_t              ipv6;
+    ipv6_extension_t    ipv6_extension;
+    ipv6_extension_t    ipv6_extension_too;
+    ipv6_fragment_t     ipv6_fragment;
     ports_t             ports;
     tcp_t               tcp;
     udp_t               udp;
     icmp_t              icmp;
+    other_t             other;
     neighbor_t          neighbor;
     link_layer_option_t link_layer_option;
+    // The packet that an ICMP error quotes.
+    ipv4_t              quoted_ipv4;
+    ipv4_options_t      quoted_ipv4_options;
+    ipv6_t              quoted_ipv6;
+    ipv6_fragment_t     quoted_ipv6_fragment;
+    ports_t             quoted_ports;
+    tcp_t               quoted_tcp;
+    udp_t               quoted_udp;
 }

@@ -1,6 +1,6 @@
-// Step 9. Not for a VIP. The answer of a nat backend gets the VIP back as its source, recognised by address, protocol
-// and port alone: no connection is remembered. What keeps that sound is that nothing but answers comes from there:
-// packets sent directly to such a service are refused, and health checks come from addresses of their own.
+// Step 10. Not for a VIP. The answer of a nat backend gets the VIP back as its source, recognised by address,
+// protocol and port alone: no connection is remembered. What keeps that sound is that nothing but answers comes from
+// there: packets sent directly to such a service are refused, and health checks come from addresses of their own.
 
 control RestoreAnswers(inout headers_t headers, inout metadata_t meta) {
     action untranslated() {}
@@ -18,10 +18,13 @@ control RestoreAnswers(inout headers_t headers, inout metadata_t meta) {
 
     direct_counter(CounterType.packets_and_bytes) answer_counter;
 
+    direct_counter(CounterType.packets_and_bytes) answer_range_counter;
+
+    // Port 0 keeps the answer's port.
     action restore(address_t address, bit<16> port) {
         meta.translation.rewrite = rewrite_t.SOURCE;
         meta.translation.address = address;
-        meta.translation.port = port;
+        meta.translation.port = port == 0 ? meta.flow.source_port : port;
     }
 
     table nat_answers {
@@ -34,6 +37,19 @@ control RestoreAnswers(inout headers_t headers, inout metadata_t meta) {
         default_action = NoAction;
         counters = answer_counter;
         size = BACKENDS;
+    }
+
+    // Backends of VIPs of several ports, which keep the VIP's port.
+    table nat_answer_ranges {
+        key = {
+            meta.flow.source: exact @name("address");
+            meta.flow.protocol: exact @name("protocol");
+            meta.flow.source_port: range @name("port");
+        }
+        actions = { restore; NoAction; }
+        default_action = NoAction;
+        counters = answer_range_counter;
+        size = 4096;
     }
 
     action direct() {}
@@ -49,12 +65,26 @@ control RestoreAnswers(inout headers_t headers, inout metadata_t meta) {
         size = BACKENDS;
     }
 
+    table nat_service_ranges {
+        key = {
+            meta.flow.destination: exact @name("address");
+            meta.flow.protocol: exact @name("protocol");
+            meta.flow.destination_port: range @name("port");
+        }
+        actions = { direct; NoAction; }
+        default_action = NoAction;
+        size = 4096;
+    }
+
     apply {
         if (health_checkers.apply().miss) {
-            if (nat_answers.apply().hit) {
-                // Its later fragments name no port, and would leave untranslated.
-                if (meta.flow.fragment == 1) DROP(drop_t.FRAGMENT)
-            } else if (nat_services.apply().hit) DROP(drop_t.DIRECT_TO_BACKEND)
+            bool answer = nat_answers.apply().hit;
+            if (!answer) answer = nat_answer_ranges.apply().hit;
+            if (!answer) {
+                bool past_the_vip = nat_services.apply().hit;
+                if (!past_the_vip) past_the_vip = nat_service_ranges.apply().hit;
+                if (past_the_vip) DROP(drop_t.DIRECT_TO_BACKEND)
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ def report(change: Change, what: str, form: Format, note: str = "") -> None:
     if not change.applied and change.differences:
         line(f"{change.detail}; it follows by itself", "yellow", error=True)
         raise typer.Exit(NOT_APPLIED)
+    if change.detail and change.differences and form is not Format.JSON:
+        line(change.detail)
 
 
 def moved(buckets: int) -> str:

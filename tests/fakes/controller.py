@@ -115,7 +115,7 @@ class FakeController(Controller):
                     name=vip.name,
                     address=str(vip.address),
                     protocol=vip.protocol,
-                    port=vip.port,
+                    port=vip.port if isinstance(vip.port, int) else str(vip.port),
                     pool=vip.pool,
                     packets=123_456,
                     bytes=98_765_432,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from controller.apportion import NOBODY
 from controller.program import (
@@ -43,6 +44,15 @@ class Flow:
     vip: tuple[int, int, int]
 
 
+class Bucket(NamedTuple):
+    """An entry of the table of buckets."""
+
+    current: int
+    previous: int
+    announced: bool
+    motion: int
+
+
 class DataPlane:
     """Takes packets through the tables of `switch`. `room` is how many exceptions there is room for."""
 
@@ -53,10 +63,11 @@ class DataPlane:
     def owner(self, flow: Flow, *, syn: bool = False, fin: bool = False) -> int:
         """The backend that gets the packet; NOBODY if it is dropped."""
         tables = self.switch.tables
-        (pool,) = tables[VIPS][flow.vip].values
+        _, pool, *_ = tables[VIPS][flow.vip].values
         _, mask, idle, _ = tables[POOLS][pool,].values
-        current, previous, _, _, motion = tables[BUCKETS][pool, flow.hash & mask].values
-        owner = self._decide(flow, syn, fin, current, previous, motion, idle * TICK)
+        current, previous, _, announced, motion = tables[BUCKETS][pool, flow.hash & mask].values
+        bucket = Bucket(current, previous, bool(announced), motion)
+        owner = self._decide(flow, syn, fin, bucket, idle * TICK)
         if owner == NOBODY:
             return NOBODY
         assert (owner,) in tables[BACKENDS], f"backend {owner} is in no table"
@@ -64,9 +75,8 @@ class DataPlane:
         self.switch.direct.setdefault(BACKENDS, Counter())[owner,] += 1
         return owner
 
-    def _decide(
-        self, flow: Flow, syn: bool, fin: bool, current: int, previous: int, motion: int, idle: float
-    ) -> int:
+    def _decide(self, flow: Flow, syn: bool, fin: bool, bucket: Bucket, idle: float) -> int:
+        current, previous, announced, motion = bucket
         known = self._known(flow, syn)
         if known:
             known.seen, known.confirmed = self.now, known.confirmed or not syn
@@ -76,7 +86,7 @@ class DataPlane:
         if syn:
             if current == NOBODY:
                 return NOBODY
-            if current != previous:
+            if current != previous or announced:
                 if self._record(flow, current, idle):
                     return current
                 unmoved = True

@@ -112,7 +112,7 @@ class FakeSwitch:
         found += [
             f"VIP {key} names pool {do.values[0]}"
             for key, do in self.tables[VIPS].items()
-            if do.values not in pools
+            if do.values[1:2] not in pools
         ]
         for (pool,), do in pools.items():
             if any((pool, bucket) not in buckets for bucket in range(do.values[1] + 1)):

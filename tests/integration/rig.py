@@ -36,6 +36,7 @@ pools:
   - name: web
     buckets: 256
     idle_timeout: 1s
+    announcement: 0s
     backends:
       - {name: b1, address: 10.0.1.11, port: 8080}
       - {name: b2, address: 10.0.1.12, port: 8080}
@@ -104,8 +105,9 @@ class Rig:
             rows: Rows = {}
             async for answer in stub.Read(request):  # type: ignore[attr-defined]
                 for entity in answer.entities:
-                    _, key, do = codec.read_entry(entity.table_entry)
-                    rows[key] = do
+                    if row := codec.read(entity):
+                        _, key, do = row
+                        rows[key] = do
         return rows
 
     async def owners(self, pool: int = 1) -> list[tuple[int, int]]:

@@ -40,15 +40,13 @@ class Flow:
 
     def place(self, pool: int) -> int:
         """What picks the slot of its exception in each way: bits 0-13, 9-22, 18-31."""
-        digest = crc32(
-            pool.to_bytes(2, "big")
+        return crc32(
+            self.source_port.to_bytes(2, "big")
             + wide(self.source).to_bytes(16, "big")
+            + self.destination_port.to_bytes(2, "big")
             + wide(self.destination).to_bytes(16, "big")
             + bytes([self.protocol])
-            + self.source_port.to_bytes(2, "big")
-            + self.destination_port.to_bytes(2, "big")
         )
-        return self.hash ^ digest
 
 
 def _solve(columns: list[int], wanted: int) -> int | None:

@@ -125,11 +125,10 @@ class Names:
     def packet_in(self, message: p4r.PacketIn) -> bytes:
         """The bytes that the program sent to the CPU port: the header, then the payload."""
         values = {item.metadata_id: int.from_bytes(item.value, "big") for item in message.metadata}
-        header = b"".join(
-            values[field.id].to_bytes(field.bitwidth // 8, "big")
-            for field in self.headers["packet_in"].metadata
-        )
-        return header + message.payload
+        header, bits = 0, 0
+        for field in self.headers["packet_in"].metadata:
+            header, bits = header << field.bitwidth | values[field.id], bits + field.bitwidth
+        return header.to_bytes(bits // 8, "big") + message.payload
 
 
 def count_of(data: p4r.CounterData) -> Count:

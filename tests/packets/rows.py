@@ -81,8 +81,20 @@ def _service(address: str, protocol: int, port: int) -> dict[str, Value]:
     return {"address": wide(address), "protocol": protocol, "port": port}
 
 
-def vip(address: str, protocol: int, port: int, pool: int) -> Row:
-    return _row("vips", _service(address, protocol, port), "serve", {"pool": pool})
+def own_source(address: str) -> Row:
+    return _row("own_sources", {"address": wide(address)}, "from_us", {})
+
+
+def vip(address: str, protocol: int, port: int, pool: int, number: int = 1) -> Row:
+    """By the five-tuple, and silent when nobody serves."""
+    params = {
+        "vip": number,
+        "pool": pool,
+        "source_mask": (1 << 128) - 1,
+        "port_mask": 0xFFFF,
+        "refusal": 0,
+    }
+    return _row("vips", _service(address, protocol, port), "serve", params)
 
 
 def pool(pool: int, mode: int, *, mask: int = 0, idle: int = 1145, udp_move: int = 0) -> Row:
@@ -108,6 +120,10 @@ def bucket(
 
 def backend(backend: int, address: str, port: int = 0) -> Row:
     return _row("backends", {"backend": backend}, "backend_address", {"address": wide(address), "port": port})
+
+
+def nat_host(address: str) -> Row:
+    return _row("nat_hosts", {"address": wide(address)}, "translated", {})
 
 
 def nat_answer(address: str, protocol: int, port: int, vip: str, vip_port: int) -> Row:

@@ -17,17 +17,19 @@ from tests.packets.world import BASE, CPU
 WRITE_ORDER = (
     "macs",
     "addresses",
+    "own_sources",
     "neighbors",
     "routes",
     "health_checkers",
     "backends",
+    "nat_hosts",
     "nat_answers",
     "nat_services",
     "buckets",
     "pools",
     "vips",
 )
-PACKET_IN_OCTETS = 3
+PACKET_IN_OCTETS = 20
 SHOWN = 4  # packets in a message
 
 Key = tuple[object, ...]

@@ -138,6 +138,7 @@ def _services(family: Family) -> list[Row]:
         rows.backend(family.dsr_two, two),
     ]
     for address in (one, two):
+        entries.append(rows.nat_host(address))
         for protocol, port, vip_port in ((TCP, BACKEND_HTTP, HTTP), (UDP, BACKEND_DNS, DNS)):
             entries.append(rows.nat_answer(address, protocol, port, family.nat_vip, vip_port))
             entries.append(rows.nat_service(address, protocol, port))
@@ -145,11 +146,13 @@ def _services(family: Family) -> list[Row]:
 
 
 def _own_addresses() -> list[Row]:
-    return [rows.mac(ROUTER)] + [
-        rows.own(address, ROUTER)
+    addresses = [
+        address
         for family in FAMILIES
         for address in (family.router, family.server_router, family.nat_vip, family.dsr_vip)
     ]
+    own = [rows.own(address, ROUTER) for address in addresses]
+    return [rows.mac(ROUTER), *own, *map(rows.own_source, addresses)]
 
 
 def _routing() -> list[Row]:

@@ -30,12 +30,23 @@ MOST_BUCKETS = 64
 ROOM_FOR_ALL = 1000
 
 
-def base_config() -> Config:
+ANNOUNCEMENT = 4.0
+
+
+def base_config(announcement: float) -> Config:
     return Config.model_validate(
         {
             "switch": {"mac": "02:00:00:00:00:01"},
             "interfaces": [{"name": "all", "ports": [1], "addresses": ["10.0.0.1/16"]}],
-            "pools": [{"name": "web", "buckets": 16, "idle_timeout": IDLE, "drain_deadline": "30d"}],
+            "pools": [
+                {
+                    "name": "web",
+                    "buckets": 16,
+                    "idle_timeout": IDLE,
+                    "drain_deadline": "30d",
+                    "announcement": announcement,
+                }
+            ],
             "vips": [{"name": "web", "address": "10.0.0.100", "port": 80, "pool": "web"}],
         }
     )
@@ -44,13 +55,13 @@ def base_config() -> Config:
 class History:
     """One random history, and what its clients and servers believe."""
 
-    def __init__(self, seed: int, room: int) -> None:
+    def __init__(self, seed: int, room: int, announcement: float) -> None:
         self.random, self.seed = random.Random(seed), seed
         self.switch = FakeSwitch()
         self.plane = DataPlane(self.switch, room)
         self.store = SqliteStore(":memory:")
         self.events = EventLog(clock=lambda: self.now)
-        self.config = base_config()
+        self.config = base_config(announcement)
         self.born = 0
         self.flows: dict[Flow, int] = {}
         self.last_sent: dict[Flow, float] = {}
@@ -87,7 +98,7 @@ class History:
             self.lost |= before - {*self.desired.assignment.pools["web"].backends}
             self.store.save(self.desired.assignment, self.desired.unsaved)
             self.desired.unsaved.clear()
-            want = wanted(self.config, self.desired.assignment, {})
+            want = wanted(self.config, self.desired.assignment, {}, self.desired.announced)
             try:
                 result = at_once(self.reconciler.apply(want))
             except Unreachable:
@@ -227,6 +238,9 @@ class History:
             self.send(self.random.choice([*self.flows]), fin=True)
         elif event < 0.80:
             self.pass_time(self.random.choice([0.3, 1.0, 4.0]))
+            due = self.desired.due()
+            if due is not None and due <= self.now:
+                self.bring_in_line()
         elif event < 0.92:
             self.look_at_counters()
         else:
@@ -243,8 +257,9 @@ class History:
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("room", [0, 8, ROOM_FOR_ALL])
-def test_no_flow_is_broken(seed: int, room: int) -> None:
-    history = History(seed, room)
+@pytest.mark.parametrize("announcement", [0.0, ANNOUNCEMENT])
+def test_no_flow_is_broken(seed: int, room: int, announcement: float) -> None:
+    history = History(seed, room, announcement)
     for _ in range(400):
         history.step()
     assert history.opened > 50

@@ -46,6 +46,7 @@ class World:
     def decide(self, now: float = NOW) -> None:
         for pool in self.config.pools:
             self.assignment.update(pool, lambda name: True, now)
+        self.assignment.number_vips((vip.name for vip in self.config.vips), now)
 
     def write(self, now: float = NOW) -> None:
         self.decide(now)

@@ -13,7 +13,7 @@ from controller import controller as controllers
 from controller.config import parse
 from controller.controller import Controller
 from controller.errors import InvalidConfig, RevisionConflict, StoreError
-from controller.model import Config, change_backend, remove_backend, with_pool
+from controller.model import Config, Mode, change_backend, remove_backend, with_pool
 from controller.store import SqliteStore
 from controller.wire import SwitchTarget
 from tests.fakes.server import ScriptedSwitch, serving
@@ -138,7 +138,7 @@ async def test_what_cannot_be_stored_is_not_in_force(
 
 async def test_a_change_that_would_break_a_pool_is_refused(store: SqliteStore) -> None:
     def direct(config: Config) -> Config:
-        return with_pool(config, config.pool("web").model_copy(update={"mode": "dsr"}))
+        return with_pool(config, config.pool("web").model_copy(update={"mode": Mode.DSR}))
 
     with pytest.raises(InvalidConfig, match="cannot change: make another pool"):
         await controller(store).change("mode", direct, who="alice")

@@ -33,6 +33,7 @@ interfaces:
 pools:
   - name: web
     buckets: 64
+    announcement: 0s
     health: {{type: none}}
     backends:
       - {{name: b1, address: 10.0.1.11, port: 8080}}
@@ -171,7 +172,7 @@ def test_a_configuration_with_mistakes_is_refused_before_anything_is_touched(dae
     code, message = daemon.refused()
     assert code == 2
     assert message == (
-        f"{daemon.config}: line 13: vips[web].pool: there is no pool named wbe; there is: web\n"
+        f"{daemon.config}: line 14: vips[web].pool: there is no pool named wbe; there is: web\n"
     )
     assert not daemon.socket.parent.exists()
     assert not daemon.store.parent.exists()

@@ -7,7 +7,16 @@ from controller.config import parse
 from controller.desired import Desired, refuse_what_cannot_change
 from controller.errors import InvalidConfig
 from controller.events import EventLog
-from controller.model import Config, change_backend, remove_backend, replace
+from controller.model import (
+    Config,
+    add_backend,
+    change_backend,
+    make_backend,
+    remove_backend,
+    replace,
+    with_pool,
+)
+from controller.reconciler import Holdings
 
 NOW = 1_000_000.0
 
@@ -18,6 +27,7 @@ pools:
   - name: web
     buckets: 16
     idle_timeout: 10s
+    announcement: 0s
     health: {type: tcp, port: 80}
     backends: [{name: b1, address: 10.0.1.11}, {name: b2, address: 10.0.1.12}]
   - {name: other, buckets: 16, health: {type: none}, backends: [{name: o1, address: 10.0.1.21}]}
@@ -178,3 +188,76 @@ def test_what_would_break_all_flows_of_a_pool_is_refused(
         refuse_what_cannot_change(world.config, after, {"web": 16})
     grown = world.config.pool("web").model_copy(update={"buckets": 32})
     refuse_what_cannot_change(world.config, world.config.model_copy(update={"pools": (grown,)}), {"web": 16})
+
+
+# announced moves
+
+
+class Announcing(World):
+    """A pool whose planned moves are announced 4 s ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        pool = self.config.pool("web").model_copy(update={"announcement": 4.0})
+        self.configure(with_pool(self.config, pool))
+        assert not self.desired.announced, "there was nothing to move"
+
+    def after(self, seconds: float) -> int:
+        """How many buckets have moved then."""
+        self.desired.refresh(NOW + seconds)
+        return int(self.desired.assignment.pools["web"].buckets.moving.sum())
+
+
+def test_a_planned_move_is_announced_and_made_when_it_is_due() -> None:
+    world = Announcing()
+    world.configure(change_backend(world.config, "web", "b1", weight=0))
+    assert world.desired.announced == {"web"}
+    assert world.desired.due() == NOW + 4
+    assert "web: 8 of 16 buckets move in 4s ()" in world.told()
+    assert world.after(3.9) == 0
+    assert world.after(4) == 8
+    assert not world.desired.announced
+    assert world.desired.due() is None
+
+
+def test_what_is_decided_during_an_announcement_goes_with_it() -> None:
+    world = Announcing()
+    world.configure(change_backend(world.config, "web", "b1", weight=3))
+    world.desired.refresh(NOW + 3)
+    world.configure(change_backend(world.config, "web", "b2", weight=0))
+    assert world.after(4) == 8
+
+
+def test_what_is_taken_back_during_an_announcement_was_never_made() -> None:
+    world = Announcing()
+    world.configure(change_backend(world.config, "web", "b1", weight=0))
+    world.configure(change_backend(world.config, "web", "b1", weight=1))
+    assert not world.desired.announced
+    assert world.after(4) == 0
+
+
+def test_a_death_is_not_announced_and_takes_the_announced_moves_along() -> None:
+    world = Announcing()
+    b3 = make_backend("b3", "10.0.1.13")
+    world.configure(add_backend(world.config, "web", b3))
+    for name in ("b1", "b2", "b3"):
+        world.desired.set_health("web", name, True, "200")
+    world.desired.set_health("web", "b1", False, "refused")
+    world.desired.refresh(NOW + 1)
+    assigned = world.desired.assignment.pools["web"]
+    assert {identity.name for identity in assigned.backends.values()} == {"b2", "b3"}
+    assert not world.desired.announced
+
+
+def test_a_clock_that_is_set_back_does_not_put_a_move_off() -> None:
+    world = Announcing()
+    world.configure(change_backend(world.config, "web", "b1", weight=0))
+    assert world.after(-3600) == 8
+
+
+def test_a_new_connection_to_the_switch_announces_anew() -> None:
+    world = Announcing()
+    world.configure(change_backend(world.config, "web", "b1", weight=0))
+    world.desired.adopt(Holdings(), NOW + 1)
+    world.desired.refresh(NOW + 2)
+    assert world.desired.due() == NOW + 6

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from finsy.proto import p4i
+from finsy.proto import p4i, p4r
 
 from controller import program
 from controller.codec import Codec, decode, parse_p4info
 from controller.errors import PipelineRefused
-from controller.program import Do, Field, Table
+from controller.program import Change, Do, Field, Kind, Table
 
 P4INFO = Path(__file__).parents[2] / "p4src" / "compiled" / "sluice.p4info.txtpb"
 
@@ -23,7 +23,11 @@ def table_of(p4info: p4i.P4Info, name: str) -> p4i.Table:
     return table
 
 
-@pytest.mark.parametrize("table", [*program.TABLES, program.DROPS, program.PUNTS], ids=repr)
+ENTRIES = [table for table in program.TABLES if table.form is not program.Form.METER]
+METERS = [table for table in program.TABLES if table.form is program.Form.METER]
+
+
+@pytest.mark.parametrize("table", [*ENTRIES, *program.CONST_TABLES], ids=repr)
 def test_tables_have_these_keys(p4info: p4i.P4Info, table: Table) -> None:
     match_types = p4i.MatchField.MatchType
     compiled = table_of(p4info, table.name)
@@ -34,7 +38,7 @@ def test_tables_have_these_keys(p4info: p4i.P4Info, table: Table) -> None:
     assert compiled.is_const_table == table.const
 
 
-@pytest.mark.parametrize("table", program.TABLES, ids=repr)
+@pytest.mark.parametrize("table", ENTRIES, ids=repr)
 def test_tables_have_these_actions(p4info: p4i.P4Info, table: Table) -> None:
     by_id = {action.preamble.id: action for action in p4info.actions}
     offered = {
@@ -47,15 +51,19 @@ def test_tables_have_these_actions(p4info: p4i.P4Info, table: Table) -> None:
 
 
 def test_every_table_of_the_program_is_known(p4info: p4i.P4Info) -> None:
-    known = {table.name for table in (*program.TABLES, program.DROPS, program.PUNTS)}
+    known = {table.name for table in (*ENTRIES, *program.CONST_TABLES)}
     assert {table.preamble.alias for table in p4info.tables} == known
 
 
 def test_direct_counters_belong_to_these_tables(p4info: p4i.P4Info) -> None:
     names = {table.preamble.id: table.preamble.alias for table in p4info.tables}
     compiled = {names[counter.direct_table_id]: counter.preamble.alias for counter in p4info.direct_counters}
-    tables = (*program.TABLES, program.DROPS, program.PUNTS)
+    tables = (*program.TABLES, *program.CONST_TABLES)
     assert compiled == {table.name: table.counter for table in tables if table.counter}
+
+
+def test_meters_have_these_names(p4info: p4i.P4Info) -> None:
+    assert {meter.preamble.alias for meter in p4info.meters} >= {table.name for table in METERS}
 
 
 def test_indirect_counters_have_these_sizes(p4info: p4i.P4Info) -> None:
@@ -88,6 +96,11 @@ def test_pools_fit_their_table(p4info: p4i.P4Info) -> None:
     assert table_of(p4info, "pools").size == program.LAST_POOL + 1
 
 
+def test_vips_fit_their_meter(p4info: p4i.P4Info) -> None:
+    (rate,) = (meter for meter in p4info.meters if meter.preamble.alias == program.VIP_RATE.name)
+    assert rate.size == program.LAST_VIP + 1
+
+
 def test_a_program_without_our_names_is_refused(p4info: p4i.P4Info) -> None:
     other = p4i.P4Info()
     other.CopyFrom(p4info)
@@ -97,7 +110,14 @@ def test_a_program_without_our_names_is_refused(p4info: p4i.P4Info) -> None:
 
 
 ROWS = [
-    (program.VIPS, (0xFFFF0A000064, 6, 80), Do("serve", (1,))),
+    (program.VIPS, (0xFFFF0A000064, 6, 80), program.serve(1, 2)),
+    (program.VIP_RANGES, (0xFFFF0A000064, 6, 8000, 8099), program.serve(3, 4, refusal=1)),
+    (program.VIP_RANGES, (0xFFFF0A000064, 17, 0, 65535), program.serve(3, 4, port_mask=0)),
+    (program.SOURCES, (3, 0xFFFF00000000, 96), Do("deny")),
+    (program.SOURCES, (3, 0, 0), Do("allow")),
+    (program.LIVENESS_SETTINGS, (), Do("settings", (3, 5000, 8191))),
+    (program.CURRENT_PROBED, (7,), Do("current.is_probed")),
+    (program.VIP_RATE, (8191,), Do("rate", (1000, 100))),
     (program.BUCKETS, (1, 0), Do("owners", (65535, 0, 256, 0, 1))),
     (program.ROUTES, (0, 0), Do("via", (1 << 127,))),
     (program.ROUTES, (0xFFFF0A000000, 104), Do("connected")),
@@ -111,7 +131,24 @@ def test_rows_survive_the_way_to_a_message_and_back(
     p4info: p4i.P4Info, table: Table, key: program.Key, do: Do
 ) -> None:
     codec = Codec(p4info)
-    assert codec.read_entry(codec.entry(table, key, do).table_entry) == (table, key, do)
+    assert codec.read(codec.entry(table, key, do)) == (table, key, do)
+
+
+def test_the_cell_of_a_meter_is_set_back_by_a_deletion(p4info: p4i.P4Info) -> None:
+    codec = Codec(p4info)
+    update = p4r.Update()
+    codec.fill(update, Change(Kind.DELETE, program.VIP_RATE, (5,), None))
+    assert update.type == update.MODIFY
+    assert codec.read(update.entity) is None
+
+
+def test_of_two_ranges_the_narrower_goes_before(p4info: p4i.P4Info) -> None:
+    codec = Codec(p4info)
+    spans = ((80, 80), (80, 81), (0, 65535))
+    priorities = [codec.entry(program.VIP_RANGES, (1, 6, *span)).table_entry.priority for span in spans]
+    assert priorities == sorted(priorities, reverse=True)
+    assert len({*priorities}) == 3
+    assert priorities[-1] == 1
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ pools:
   - name: web
     buckets: 16
     idle_timeout: 10s
+    announcement: 0s
     health: {type: tcp}
     backends: [{name: b1, address: 10.0.1.11, weight: 3}, {name: b2, address: 10.0.1.12, port: 8080}]
 vips: [{name: web, address: 10.0.0.100, port: 80, pool: web}]

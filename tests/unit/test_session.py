@@ -44,6 +44,7 @@ pools:
   - name: web
     buckets: 16
     idle_timeout: 1s
+    announcement: 0s
     health: {type: tcp}
     backends: [{name: b1, address: 10.0.1.11}, {name: b2, address: 10.0.1.12}]
 vips: [{name: web, address: 10.0.0.100, port: 80, pool: web}]

@@ -7,8 +7,9 @@ import pytest
 from controller import program
 from controller.assignment import Assignment
 from controller.config import parse
+from controller.errors import InvalidConfig
 from controller.model import Config, remove_backend
-from controller.program import Do, Key, Rows, Table, wide
+from controller.program import Do, Key, Rows, Table, serve, wide
 from controller.wanted import Wanted, wanted
 
 MAC = 0x020000000001
@@ -17,7 +18,7 @@ DOCUMENT = """
 switch: {mac: "02:00:00:00:00:01"}
 interfaces:
   - {name: clients, ports: [1], addresses: [10.0.0.1/24, "fd00::1/64"]}
-  - {name: servers, ports: [2], addresses: [10.0.1.1/24]}
+  - {name: servers, ports: [2], addresses: [10.0.1.1/24], mtu: 1500}
 routes: [{destination: 0.0.0.0/0, gateway: 10.0.0.254}, {destination: "::/0", gateway: "fd00::fe"}]
 health_sources: [10.255.0.2]
 pools:
@@ -42,8 +43,8 @@ def a(address: str) -> int:
 
 
 class World:
-    def __init__(self) -> None:
-        self.config: Config = parse(DOCUMENT)
+    def __init__(self, document: str = DOCUMENT) -> None:
+        self.config: Config = parse(document)
         self.assignment = Assignment()
         self.up: dict[str, bool] = {}
         self.refresh()
@@ -51,6 +52,7 @@ class World:
     def refresh(self) -> None:
         for pool in self.config.pools:
             self.assignment.update(pool, self.up.get, 1000.0)
+        self.assignment.number_vips((vip.name for vip in self.config.vips), 1000.0)
 
     def wanted(self) -> Wanted:
         return wanted(self.config, self.assignment, {(a("10.0.1.11"),): Do("forward", (2, MAC, 7, 0))})
@@ -71,6 +73,22 @@ EXPECTED: list[tuple[Table, Rows]] = [
         {(a(own),): Do("own", (MAC,)) for own in ("10.0.0.1", "10.0.1.1", "fd00::1", "10.0.0.100")},
     ),
     (
+        program.OWN_SOURCES,
+        {(a(own),): Do("from_us") for own in ("10.0.0.1", "10.0.1.1", "fd00::1", "10.0.0.100")},
+    ),
+    (
+        program.INTERFACES,
+        {
+            (1, 0): Do("reply_from", (int(ip_address("10.0.0.1")), int(ip_address("fd00::1")))),
+            (2, 0): Do("reply_from", (int(ip_address("10.0.1.1")), 0)),
+        },
+    ),
+    (program.LINKS, {(2, 0): Do("link", (1500,))}),
+    (program.LIVENESS_SETTINGS, {(): Do("settings", (3, 5000, 1145))}),
+    (program.NAT_HOSTS, {(a(host),): Do("translated") for host in ("10.0.1.11", "10.0.1.12")}),
+    (program.VIP_RATE, {}),
+    (program.SOURCES, {}),
+    (
         program.ROUTES,
         {
             (a("10.0.0.0"), 120): Do("connected"),
@@ -90,7 +108,7 @@ EXPECTED: list[tuple[Table, Rows]] = [
     (program.NEIGHBORS, {(a("10.0.1.11"),): Do("forward", (2, MAC, 7, 0))}),
     (
         program.VIPS,
-        {(a("10.0.0.100"), 6, 80): Do("serve", (1,)), (a("10.0.0.100"), 17, 53): Do("serve", (2,))},
+        {(a("10.0.0.100"), 6, 80): serve(1, 1), (a("10.0.0.100"), 17, 53): serve(2, 2)},
     ),
     (
         program.POOLS,
@@ -165,3 +183,54 @@ def test_a_service_that_was_given_to_another_vip_answers_for_that(world: World) 
     world.config = parse(document + "  - {name: new, address: 10.0.0.101, port: 80, pool: new}\n")
     world.refresh()
     assert world.rows(program.NAT_ANSWERS)[NAT_OF_B1] == Do("restore", (a("10.0.0.101"), 80))
+
+
+TUNNELLED = DOCUMENT.replace("mode: dsr", "mode: {mode}").replace(
+    "udp: move", "udp: move\n    tunnel: {tunnel}"
+)
+
+
+def tunnels(mode: str, tunnel: str, address: str = "10.0.1.53") -> Rows:
+    world = World(TUNNELLED.replace("{mode}", mode).replace("{tunnel}", tunnel).replace("10.0.1.53", address))
+    return world.rows(program.TUNNELS)
+
+
+def test_a_tunnel_begins_at_our_address_on_the_backends_network() -> None:
+    assert tunnels("ipip", "{}") == {(3,): Do("tunnel", (a("10.0.1.1"), 1, MAC, 0, 0))}
+
+
+def test_a_tunnel_to_a_far_network_begins_at_our_first_address_of_its_family() -> None:
+    assert tunnels("gre", "{mtu: 1400}", "192.0.2.53") == {
+        (3,): Do("tunnel", (a("10.0.0.1"), 1, MAC, 0, 1400))
+    }
+
+
+def test_a_tunnel_over_ipv6_carries_ipv4() -> None:
+    assert tunnels("gue", "{}", '"fd00::53"') == {(3,): Do("tunnel", (a("fd00::1"), 1, MAC, 0, 0))}
+
+
+def test_vxlan_has_a_network_and_addresses_inside() -> None:
+    settings = '{vni: 77, source: 10.0.0.1, inner_mac: "02:00:00:00:00:99"}'
+    assert tunnels("vxlan", settings) == {(3,): Do("tunnel", (a("10.0.0.1"), 77, MAC, 0x020000000099, 0))}
+
+
+@pytest.mark.parametrize(
+    ("mode", "tunnel", "text"),
+    [
+        ("vxlan", "{}", "inner_mac: is missing"),
+        ("dsr", "{vni: 5}", "means nothing in mode dsr"),
+        ("gre", "{source: 10.9.9.9}", "is the address of no interface"),
+        ("gre", '{source: "fd00::1"}', "needs an address of the switch that is IPv4"),
+        ("gre", "{mtu: 100}", "must be at least 576"),
+    ],
+)
+def test_what_a_tunnel_cannot_be(mode: str, tunnel: str, text: str) -> None:
+    with pytest.raises(InvalidConfig) as refused:
+        tunnels(mode, tunnel)
+    assert text in str(refused.value)
+
+
+def test_all_buckets_of_an_announced_pool_say_so(world: World) -> None:
+    found = wanted(world.config, world.assignment, {}, frozenset({"web"})).buckets
+    assert {int(flag) for flag in found[1][:, 3]} == {1}
+    assert {int(flag) for flag in found[2][:, 3]} == {0}

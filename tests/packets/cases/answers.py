@@ -170,16 +170,6 @@ def _health_checks(family: Family, checker: str) -> Iterator[Case]:
     )
 
 
-def _fragments() -> Iterator[Case]:
-    first = packet(V4, response(20450, bytes(64)), source=ONE, destination=CLIENT.v4, flags="MF")
-    yield dropped(
-        "the first fragment of a nat backend's answer is dropped: the later ones could not follow it",
-        "fragment",
-        ONE.port,
-        first,
-    )
-
-
 CASES = [
     *(
         case
@@ -190,5 +180,4 @@ CASES = [
     answer(V4, "IP options go along", reply(20460, "A", b"data"), options=[IPOption_NOP()] * 8),
     *_health_checks(FAMILIES[0], HEALTH_CHECKER_V4),
     *_health_checks(FAMILIES[1], HEALTH_CHECKER_V6),
-    *_fragments(),
 ]

@@ -154,23 +154,14 @@ def _admission() -> Iterator[Case]:
 
 
 def _fragments() -> Iterator[Case]:
-    first = packet(V4, dns(23201, bytes(64)), destination=V4.nat_vip, flags="MF")
-    later = packet(V4, Payload(bytes(64)), destination=V4.nat_vip, proto=17, frag=9)
-    for shows, frame in (
-        ("the first one of a datagram for a VIP", first),
-        (
-            "a later one, with more to come",
-            packet(V4, Payload(bytes(64)), destination=V4.nat_vip, proto=17, frag=9, flags="MF"),
-        ),
-        ("the last one", later),
-        ("one of a TCP segment", packet(V4, http(23202), destination=V4.nat_vip, flags="MF")),
-        ("an IPv6 one", packet(V6, IPv6ExtHdrFragment(m=1, nh=17) / dns(23203), destination=V6.nat_vip)),
-        (
-            "an IPv6 one that is all there is of its datagram",
-            packet(V6, IPv6ExtHdrFragment(nh=17) / dns(23204), destination=V6.nat_vip),
-        ),
-    ):
-        yield drop("fragment", shows, frame)
+    """Of datagrams whose first fragment nobody saw."""
+    rest = Payload(bytes(64))
+    for number, protocol, what in ((701, 17, "UDP"), (702, 6, "TCP")):
+        for flags, which in (("MF", "a later one, with more to come"), ("", "the last one")):
+            later = packet(V4, rest, destination=V4.nat_vip, proto=protocol, frag=9, flags=flags, id=number)
+            yield drop("fragment", f"{which}, of {what}", later)
+    later = packet(V6, IPv6ExtHdrFragment(offset=9, nh=17, id=703) / rest, destination=V6.nat_vip)
+    yield drop("fragment", "a later one over IPv6", later)
 
 
 def _no_service(family: Family) -> Iterator[Case]:
@@ -234,7 +225,7 @@ def _service(family: Family) -> Iterator[Case]:
 def _packet_outs() -> Iterator[Case]:
     frame = Ether(src=ROUTER, dst=CLIENT.mac) / Payload(bytes(46))
     for shows, order, port in (
-        ("an order that does not exist", 1, CLIENT.port),
+        ("an order that does not exist", 4, CLIENT.port),
         ("the last order there could be", 255, CLIENT.port),
         ("the drop port", 0, 511),
         ("a port that needs more bits than ports have", 0, 512 + CLIENT.port),

@@ -21,10 +21,11 @@ from scapy.packet import Raw as Payload
 
 from tests.packets.case import Case, Out, Send, dropped
 from tests.packets.frames import packet, with_checksum
-from tests.packets.world import CLIENT, CPU, OTHER_CLIENT, ROUTER, TAGGED, V4, V6, Station
+from tests.packets.world import CLIENT, CPU, ONE, OTHER_CLIENT, ROUTER, TAGGED, V4, V6, Station
 
 ARP_REPLY_PUNT = 1
 NEIGHBOR_ADVERTISEMENT_PUNT = 2
+TUNNEL_ERROR_PUNT = 4
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 ALL_NODES = "ff02::1"
@@ -34,9 +35,14 @@ NOT_OURS_V6 = "fd00::77"
 SOMEBODY = "02:00:00:00:0d:01"
 
 
+NOT_TRACED = 17
+"""Bytes of a packet_in header that only the answer to a trace fills."""
+
+
 def packet_in(reason: int, port: int, frame: Packet) -> Out:
     """The frame as the controller gets it."""
-    return Out(CPU, Payload(bytes([reason]) + port.to_bytes(2, "big") + bytes(frame)))
+    header = bytes([reason]) + port.to_bytes(2, "big") + bytes(NOT_TRACED)
+    return Out(CPU, Payload(header + bytes(frame)))
 
 
 # ---- ARP
@@ -405,4 +411,15 @@ PING_CASES = [
     ),
 ]
 
-CASES = [*ARP_CASES, *NDP_CASES, *PING_CASES]
+def _tunnel_error() -> Case:
+    """The network between us and a backend complains about a tunnel of ours."""
+    tunnelled = IP(src=V4.server_router, dst=ONE.v4, proto="ipencap") / Payload(bytes(8))
+    complaint = ICMP(type="dest-unreach", code="fragmentation-needed", nexthopmtu=1400) / tunnelled
+    frame = packet(V4, complaint, source=ONE, destination=V4.server_router)
+    return Case(
+        "an error about a tunnel goes to the controller",
+        (Send(ONE.port, frame, (packet_in(TUNNEL_ERROR_PUNT, ONE.port, frame),)),),
+    )
+
+
+CASES = [*ARP_CASES, *NDP_CASES, *PING_CASES, _tunnel_error()]

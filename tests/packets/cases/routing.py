@@ -97,18 +97,18 @@ def _forwarding(family: Family) -> Iterator[Case]:
             packet(family, ssh(), destination=to_one, hops=hops),
             ONE,
         )
-    for hops in (0, 1):
+    yield dropped(
+        f"{name}: a hop limit of 1 ends here",
+        "ttl_expired",
+        CLIENT.port,
+        packet(family, ssh(), destination=to_one, hops=1),
+    )
+    for what, destination in (("a host", to_one), ("a VIP", family.nat_vip)):
         yield dropped(
-            f"{name}: a hop limit of {hops} ends here",
-            "ttl_expired",
+            f"{name}: no router sends a hop limit of 0 to {what}",
+            "ttl_zero",
             CLIENT.port,
-            packet(family, ssh(), destination=to_one, hops=hops),
-        )
-        yield dropped(
-            f"{name}: a hop limit of {hops} ends here on the way to a backend, too",
-            "ttl_expired",
-            CLIENT.port,
-            packet(family, http(22002), destination=family.nat_vip, hops=hops),
+            packet(family, http(22002), destination=destination, hops=0),
         )
     good = packet(family, ssh(), destination=to_one)
     yield Case(
@@ -268,8 +268,8 @@ def _fragments() -> Iterator[Case]:
             f"IPv4: a later fragment of {what} is routed, its first bytes taken for no header", later, ONE
         )
     yield routed(
-        "IPv6: a fragment is routed",
-        packet(V6, IPv6ExtHdrFragment(m=1, nh=17) / Payload(bytes(16)), destination=V6.of(ONE)),
+        "IPv6: a later fragment is routed",
+        packet(V6, IPv6ExtHdrFragment(offset=1, nh=17) / Payload(bytes(16)), destination=V6.of(ONE)),
         ONE,
     )
 
