@@ -119,11 +119,6 @@ def spread_standbys(
         return current.copy()
     indexes = np.full(IDENTITIES, -1, dtype=np.int64)
     indexes[serving] = np.arange(len(serving))
-    owner, others = indexes[current], indexes[standby]
-    others[others == owner] = -1
-
-    indexes = np.full(IDENTITIES, -1, dtype=np.int64)
-    indexes[serving] = np.arange(len(serving))
     owner, other = indexes[current], indexes[standby]
     other[other == owner] = -1
 

@@ -69,6 +69,8 @@ class Codec:
         self._ids: dict[Table, _Ids] = {}
         self._tables: dict[int, Table] = {}
         for table in (*program.TABLES, *program.CONST_TABLES):
+            if table.form is Form.GROUP:
+                continue
             if table.form is Form.METER:
                 ids = _Ids(_named(meters, table.name, "meter").preamble.id, (), {}, {})
             else:
@@ -85,7 +87,8 @@ class Codec:
 
     def fill(self, update: p4r.Update, change: Change) -> None:
         """The message that makes `change`. Built in place, which is three times as fast."""
-        kind = change.kind if change.table.form is Form.ENTRIES else Kind.MODIFY  # they are always there
+        always_there = change.table.form in (Form.DEFAULT, Form.METER)
+        kind = Kind.MODIFY if always_there else change.kind
         update.type = _UPDATE[kind]
         self._fill(update.entity, change.table, change.key, change.do)
 
@@ -96,6 +99,9 @@ class Codec:
         return entity
 
     def _fill(self, entity: p4r.Entity, table: Table, key: Key, do: Do | None) -> None:
+        if table.form is Form.GROUP:
+            _fill_group(entity.packet_replication_engine_entry.multicast_group_entry, key, do)
+            return
         ids = self._ids[table]
         if table.form is Form.METER:
             (cell,) = key
@@ -116,6 +122,10 @@ class Codec:
 
     def all_of(self, table: Table) -> p4r.Entity:
         """Asks for every row of a table."""
+        if table.form is Form.GROUP:
+            everyone = p4r.MulticastGroupEntry(multicast_group_id=0)
+            engine = p4r.PacketReplicationEngineEntry(multicast_group_entry=everyone)
+            return p4r.Entity(packet_replication_engine_entry=engine)
         number = self._ids[table].table
         if table.form is Form.METER:
             return p4r.Entity(meter_entry=p4r.MeterEntry(meter_id=number))
@@ -140,8 +150,11 @@ class Codec:
 
     def read(self, entity: p4r.Entity) -> tuple[Table, Key, Do] | None:
         """What a row says; None for a meter's cell or a default entry that nobody has set."""
-        if entity.WhichOneof("entity") == "meter_entry":
-            return self._read_meter(entity.meter_entry)
+        match entity.WhichOneof("entity"):
+            case "meter_entry":
+                return self._read_meter(entity.meter_entry)
+            case "packet_replication_engine_entry":
+                return _read_group(entity.packet_replication_engine_entry.multicast_group_entry)
         if not entity.table_entry.action.action.action_id:
             return None
         return self.read_entry(entity.table_entry)
@@ -272,3 +285,22 @@ def _fill_meter(entry: p4r.MeterEntry, meter: int, cell: int, do: Do | None) -> 
     if do is not None:
         entry.config.cir = entry.config.pir = do.values[0]
         entry.config.cburst = entry.config.pburst = do.values[1]
+
+
+def _fill_group(entry: p4r.MulticastGroupEntry, key: Key, do: Do | None) -> None:
+    """A multicast group: of each copy its port and its instance."""
+    (entry.multicast_group_id,) = key
+    if do is not None:
+        for port, instance in zip(do.values[::2], do.values[1::2], strict=True):
+            entry.replicas.add(egress_port=port, instance=instance)
+
+
+def _read_group(entry: p4r.MulticastGroupEntry) -> tuple[Table, Key, Do]:
+    copies = sorted((replica.instance, _port_of(replica)) for replica in entry.replicas)
+    values = tuple(value for instance, port in copies for value in (port, instance))
+    return program.PROBE_GROUPS, (entry.multicast_group_id,), Do("replicas", values)
+
+
+def _port_of(replica: p4r.Replica) -> int:
+    """P4Runtime 1.4 lets a port be a byte string, too."""
+    return replica.egress_port if replica.HasField("egress_port") else decode(replica.port)

@@ -22,10 +22,12 @@ from controller.errors import ElectionIdInUse, NotPrimary, RevisionConflict, Sto
 from controller.events import EventLog, Kind, Severity
 from controller.model import Config
 from controller.neighbors import Neighbors
+from controller.probes import Silence
 from controller.report import Report, SwitchReport
 from controller.revision import Revision
 from controller.session import Session, Shared, Work, configure_neighbors
 from controller.store import Store
+from controller.values import format_duration
 from controller.wanted import refuse_what_has_no_room, wanted
 from controller.wire import Connection, Pipeline, SwitchTarget
 
@@ -104,6 +106,8 @@ class Controller:
             work=work,
             counters=Counters(),
             clock=clock,
+            silence=Silence(),
+            suspected=self._suspected,
         )
         self._preview(self.config)
         if latest is None or from_file:
@@ -112,6 +116,7 @@ class Controller:
         self._revision = latest
         configure_neighbors(self._shared.neighbors, self._shared.desired)
         self._listeners: list[Callable[[Config], None]] = []
+        self._suspicious: list[Callable[[str, str], None]] = []
         self._changing = asyncio.Lock()
         self._connected = False
         self._primary = self._was_primary = False
@@ -185,6 +190,22 @@ class Controller:
     def on_config(self, listener: Callable[[Config], None]) -> None:
         """`listener` is called with the configuration after every change."""
         self._listeners.append(listener)
+
+    def on_suspicion(self, listener: Callable[[str, str], None]) -> None:
+        """`listener` is called with pool and backend when the switch takes a backend for dead."""
+        self._suspicious.append(listener)
+
+    def _suspected(self, number: int, suspect: bool) -> None:
+        for pool, assigned in self._shared.desired.assignment.pools.items():
+            if identity := assigned.backends.get(number):
+                liveness = self.config.liveness
+                silent = format_duration(liveness.interval * liveness.misses)
+                text = "suspect: new connections go to others" if suspect else "answers probes again"
+                cause = f"no answer to probes for more than {silent}" if suspect else ""
+                severity = Severity.WARNING if suspect else Severity.INFO
+                self.events.record(Kind.HEALTH, f"{pool}/{identity.name}", text, cause, severity)
+                for listener in self._suspicious if suspect else ():
+                    listener(pool, identity.name)
 
     async def change(
         self,
@@ -276,7 +297,7 @@ class Controller:
             error=self._problem or shared.trouble,
         )
         return reporting.report(
-            self._revision.number, switch, shared.desired, shared.neighbors, shared.counters
+            self._revision.number, switch, shared.desired, shared.neighbors, shared.counters, shared.silence
         )
 
 

@@ -6,12 +6,14 @@ import numpy as np
 
 from controller.assignment import Assignment
 from controller.program import (
+    ALL_SUSPECT,
     BACKEND_SYNS,
     BACKENDS,
     DROPS,
     MOTION_SLOTS,
     MOVING_UNMOVED,
     PUNTS,
+    SUSPECTED,
     VIP_RANGES,
     VIPS,
     Key,
@@ -30,6 +32,10 @@ class Counters:
     vips: dict[Key, Traffic] = field(default_factory=dict)
     backends: dict[int, Traffic] = field(default_factory=dict)
     syns: dict[int, int] = field(default_factory=dict)
+    suspected: dict[int, int] = field(default_factory=dict)
+    """New flows that went to a backend's standbys because it seemed to be dead."""
+    all_suspect: dict[int, int] = field(default_factory=dict)
+    """New flows that a backend got though it seemed to be dead, because its standby did, too."""
     drops: dict[str, Traffic] = field(default_factory=dict)
     punts: dict[str, Traffic] = field(default_factory=dict)
     unmoved: dict[str, int] = field(default_factory=dict)
@@ -55,6 +61,11 @@ class CounterReader:
         counters.syns = await self._switch.packet_counts(BACKEND_SYNS, backends)
         counters.drops = await self._by_reason(DROPS)
         counters.punts = await self._by_reason(PUNTS)
+
+    async def read_suspicion(self, backends: list[int]) -> None:
+        """What suspicion has led to, for `backends` by identity."""
+        self._counters.suspected = await self._switch.packet_counts(SUSPECTED, backends)
+        self._counters.all_suspect = await self._switch.packet_counts(ALL_SUSPECT, backends)
 
     async def reasons(self, table: Table) -> dict[Key, str]:
         """The names of the reasons in a table of constant entries."""

@@ -116,6 +116,7 @@ async def serve(controller: Controller, path: Path, about: str) -> None:
     monitor = Monitor(controller.set_health, controller.events, way_is_clear=lambda: controller.way_is_clear)
     monitor.update(controller.config)
     controller.on_config(monitor.update)
+    controller.on_suspicion(monitor.hurry)
     server = _Server(
         uvicorn.Config(
             create_app(controller),

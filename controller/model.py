@@ -100,6 +100,18 @@ class OnNoBackend(StrEnum):
     UNREACHABLE = "unreachable"
 
 
+class Probe(StrEnum):
+    """What the switch asks a pool's backends in every round: a TCP connection, or an ICMP echo.
+
+    `auto`: TCP if the pool serves TCP and has health checks; otherwise nothing.
+    """
+
+    AUTO = "auto"
+    TCP = "tcp"
+    ICMP = "icmp"
+    NONE = "none"
+
+
 class UdpFlows(StrEnum):
     """What becomes of the UDP flows of a bucket that moves: they stay until it settles, or move at once."""
 
@@ -200,6 +212,17 @@ class NoCheck(Part):
 Health = Annotated[TcpCheck | HttpCheck | NoCheck, Field(discriminator="type")]
 
 
+class Liveness(Part):
+    """How the switch itself notices that a backend is silent: a probe round every `interval`.
+
+    One that has not answered for more than `misses` rounds is suspect, and new connections go to the
+    standbys of its buckets until it answers again.
+    """
+
+    interval: Duration = Field(default=0.1, ge=0.005, le=10)
+    misses: Int = Field(default=3, ge=1, le=1000)
+
+
 class Backend(Part):
     """One server of a pool. Without `port` packets keep the VIP's port."""
 
@@ -239,6 +262,7 @@ class Pool(Part):
     udp: UdpFlows = UdpFlows.STAY
     tunnel: Tunnel = Tunnel()
     health: Health = TcpCheck()
+    probe: Probe = Probe.AUTO
     backends: tuple[Backend, ...] = ()
 
     @field_validator("buckets")
@@ -298,6 +322,7 @@ class Config(Part):
     routes: tuple[Route, ...] = ()
     neighbors: tuple[StaticNeighbor, ...] = ()
     health_sources: tuple[HostAddress, ...] = ()
+    liveness: Liveness = Liveness()
     pools: tuple[Pool, ...] = ()
     vips: tuple[Vip, ...] = Field(default=(), max_length=MAX_VIPS)
 
@@ -336,6 +361,13 @@ def check_port(config: Config, pool: Pool, backend: Backend) -> int:
         return 0
     ports = [port for vip in config.vips_of(pool.name) if isinstance(port := service_port(backend, vip), int)]
     return pool.health.port or backend.port or (ports[0] if ports else 0)
+
+
+def own_address_towards(config: Config, address: Address) -> Address | None:
+    """The switch's address on the network that `address` is in, or else its first of that family."""
+    own = [one for interface in config.interfaces for one in interface.addresses]
+    ours = [one.ip for one in own if one.version == address.version]
+    return next((one.ip for one in own if address in one.network), ours[0] if ours else None)
 
 
 # Changes. Each returns a checked copy.

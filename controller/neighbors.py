@@ -27,7 +27,7 @@ from enum import StrEnum
 from controller import frames
 from controller.events import EventLog, Kind, Severity
 from controller.model import Interface, Route, StaticNeighbor
-from controller.program import Rows, forward, narrow, wide
+from controller.program import Do, Rows, forward, narrow, wide
 from controller.report import NeighborReport
 from controller.values import Address, int_to_mac, mac_to_int
 
@@ -292,12 +292,22 @@ class Neighbors:
 
     # what is known
 
+    def way_to(self, destination: Address) -> Do | None:
+        """The `forward` that takes a packet to its next hop; None while that is not known."""
+        address = self._next_hop(destination)
+        neighbor = self._neighbors.get(address) if address else None
+        return self._forwarding(neighbor) if neighbor else None
+
+    def _forwarding(self, neighbor: Neighbor) -> Do | None:
+        place, vlan = neighbor.place, neighbor.interface.vlan
+        return forward(place.port, self._mac, place.mac, vlan) if place else None
+
     def rows(self) -> Rows:
         """The entries of the table of neighbors."""
         return {
-            (wide(one.address),): forward(one.place.port, self._mac, one.place.mac, one.interface.vlan)
+            (wide(one.address),): do
             for one in self._neighbors.values()
-            if one.place
+            if (do := self._forwarding(one)) is not None
         }
 
     def report(self) -> tuple[NeighborReport, ...]:

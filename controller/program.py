@@ -56,6 +56,8 @@ class Form(StrEnum):
     """One row, whose key is empty: the action of packets that hit no entry."""
     METER = "meter"
     """A key is a cell; without a row it lets everything pass."""
+    GROUP = "multicast group"
+    """What is done is `replicas`: the port and the instance of each copy, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,12 @@ _PROBE = (
     Field("destination", ADDRESS_BITS),
 )
 PROBE_TARGETS = Table("probe_targets", (_BACKEND,), {"syn": (*_PROBE, _PORT), "echo": _PROBE})
+PROBE_GROUPS = Table("probe_groups", (Field("group", 16),), {"replicas": ()}, form=Form.GROUP)
+"""A probe order is copied for each backend of its group: the copy's instance is the backend."""
+
+PROBES_AT_ONCE = 16
+"""Copies of one order. BMv2's queues hold 64 packets."""
+
 DROPS = Table("drops", (Field("reason", 8),), {}, counter="drop_counter", const=True)
 PUNTS = Table("punts", (Field("reason", 8),), {}, counter="punt_counter", const=True)
 REPLIES = Table("replies", (Field("reply", 8),), {}, counter="reply_counter", const=True)
@@ -227,6 +235,7 @@ TABLES = (
     NAT_SERVICES,
     NAT_SERVICE_RANGES,
     PROBE_TARGETS,
+    PROBE_GROUPS,
     CURRENT_PROBED,
     STANDBY_PROBED,
     BUCKETS,

@@ -59,6 +59,12 @@ class BackendReport(Fact):
     bytes: int
     syns: int
     """TCP connections begun: SYNs sent to it."""
+    suspect: bool
+    """The switch has no answers to its probes from it: new connections go to its standbys."""
+    probe_answers: int | None
+    """None if it is not probed."""
+    suspected: int
+    """New flows that went to its standbys while it was suspect."""
 
 
 class PoolReport(Fact):

@@ -12,6 +12,7 @@ from controller.desired import Desired
 from controller.identities import Identity, server_of
 from controller.model import Backend, Pool, State, Vip
 from controller.neighbors import Neighbors
+from controller.probes import Silence
 from controller.report import BackendReport, PoolReport, Report, SwitchReport, Traffic, VipReport
 from controller.services import place_of
 
@@ -23,14 +24,19 @@ HEALTH: dict[bool | None, Literal["healthy", "down", "unknown"]] = {
 
 
 def report(
-    revision: int, switch: SwitchReport, desired: Desired, neighbors: Neighbors, counters: Counters
+    revision: int,
+    switch: SwitchReport,
+    desired: Desired,
+    neighbors: Neighbors,
+    counters: Counters,
+    silence: Silence,
 ) -> Report:
     return Report(
         time=time.time(),
         revision=revision,
         counted=counters.read,
         switch=switch,
-        pools=tuple(_pool(pool, desired, counters) for pool in desired.config.pools),
+        pools=tuple(_pool(pool, desired, counters, silence) for pool in desired.config.pools),
         vips=tuple(_vip(vip, counters) for vip in desired.config.vips),
         neighbors=neighbors.report(),
         drops={reason: Traffic(**traffic._asdict()) for reason, traffic in counters.drops.items()},
@@ -52,10 +58,10 @@ def _vip(vip: Vip, counters: Counters) -> VipReport:
     )
 
 
-def _pool(pool: Pool, desired: Desired, counters: Counters) -> PoolReport:
+def _pool(pool: Pool, desired: Desired, counters: Counters, silence: Silence) -> PoolReport:
     not_yet = PoolAssignment(0, Buckets.of_nobody(pool.buckets))
     assigned = desired.assignment.pools.get(pool.name, not_yet)
-    facts = _Facts(pool, assigned, desired, counters)
+    facts = _Facts(pool, assigned, desired, counters, silence)
     configured = {server_of(backend) for backend in pool.backends}
     removed = [identity for identity in assigned.backends.values() if identity.server not in configured]
     return PoolReport(
@@ -75,8 +81,16 @@ def _pool(pool: Pool, desired: Desired, counters: Counters) -> PoolReport:
 class _Facts:
     """What there is to say about the backends of one pool."""
 
-    def __init__(self, pool: Pool, assigned: PoolAssignment, desired: Desired, counters: Counters) -> None:
-        self._pool, self._assigned, self._desired, self._counters = pool, assigned, desired, counters
+    def __init__(
+        self,
+        pool: Pool,
+        assigned: PoolAssignment,
+        desired: Desired,
+        counters: Counters,
+        silence: Silence,
+    ) -> None:
+        self._pool, self._assigned, self._desired = pool, assigned, desired
+        self._counters, self._silence = counters, silence
         buckets = assigned.buckets
         self._identities = assigned.by_server()
         self._held = np.bincount(buckets.current, minlength=1)
@@ -135,6 +149,9 @@ class _Facts:
             "packets": traffic.packets if traffic else 0,
             "bytes": traffic.bytes if traffic else 0,
             "syns": self._counters.syns.get(number, 0),
+            "suspect": number in self._silence.suspects,
+            "probe_answers": self._silence.answers(number),
+            "suspected": self._counters.suspected.get(number, 0),
         }
 
 

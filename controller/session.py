@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count, repeat
 
 from controller.counters import CounterReader, Counters
 from controller.desired import Desired
@@ -18,7 +18,8 @@ from controller.errors import StoreError, Unreachable
 from controller.events import EventLog, Kind, Severity
 from controller.model import Config
 from controller.neighbors import Neighbors
-from controller.program import MOVING_PREVIOUS, NEIGHBORS, PUNTS, Punt
+from controller.probes import Probes, Silence
+from controller.program import MOVING_PREVIOUS, NEIGHBORS, PROBE_ANSWERS, PROBE_GROUPS, PUNTS, Order, Punt
 from controller.reconciler import Reconciler, Result
 from controller.settle import poll_interval
 from controller.store import Store
@@ -36,6 +37,12 @@ COUNTER_SHARE = 10
 """Reading the counters takes at most one part in so many of the time."""
 
 PACKETS_AT_A_TIME = 64
+
+ORDERS_APART = 0.001
+"""Seconds between the orders of a round, where there is time for it: their copies share queues."""
+
+LOOK_AT_ANSWERS = 0.2
+"""Seconds between two looks at who has answered, at the least."""
 
 HEARTBEAT = 5.0
 NEIGHBOR_TICK = 0.25
@@ -99,6 +106,9 @@ class Shared:
     work: Work
     counters: Counters
     clock: Callable[[], float]
+    silence: Silence
+    suspected: Callable[[int, bool], None]
+    """Told of a backend (by its identity) that seems to be dead, and that does no longer."""
     brought_up: bool = False
     """In the present connection, the switch has been given what it should hold, as far as it takes it."""
     trouble: str = ""
@@ -116,6 +126,7 @@ class Session:
         self._fresh = fresh
         self._reconciler = Reconciler(switch)
         self._reader = CounterReader(switch, shared.counters, fresh=fresh)
+        self._probes = Probes()
         self._followed: tuple[Config, frozenset[Address]] | None = None
 
     async def run(self) -> None:
@@ -125,12 +136,16 @@ class Session:
         if not self._fresh:
             self._shared.neighbors.adopt(holdings.rows[NEIGHBORS])
         self._desired.adopt(holdings, time.time())
+        self._probes.adopt(holdings.rows[PROBE_GROUPS])
+        self._shared.silence.forget()
         async with asyncio.TaskGroup() as tasks:
             for task in (
                 self._switch.until_lost(),
                 self._keep_in_line(),
                 self._settle(),
                 self._count(),
+                self._begin_rounds(),
+                self._listen_for_silence(),
                 self._hear(),
                 self._send(),
                 self._tick(),
@@ -169,8 +184,9 @@ class Session:
         desired.refresh(time.time())
         self._follow_backends()
         await self._save()
-        rows = self._shared.neighbors.rows()
-        want = wanted(desired.config, desired.assignment, rows, desired.announced)
+        neighbors = self._shared.neighbors
+        self._probes.update(desired.config, desired.assignment, neighbors.way_to)
+        want = wanted(desired.config, desired.assignment, neighbors.rows(), desired.announced, self._probes)
         result = await self._reconciler.apply(want)
         if result.surprised:
             text = "holds other entries than it should; reading all of them back"
@@ -242,6 +258,39 @@ class Session:
             self._desired.settling.backends.observe(packets, asked, clock())
             shared.counters.read = time.time()
             await asyncio.sleep(max(COUNTER_INTERVAL, COUNTER_SHARE * (clock() - asked)))
+
+    # liveness
+
+    async def _begin_rounds(self) -> None:
+        """Orders a round of probes each interval. One that comes late is not made up for."""
+        clock, silence = self._shared.clock, self._shared.silence
+        due = clock()
+        while True:
+            interval = self._desired.config.liveness.interval
+            groups = sorted(group for (group,) in self._reconciler.holdings.rows[PROBE_GROUPS])
+            apart = min(ORDERS_APART, interval / max(1, len(groups)) / 2)
+            for group, order in zip(groups, chain([Order.BEGIN], repeat(Order.PROBE)), strict=False):
+                await self._switch.send(group, b"", order)
+                await asyncio.sleep(apart)
+            silence.rounds += bool(groups)
+            due = max(due + interval, clock())
+            await asyncio.sleep(due - clock())
+
+    async def _listen_for_silence(self) -> None:
+        """Looks who has answered. What the switch decides by itself is only noted here, and passed on."""
+        clock, silence = self._shared.clock, self._shared.silence
+        while True:
+            settings, asked = self._desired.config.liveness, clock()
+            if targets := [*self._probes.targets]:
+                rounds = silence.rounds
+                answers = await self._switch.packet_counts(PROBE_ANSWERS, targets)
+                for number in sorted(silence.observe(answers, rounds, settings.misses)):
+                    self._shared.suspected(number, number in silence.suspects)
+                await self._reader.read_suspicion(targets)
+            took = clock() - asked
+            await asyncio.sleep(
+                max(LOOK_AT_ANSWERS, settings.interval * (settings.misses + 1), COUNTER_SHARE * took)
+            )
 
     # neighbors
 

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from controller.assignment import Assignment, PoolAssignment
 from controller.errors import InvalidConfig, Problem
-from controller.model import Config, Pool, UdpFlows
+from controller.model import Config, Pool, UdpFlows, own_address_towards
+from controller.probes import Probes
 from controller.program import (
     ADDRESSES,
     ALL_ONES,
     BACKENDS,
     BUCKETS,
-    CURRENT_PROBED,
     HEALTH_CHECKERS,
     INTERFACES,
     LINKS,
@@ -23,9 +23,7 @@ from controller.program import (
     NEIGHBORS,
     OWN_SOURCES,
     POOLS,
-    PROBE_TARGETS,
     ROUTES,
-    STANDBY_PROBED,
     TUNNELS,
     Do,
     Key,
@@ -45,9 +43,6 @@ Owners = NDArray[np.uint16]
 
 OWNERS = 5
 
-TOLERANCE, GAP = 3, 5000
-"""Rounds without an answer that a probed backend may stay silent; and microseconds, half a round."""
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -58,11 +53,16 @@ class Wanted:
 
 
 def wanted(
-    config: Config, assignment: Assignment, neighbors: Rows, announced: frozenset[str] = frozenset()
+    config: Config,
+    assignment: Assignment,
+    neighbors: Rows,
+    announced: frozenset[str] = frozenset(),
+    probes: Probes | None = None,
 ) -> Wanted:
     """What the switch should hold. Every pool of `config` has its place in `assignment`.
 
     Of the `announced` pools buckets will move soon; which, is not said, so that other decisions may follow.
+    Without `probes` nobody is asked whether he is alive.
     """
     mac = mac_to_int(config.switch.mac)
     pools = [(pool, assignment.pools[pool.name]) for pool in config.pools]
@@ -83,11 +83,10 @@ def wanted(
         },
         TUNNELS: dict(_tunnels(config, assignment, mac)),
         LIVENESS_SETTINGS: {(): _liveness(config)},
-        PROBE_TARGETS: {},
-        CURRENT_PROBED: {},
-        STANDBY_PROBED: {},
     }
     rows |= service_rows(config, assignment)
+    asked = (probes or Probes()).rows(mac)
+    rows |= asked | {ADDRESSES: rows[ADDRESSES] | asked[ADDRESSES]}
     return Wanted(rows, {assigned.id: owners(assigned, pool.name in announced) for pool, assigned in pools})
 
 
@@ -98,7 +97,7 @@ def refuse_what_has_no_room(wanted: Wanted, sizes: Mapping[Table, int]) -> None:
     problems = [
         Problem("", f"asks for {count} {table}, of which the switch has room for {sizes[table]}")
         for table, count in counts.items()
-        if count > sizes[table]
+        if count > sizes.get(table, count)
     ]
     if problems:
         raise InvalidConfig(problems)
@@ -145,16 +144,9 @@ def _tunnels(config: Config, assignment: Assignment, mac: int) -> Iterator[tuple
         tunnel = pool.tunnel
         inside = mac_to_int(tunnel.inner_mac) if tunnel.inner_mac else 0
         for number, identity in assignment.pools[pool.name].backends.items():
-            source = tunnel.source or _own_address_towards(config, identity.address)
+            source = tunnel.source or own_address_towards(config, identity.address)
             if source is not None:  # the address may have been taken away while a removed backend has flows
                 yield (number,), Do("tunnel", (wide(source), tunnel.vni, mac, inside, tunnel.mtu or 0))
-
-
-def _own_address_towards(config: Config, address: Address) -> Address | None:
-    """Ours on the network that `address` is in, or else our first of its family."""
-    own = [one for interface in config.interfaces for one in interface.addresses]
-    ours = [one.ip for one in own if one.version == address.version]
-    return next((one.ip for one in own if address in one.network), ours[0] if ours else None)
 
 
 def _links(config: Config) -> Iterator[tuple[Key, Do]]:
@@ -173,5 +165,7 @@ def _interfaces(config: Config) -> Iterator[tuple[Key, Do]]:
 
 
 def _liveness(config: Config) -> Do:
+    """Rounds that may go unanswered, microseconds that a round lasts at the least, the scrub's patience."""
     longest = max((pool.idle_timeout for pool in config.pools), default=0.0)
-    return Do("settings", (TOLERANCE, GAP, ticks(longest)))
+    shortest = int(config.liveness.interval * 1e6) // 2
+    return Do("settings", (config.liveness.misses, shortest, ticks(longest)))

@@ -93,12 +93,14 @@ BACKEND_GAUGES = {
     "buckets": "Buckets whose new flows it gets.",
     "previous_buckets": "Buckets of which it has only the old flows.",
     "share": "Share of new flows that it gets, 0 to 1.",
+    "suspect": "1 while it does not answer the switch's probes.",
     "share_wanted": "Share that weights and health would have it get, 0 to 1.",
 }
 BACKEND_COUNTERS = {
     "packets": "Packets sent to it.",
     "bytes": "Bytes sent to it.",
     "syns": "TCP connections begun.",
+    "suspected": "New flows that went to standbys because it did not answer probes.",
 }
 BACKEND_STATES = {
     "health": ("1 for the verdict of the health checks.", HEALTH),

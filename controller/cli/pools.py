@@ -37,7 +37,8 @@ def show_(name: PoolName, output: Output = Format.TABLE, socket: Socket = DEFAUL
 
     A backend's share is the part of the pool's buckets that it has, which is the part of new connections that
     it gets. OLD counts buckets that it only still has for connections that began before they moved.
-    CONNS counts connections (TCP SYNs) sent to it.
+    CONNS counts connections (TCP SYNs) sent to it. A suspect backend does not answer the switch's probes: new
+    connections go to others until it does, or until its checks fail.
     """
     with session(socket) as daemon:
         show(daemon.get(PoolView, "pools", name), output, _print_pool)
@@ -77,7 +78,7 @@ def _print_pool(pool: PoolView) -> None:
                 backend.name,
                 format_service(backend.address, backend.port),
                 _state(backend),
-                Text(backend.health, STYLES[backend.health]),
+                _health(backend),
                 str(backend.weight),
                 count(backend.syns),
                 count(backend.packets),
@@ -112,6 +113,12 @@ def healthy(pool: PoolReport) -> Text:
     staying = [backend for backend in pool.backends if backend.state != "removing"]
     fit = sum(backend.health == "healthy" for backend in staying)
     return Text(f"{fit} of {len(staying)}", "" if fit == len(staying) else "red")
+
+
+def _health(backend: BackendReport) -> Text:
+    """`healthy`, or `healthy, suspect` while the switch hears no answers to its probes."""
+    text = Text(backend.health, STYLES[backend.health])
+    return text.append(", suspect", "yellow") if backend.suspect else text
 
 
 def _state(backend: BackendReport) -> Text:

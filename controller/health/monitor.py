@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.events import EventLog, Kind, Severity
 from controller.health import checks
@@ -29,6 +29,9 @@ CONCURRENCY = 500
 
 COMPLAINT_INTERVAL = 60.0
 """Seconds between two events about the same trouble with the checks themselves."""
+
+HURRIED_INTERVAL = 0.02
+"""Seconds from the beginning of a hurried check to the next."""
 
 Report = Callable[[str, str, bool, str], None]
 """Takes pool, backend, whether it is healthy, and why."""
@@ -85,6 +88,9 @@ class _Checked:
     watch: Watch
     state: RiseFall
     task: asyncio.Task[None] | None = None
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    hurried: int = 0
+    """Checks that are to follow each other at once."""
 
 
 class Monitor:
@@ -145,6 +151,12 @@ class Monitor:
             if self._tasks:
                 self._start(checked)
 
+    def hurry(self, pool: str, backend: str) -> None:
+        """Somebody else takes the backend for dead: checks it at once, as often as makes a verdict."""
+        if checked := self._checked.get(f"{pool}/{backend}"):
+            checked.hurried = checked.watch.check.fall
+            checked.hurry.set()
+
     def _start(self, checked: _Checked) -> None:
         assert self._tasks
         checked.task = self._tasks.create_task(self._check(checked), name=f"health {checked.watch.name}")
@@ -160,14 +172,15 @@ class Monitor:
         interval = checked.watch.check.interval
         due = now() + self._first_delay(interval)
         while True:
-            await asyncio.sleep(due - now())
+            await _until(due, checked.hurry)
             full = self._slots.locked()
             async with self._slots:
                 began = now()
                 if full and began - due > interval:
                     self._complain("checks run late", f"{self._concurrency} are under way already")
                 await self._check_once(checked)
-            due = began + interval
+            checked.hurried = max(0, checked.hurried - 1)
+            due = began + (min(HURRIED_INTERVAL, interval) if checked.hurried else interval)
 
     async def _check_once(self, checked: _Checked) -> None:
         watch, clear = checked.watch, self._way_is_clear()
@@ -200,6 +213,16 @@ class Monitor:
         if now - self._complaints.get(trouble, -COMPLAINT_INTERVAL) >= COMPLAINT_INTERVAL:
             self._complaints[trouble] = now
             self._events.record(Kind.HEALTH, "health checks", text, cause, Severity.ERROR)
+
+
+async def _until(due: float, event: asyncio.Event) -> None:
+    """Waits for a moment of the loop's clock, or for an event, which is taken."""
+    try:
+        async with asyncio.timeout_at(due):
+            await event.wait()
+    except TimeoutError:
+        return
+    event.clear()
 
 
 def _same_question(before: Watch, after: Watch) -> bool:

@@ -172,4 +172,7 @@ def _backend(backend: Backend, pool: Pool, share: float) -> BackendReport:
         packets=41_152,
         bytes=30_000_000,
         syns=1234,
+        suspect=backend.name == "b3",
+        probe_answers=None if down else 96_000,
+        suspected=17 if backend.name == "b3" else 0,
     )

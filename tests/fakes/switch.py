@@ -21,6 +21,7 @@ from controller.program import (
     Do,
     Key,
     Kind,
+    Order,
     Rows,
     Table,
 )
@@ -69,6 +70,8 @@ class FakeSwitch:
         self.program: int | None = PROGRAM.cookie
         self.packets: asyncio.Queue[PacketIn] = asyncio.Queue()
         self.sent: list[tuple[int, bytes]] = []
+        self.orders: list[tuple[Order, int]] = []
+        """Those that are no frames to send, and their groups."""
         self.lost = asyncio.Event()
 
     async def write(self, changes: Iterable[Change]) -> list[Refusal]:
@@ -126,8 +129,11 @@ class FakeSwitch:
     async def cookie(self) -> int | None:
         return self.program
 
-    async def send(self, port: int, payload: bytes) -> None:
-        self.sent.append((port, payload))
+    async def send(self, port: int, payload: bytes, order: Order = Order.SEND) -> None:
+        if order is Order.SEND:
+            self.sent.append((port, payload))
+        else:
+            self.orders.append((order, port))
 
     async def rows(self, table: Table) -> AsyncIterator[tuple[Key, Do]]:
         for row in [*self.tables[table].items()]:

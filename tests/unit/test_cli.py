@@ -105,10 +105,10 @@ POOL_SHOW = """\
 pool web: nat, 1024 buckets, 12 of them moving
 VIPs web; checks: http /healthz every 1s, rise 2, fall 3
 
-BACKEND  ADDRESS         STATE   HEALTH   WEIGHT  CONNS  PACKETS
-b1       10.0.1.11:8080  active  healthy       1   1234    41152
-b2       10.0.1.12:8080  active  down          2   1234    41152
-b3       10.0.1.13:8080  drain   healthy       1   1234    41152
+BACKEND  ADDRESS         STATE   HEALTH            WEIGHT  CONNS  PACKETS
+b1       10.0.1.11:8080  active  healthy                1   1234    41152
+b2       10.0.1.12:8080  active  down                   2   1234    41152
+b3       10.0.1.13:8080  drain   healthy, suspect       1   1234    41152
 
 BACKEND  SHARE  WANTED  BUCKETS  WANTED  OLD
 b1       33.3%   33.3%      341     341    0

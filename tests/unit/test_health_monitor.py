@@ -324,3 +324,26 @@ async def test_a_real_check_of_a_real_server() -> None:
         seen: Awaitable[str] = ask(here)
         assert await seen == "status 204"
     assert heads[0].startswith(b"GET /up HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port)
+
+
+async def test_who_is_suspected_is_checked_at_once_and_as_often_as_makes_a_verdict() -> None:
+    trial = Trial(config("b1", interval=600, fall=3))
+    async with running(trial):
+        await trial.servers.until_asked_again("b1", times=0)
+        trial.servers.fail("b1")
+        trial.monitor.hurry("web", "b1")
+        verdicts = await trial.until_verdicts(1)
+        assert [verdict[:3] for verdict in verdicts] == [("web", "b1", False)]
+
+
+async def test_a_suspicion_that_checks_do_not_confirm_costs_a_few_checks() -> None:
+    trial = Trial(config("b1", interval=600, fall=3))
+    async with running(trial):
+        trial.monitor.hurry("web", "b1")
+        await trial.servers.until(lambda: trial.servers.asked["b1"] >= 3)
+        await asyncio.sleep(0.2)
+        assert trial.servers.asked["b1"] <= 4
+
+
+def test_a_suspicion_of_whom_nobody_checks_is_ignored() -> None:
+    Trial(config("b1")).monitor.hurry("web", "unknown")

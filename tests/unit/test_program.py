@@ -23,7 +23,7 @@ def table_of(p4info: p4i.P4Info, name: str) -> p4i.Table:
     return table
 
 
-ENTRIES = [table for table in program.TABLES if table.form is not program.Form.METER]
+ENTRIES = [table for table in program.TABLES if table.form in (program.Form.ENTRIES, program.Form.DEFAULT)]
 METERS = [table for table in program.TABLES if table.form is program.Form.METER]
 
 

@@ -13,6 +13,7 @@ from controller.desired import Desired
 from controller.events import EventLog
 from controller.model import change_backend, remove_backend
 from controller.neighbors import Neighbors
+from controller.probes import Silence
 from controller.program import wide
 from controller.report import BackendReport, PoolReport, Report, SwitchReport, Traffic
 from controller.wire import Traffic as Counted
@@ -48,11 +49,12 @@ class World:
         events = EventLog()
         self.desired = Desired(parse(DOCUMENT), Assignment(), events)
         self.counters = Counters()
+        self.silence = Silence()
         self.neighbors = Neighbors(lambda port, frame: None, lambda: None, events, time.monotonic)
         self.desired.refresh(NOW)
 
     def report(self) -> Report:
-        return reporting.report(7, SWITCH, self.desired, self.neighbors, self.counters)
+        return reporting.report(7, SWITCH, self.desired, self.neighbors, self.counters, self.silence)
 
     @property
     def pool(self) -> PoolReport:

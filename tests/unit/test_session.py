@@ -21,6 +21,7 @@ from controller.errors import StoreError, SwitchError
 from controller.events import EventLog
 from controller.model import Config, change_backend, replace
 from controller.neighbors import Neighbors
+from controller.probes import Silence
 from controller.program import (
     BACKENDS,
     BUCKETS,
@@ -28,9 +29,12 @@ from controller.program import (
     MOVING_PREVIOUS,
     MOVING_UNMOVED,
     NEIGHBORS,
+    PROBE_ANSWERS,
+    PROBE_GROUPS,
     ROUTES,
     VIPS,
     Do,
+    Order,
 )
 from controller.session import Session, Shared, Work, configure_neighbors
 from controller.store import SqliteStore
@@ -59,6 +63,7 @@ class World:
 
     def __init__(self) -> None:
         self.switch = FakeSwitch()
+        self.suspected: list[tuple[int, bool]] = []
         events, work = EventLog(), Work()
         frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
 
@@ -75,6 +80,8 @@ class World:
             work,
             Counters(),
             time.monotonic,
+            Silence(),
+            lambda number, suspect: self.suspected.append((number, suspect)),
         )
         configure_neighbors(neighbors, self.shared.desired)
 
@@ -308,3 +315,37 @@ async def test_work_that_is_asked_for_while_other_is_done_is_not_forgotten() -> 
     await work.finish(taken)
     await asyncio.wait_for(work.wait_for_more(None), 1)
     assert work.begin() == later
+
+
+# liveness
+
+
+def found(world: World) -> None:
+    """The next hops of both backends answer."""
+    for address in ("10.0.1.11", "10.0.1.12"):
+        world.switch.packets.put_nowait(PacketIn(ARP_REPLY, 2, answer(address)))
+
+
+async def test_rounds_begin_once_there_is_somebody_to_ask(world: World) -> None:
+    await asyncio.sleep(0.02)
+    assert world.switch.orders == []
+    found(world)
+    await world.until(lambda: len(world.switch.orders) >= 3)
+    assert {*world.switch.orders} == {(Order.BEGIN, 1)}
+    assert world.switch.tables[PROBE_GROUPS] == {(1,): Do("replicas", (2, 1, 2, 2))}
+
+
+async def test_who_is_silent_for_too_many_rounds_is_told_and_again_when_he_answers(world: World) -> None:
+    found(world)
+    answers = world.switch.cells.setdefault(PROBE_ANSWERS, Counter())
+    await world.until(lambda: world.suspected == [(1, True), (2, True)])
+
+    async def answers_rounds(number: int) -> None:
+        while True:
+            answers[number] += 1
+            await asyncio.sleep(0.01)
+
+    answering = asyncio.create_task(answers_rounds(2))
+    await world.until(lambda: world.suspected[2:] == [(2, False)])
+    answering.cancel()
+    await world.until(lambda: world.suspected[3:] == [(2, True)])

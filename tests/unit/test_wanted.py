@@ -84,7 +84,7 @@ EXPECTED: list[tuple[Table, Rows]] = [
         },
     ),
     (program.LINKS, {(2, 0): Do("link", (1500,))}),
-    (program.LIVENESS_SETTINGS, {(): Do("settings", (3, 5000, 1145))}),
+    (program.LIVENESS_SETTINGS, {(): Do("settings", (3, 50000, 1145))}),
     (program.NAT_HOSTS, {(a(host),): Do("translated") for host in ("10.0.1.11", "10.0.1.12")}),
     (program.VIP_RATE, {}),
     (program.SOURCES, {}),
