@@ -327,22 +327,22 @@ async def test_a_real_check_of_a_real_server() -> None:
 
 
 async def test_who_is_suspected_is_checked_at_once_and_as_often_as_makes_a_verdict() -> None:
-    trial = Trial(config("b1", interval=600, fall=3))
-    async with running(trial):
-        await trial.servers.until_asked_again("b1", times=0)
-        trial.servers.fail("b1")
+    async with running(Trial(config("b1", check={"interval": 600}))) as trial:
+        await trial.servers.until(lambda: trial.servers.asked["b1"] == 1)
+        trial.servers.answers["b1"] = CheckFailed("connection refused")
         trial.monitor.hurry("web", "b1")
-        verdicts = await trial.until_verdicts(1)
-        assert [verdict[:3] for verdict in verdicts] == [("web", "b1", False)]
+        await trial.until_verdicts(1)
+    assert trial.verdicts == [("web", "b1", False, "3 of 3 checks failed: connection refused")]
 
 
 async def test_a_suspicion_that_checks_do_not_confirm_costs_a_few_checks() -> None:
-    trial = Trial(config("b1", interval=600, fall=3))
-    async with running(trial):
+    async with running(Trial(config("b1", check={"interval": 600}))) as trial:
+        await trial.servers.until(lambda: trial.servers.asked["b1"] == 1)
         trial.monitor.hurry("web", "b1")
-        await trial.servers.until(lambda: trial.servers.asked["b1"] >= 3)
+        await trial.servers.until(lambda: trial.servers.asked["b1"] == 4)
         await asyncio.sleep(0.2)
-        assert trial.servers.asked["b1"] <= 4
+    assert trial.servers.asked["b1"] == 4
+    assert [verdict[2] for verdict in trial.verdicts] == [True]
 
 
 def test_a_suspicion_of_whom_nobody_checks_is_ignored() -> None:

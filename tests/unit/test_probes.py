@@ -32,7 +32,8 @@ switch: {{mac: "02:00:00:00:00:01"}}
 interfaces:
   - {{name: clients, ports: [1], addresses: [10.0.0.1/24]}}
   - {{name: servers, ports: [3], addresses: [10.0.1.1/24, "fd00:1::1/64"]}}
-pools: [{{name: web, buckets: 256, announcement: 0s, backends: [{{name: b1, address: 10.0.1.11{port}}}], {pool}}}]
+pools:
+  - {{name: web, buckets: 256, announcement: 0s, backends: [{{name: b1, address: 10.0.1.11{port}}}], {pool}}}
 vips: [{{name: web, address: 10.0.0.100, port: {ports}, pool: web, {vip}}}]
 """
 
