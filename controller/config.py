@@ -61,8 +61,12 @@ def dump(config: Config) -> str:
 
 
 def document_of(config: Config) -> dict[str, Any]:
-    """The configuration as plain data, without what is not set."""
-    return config.model_dump(mode="json", exclude_none=True)
+    """The configuration as plain data, without what is not set or means nothing."""
+    document = config.model_dump(mode="json", exclude_none=True)
+    for pool, described in zip(config.pools, document["pools"], strict=True):
+        if not pool.mode.is_tunnel:
+            del described["tunnel"]
+    return document
 
 
 def _read(document: str | bytes, source: str) -> tuple[yaml.Node | None, object]:

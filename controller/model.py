@@ -131,6 +131,8 @@ class Switch(Part):
     address: str = "127.0.0.1:9559"
     device_id: Int = Field(default=1, ge=1, lt=2**64)
     mac: Mac
+    reply_rate: Int = Field(default=1000, ge=1, le=10**9)
+    """ICMP errors and TCP resets of its own, a second, about packets from any one port."""
 
     @field_validator("address")
     @classmethod

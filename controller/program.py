@@ -130,6 +130,13 @@ SOURCES = Table(
 )
 VIP_RATE = Table("vip_rate", (_VIP,), {"rate": (Field("packets", 63), Field("burst", 63))}, form=Form.METER)
 """Packets a second, and how many may come at once."""
+REPLY_RATE = Table(
+    "reply_rate",
+    (Field("port", 9),),
+    {"rate": (Field("packets", 63), Field("burst", 63))},
+    form=Form.METER,
+)
+"""The same of the switch's own ICMP errors and resets, by the port that the packets come from."""
 
 POOLS = Table(
     "pools",
@@ -242,6 +249,7 @@ TABLES = (
     POOLS,
     SOURCES,
     VIP_RATE,
+    REPLY_RATE,
     VIPS,
     VIP_RANGES,
 )
@@ -342,6 +350,16 @@ def serve(
 
 def pool_settings(mode: Mode, buckets: int, idle_timeout: float, udp_move: bool) -> Do:
     return Do("pool_settings", (MODES[mode], buckets - 1, ticks(idle_timeout), int(udp_move)))
+
+
+BURST_SECONDS = 0.1
+LEAST_BURST = 64
+"""Packets. A meter lets a tenth of a second's packets come at once, and never fewer than these."""
+
+
+def rate(packets: int) -> Do:
+    """`packets` a second."""
+    return Do("rate", (packets, max(LEAST_BURST, int(packets * BURST_SECONDS))))
 
 
 def backend_address(address: Address, port: int | None) -> Do:

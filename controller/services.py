@@ -22,6 +22,7 @@ from controller.program import (
     Key,
     Rows,
     Table,
+    rate,
     serve,
     wide,
     wide_prefix,
@@ -32,10 +33,6 @@ EVERYBODY: Key = (0, 0)
 """The prefix of all sources."""
 
 REFUSALS = {OnNoBackend.DROP: 0, OnNoBackend.RESET: 1, OnNoBackend.UNREACHABLE: 2}
-
-BURST_SECONDS = 0.1
-LEAST_BURST = 64
-"""Packets. A VIP's meter lets a tenth of a second's packets come at once, and never fewer than these."""
 
 
 def place_of(vip: Vip) -> tuple[Table, Key]:
@@ -53,8 +50,7 @@ def service_rows(config: Config, assignment: Assignment) -> dict[Table, Rows]:
         rows[table][key] = _serve(vip, number, assignment.pools[vip.pool].id)
         rows[SOURCES].update(_sources(vip, number))
         if vip.rate is not None:
-            burst = max(LEAST_BURST, int(vip.rate * BURST_SECONDS))
-            rows[VIP_RATE][number,] = Do("rate", (vip.rate, burst))
+            rows[VIP_RATE][number,] = rate(vip.rate)
     for vip, address, port in _answering(config, assignment):
         restored = vip.port if isinstance(vip.port, int) else KEEP
         answers, key = _place(NAT_ANSWERS, NAT_ANSWER_RANGES, address, vip, port)

@@ -23,6 +23,7 @@ from controller.program import (
     NEIGHBORS,
     OWN_SOURCES,
     POOLS,
+    REPLY_RATE,
     ROUTES,
     TUNNELS,
     Do,
@@ -31,6 +32,7 @@ from controller.program import (
     Table,
     backend_address,
     pool_settings,
+    rate,
     ticks,
     wide,
     wide_prefix,
@@ -72,6 +74,11 @@ def wanted(
         OWN_SOURCES: {(wide(address),): Do("from_us") for address in own_addresses(config)},
         LINKS: dict(_links(config)),
         INTERFACES: dict(_interfaces(config)),
+        REPLY_RATE: {
+            (port,): rate(config.switch.reply_rate)
+            for interface in config.interfaces
+            for port in interface.ports
+        },
         ROUTES: dict(_routes(config)),
         HEALTH_CHECKERS: dict(_health_checkers(config.health_sources)),
         NEIGHBORS: neighbors,

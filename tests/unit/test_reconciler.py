@@ -90,6 +90,7 @@ def test_an_empty_switch_is_filled() -> None:
     world = World()
     assert {table.name for table in TABLES if world.switch.tables[table]} == {
         "macs",
+        "reply_rate",
         "addresses",
         "own_sources",
         "interfaces",

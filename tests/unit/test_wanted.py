@@ -87,6 +87,7 @@ EXPECTED: list[tuple[Table, Rows]] = [
     (program.LIVENESS_SETTINGS, {(): Do("settings", (3, 50000, 1145))}),
     (program.NAT_HOSTS, {(a(host),): Do("translated") for host in ("10.0.1.11", "10.0.1.12")}),
     (program.VIP_RATE, {}),
+    (program.REPLY_RATE, {(port,): Do("rate", (1000, 100)) for port in (1, 2)}),
     (program.SOURCES, {}),
     (
         program.ROUTES,
