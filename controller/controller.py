@@ -84,7 +84,8 @@ class Controller:
         self._store = store
         self._target = target
         self._pipeline = Pipeline.load(p4info, pipeline)
-        latest, stored = store.latest(), _stored_config(store)
+        latest = store.latest()
+        stored = _stored_config(store, latest.number) if latest else None
         document = document_text(config)
         from_file = stored is None or store.file() != document
         frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(FRAMES_WAITING)
@@ -181,6 +182,14 @@ class Controller:
     @property
     def revision(self) -> Revision:
         return self._revision
+
+    async def revisions(self) -> list[Revision]:
+        """All that the store has, oldest first."""
+        return await asyncio.to_thread(self._store.revisions)
+
+    async def config_of(self, revision: int) -> Config:
+        """The configuration of a revision. Raises UnknownRevision, or StoreError if it is no longer valid."""
+        return await asyncio.to_thread(_stored_config, self._store, revision)
 
     @property
     def way_is_clear(self) -> bool:
@@ -306,15 +315,11 @@ def document_text(config: Config) -> str:
     return json.dumps(document_of(config), separators=(",", ":"))
 
 
-def _stored_config(store: Store) -> Config | None:
-    """That of the latest revision, if there is one."""
-    latest = store.latest()
-    if latest is None:
-        return None
+def _stored_config(store: Store, revision: int) -> Config:
     try:
-        return Config.model_validate_json(store.document(latest.number))
+        return Config.model_validate_json(store.document(revision))
     except ValidationError as error:
-        raise StoreError(f"revision {latest.number} in the store is not valid any more: {error}") from None
+        raise StoreError(f"revision {revision} in the store is not valid any more: {error}") from None
 
 
 def _causes(group: BaseExceptionGroup) -> list[Exception]:

@@ -3,6 +3,7 @@
 SluiceError
   InvalidConfig      a document, or what a change would make of it, is refused: one Problem per mistake
   UnknownName        no pool, backend or VIP of that name
+  UnknownRevision    no revision of that number
   RevisionConflict   somebody changed the configuration in between
   StoreError         the store cannot be opened, read or written
   SwitchError        the switch
@@ -51,6 +52,13 @@ class UnknownName(SluiceError):
         self.what, self.name, self.known = what, name, tuple(sorted(known))
         there_is = ", ".join(self.known) or "none"
         super().__init__(f"no {what} named {name!r}; there is: {there_is}")
+
+
+class UnknownRevision(SluiceError):
+    """There is no such revision in the store."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"there is no revision {number}; `sluice history` lists those that there are")
 
 
 class RevisionConflict(SluiceError):

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from controller.assignment import Assignment, PoolAssignment
 from controller.buckets import Buckets
-from controller.errors import StoreError
+from controller.errors import StoreError, UnknownRevision
 from controller.identities import Identity, Numbers
 from controller.revision import Revision
 
@@ -142,7 +142,7 @@ class SqliteStore:
         with self._transaction() as db:
             row = db.execute("SELECT document FROM revisions WHERE number = ?", (number,)).fetchone()
         if row is None:
-            raise StoreError(f"there is no revision {number}")
+            raise UnknownRevision(number)
         return _unpacked(row[0])
 
     def file(self) -> str | None:

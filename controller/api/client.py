@@ -82,8 +82,8 @@ class Client:
     def text(self, *path: str, **query: Any) -> str:
         return self._request("GET", path, query).text
 
-    def post(self, *path: str, body: Mapping[str, Any]) -> Change:
-        return self._change("POST", path, json=body)
+    def post(self, *path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Change:
+        return self._change("POST", path, query, json=body)
 
     def patch(self, *path: str, body: Mapping[str, Any]) -> Change:
         return self._change("PATCH", path, json=body)

@@ -14,11 +14,19 @@ from starlette.exceptions import HTTPException
 
 from controller import problems
 from controller.api.schemas import Mistake, Refusal
-from controller.errors import InvalidConfig, Problem, RevisionConflict, SluiceError, UnknownName
+from controller.errors import (
+    InvalidConfig,
+    Problem,
+    RevisionConflict,
+    SluiceError,
+    UnknownName,
+    UnknownRevision,
+)
 
 STATUS: dict[type[SluiceError], HTTPStatus] = {
     InvalidConfig: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnknownName: HTTPStatus.NOT_FOUND,
+    UnknownRevision: HTTPStatus.NOT_FOUND,
     RevisionConflict: HTTPStatus.CONFLICT,
 }
 """Every other SluiceError (the store's, the switch's) is SERVICE_UNAVAILABLE."""

@@ -21,6 +21,7 @@ from controller.difference import Difference, differences
 from controller.events import Event
 from controller.model import Backend, Config, Vip
 from controller.report import PoolReport, Traffic, VipReport
+from controller.revision import Revision
 
 YAML = "application/yaml"
 
@@ -95,13 +96,46 @@ async def put_config(
     """
     body = await request.body()
     wanted = await asyncio.to_thread(documents.parse, body, source)
-    edit, found = _recorded(lambda _: wanted)
-    if dry_run:
-        result = controller.preview(edit)
-    else:
-        what = f"{source or 'a document'} applied"
-        result = await controller.change(what, edit, who=user, expected_revision=expected_revision)
-    return Change(**asdict(result), differences=tuple(found))
+    what = f"{source or 'a document'} applied"
+    return await _replace(controller, what, wanted, user, dry_run, expected_revision)
+
+
+# What it was before
+
+
+@router.get("/revisions")
+async def revisions(controller: TheController) -> list[Revision]:
+    """Every change of the configuration, oldest first."""
+    return await controller.revisions()
+
+
+@router.get("/revisions/{number}", response_class=Response)
+async def revision(controller: TheController, number: int) -> Response:
+    """The configuration of a revision, as a YAML document."""
+    return Response(documents.dump(await controller.config_of(number)), media_type=YAML)
+
+
+@router.get("/revisions/{number}/differences")
+async def differences_since(
+    controller: TheController, number: int, until: int | None = None
+) -> list[Difference]:
+    """What has changed since revision `number`, until the present or another revision."""
+    before = await controller.config_of(number)
+    after = controller.config if until is None else await controller.config_of(until)
+    return list(differences(before, after))
+
+
+@router.post("/revisions/{number}/restore")
+async def restore(
+    controller: TheController,
+    number: int,
+    user: User,
+    dry_run: bool = False,
+    expected_revision: int | None = None,
+) -> Change:
+    """Makes the configuration what it was at a revision: a new one, with the same contents."""
+    wanted = await controller.config_of(number)
+    return await _replace(controller, f"back to revision {number}", wanted, user, dry_run, expected_revision)
 
 
 # Pools and backends
@@ -239,6 +273,23 @@ def _recorded(
         return after
 
     return recording, found
+
+
+async def _replace(
+    controller: Controller,
+    what: str,
+    wanted: Config,
+    user: str,
+    dry_run: bool,
+    expected_revision: int | None,
+) -> Change:
+    """Makes the whole configuration another one, or says what that would change."""
+    edit, found = _recorded(lambda _: wanted)
+    if dry_run:
+        result = controller.preview(edit)
+    else:
+        result = await controller.change(what, edit, who=user, expected_revision=expected_revision)
+    return Change(**asdict(result), differences=tuple(found))
 
 
 async def _change(

@@ -29,6 +29,21 @@ def report(change: Change, what: str, form: Format, note: str = "") -> None:
         line(change.detail)
 
 
+def report_replacement(change: Change, what: str, form: Format, *, dry_run: bool) -> None:
+    """Says what replacing the whole configuration has changed, or would."""
+    if form is Format.TABLE:
+        print_differences(change.differences)
+    if not dry_run:
+        report(change, what, form)
+    elif form is Format.JSON:
+        print_json(change)
+    elif change.differences:
+        would = moved(change.moved_buckets).replace(" moved", " would move")
+        line(f"dry run, nothing was changed; {would}")
+    else:
+        line("dry run: nothing would change")
+
+
 def moved(buckets: int) -> str:
     return f"{buckets or 'no'} bucket{'' if buckets == 1 else 's'} moved"
 

@@ -27,6 +27,7 @@ Examples:
   sluice backend add web b5 10.0.1.15:8080     one more server
   sluice backend drain web b1                  no new connections for b1
   sluice apply -f sluice.yaml --dry-run        what would this file change?
+  sluice rollback 7                            as it was at revision 7
   sluice events --follow                       watch what happens
   sluice switch --help                         the embedded switch
 """

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from controller.config import parse
 from controller.controller import ChangeResult, Controller
-from controller.errors import RevisionConflict
+from controller.errors import RevisionConflict, UnknownRevision
 from controller.events import EventLog, Kind
 from controller.model import Backend, Config, Pool
 from controller.report import (
@@ -54,6 +54,7 @@ class FakeController(Controller):
         self.failure: Exception | None = None
         self._config = parse(document)
         self._revision = Revision(1, NOW, "root", "sluice.yaml")
+        self.past = [(self._revision, self._config)]
 
     @property
     def config(self) -> Config:
@@ -62,6 +63,15 @@ class FakeController(Controller):
     @property
     def revision(self) -> Revision:
         return self._revision
+
+    async def revisions(self) -> list[Revision]:
+        return [revision for revision, _ in self.past]
+
+    async def config_of(self, revision: int) -> Config:
+        for known, config in self.past:
+            if known.number == revision:
+                return config
+        raise UnknownRevision(revision)
 
     @property
     def way_is_clear(self) -> bool:
@@ -86,6 +96,7 @@ class FakeController(Controller):
         if changed != self._config:
             self._config = changed
             self._revision = Revision(self._revision.number + 1, NOW, who, what)
+            self.past.append((self._revision, self._config))
             self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, who)
         return replace(self.answer, revision=self._revision.number)
 

@@ -516,3 +516,68 @@ def on_terminal(command: list[str], environment: dict[str, str]) -> str:
         os.close(here)
         assert process.wait(20) == 0
     return printed.decode()
+
+
+# the configuration as it was
+
+
+@pytest.fixture
+def changed(cli: Cli) -> Cli:
+    """Two changes were made."""
+    cli("backend", "weight", "web", "b1", "4")
+    cli("vip", "remove", "dns")
+    return cli
+
+
+def test_history(changed: Cli) -> None:
+    assert (
+        changed("history").out
+        == """\
+REVISION  WHEN                 WHO    WHAT
+       1  2023-11-14 22:13:20  root   sluice.yaml
+       2  2023-11-14 22:13:20  alice  backend web/b1: weight 4
+       3  2023-11-14 22:13:20  alice  VIP dns removed
+"""
+    )
+    assert [one["number"] for one in changed("history", "-n", "1", "-o", "json").json()] == [3]
+
+
+GONE = (
+    "- vips[dns]: {name: dns, address: fd00::100, protocol: udp, port: 53, pool: dns, affinity: five-tuple, "
+)
+
+
+def test_diff(changed: Cli) -> None:
+    assert changed("diff").out.startswith(GONE)
+    assert changed("diff", "1", "2").out == "~ pools[web].backends[b1].weight: 1 -> 4\n"
+    assert changed("diff", "2", "1").out == "~ pools[web].backends[b1].weight: 4 -> 1\n"
+    assert changed("diff", "3").out == "no difference\n"
+    assert [one["path"] for one in changed("diff", "1", "-o", "json").json()] == [
+        "pools[web].backends[b1].weight",
+        "vips[dns]",
+    ]
+
+
+def test_rollback(changed: Cli, controller: FakeController) -> None:
+    dry = changed("rollback", "1", "--dry-run")
+    assert dry.out.startswith("~ pools[web].backends[b1].weight: 4 -> 1\n+ vips[dns]: ")
+    assert dry.out.endswith("dry run, nothing was changed; no buckets would move\n")
+    assert controller.revision.number == 3
+
+    real = changed("rollback", "1")
+    assert (real.code, real.err) == (0, "")
+    assert real.out.endswith("back to revision 1 (revision 4); no buckets moved\n")
+    assert controller.config == parse(DOCUMENT)
+    assert controller.changes[-1] == ("back to revision 1", "alice", True)
+    assert changed("rollback", "1").out.startswith("nothing to change")
+
+
+def test_get_of_a_revision(changed: Cli) -> None:
+    assert parse(changed("get", "--revision", "1").out) == parse(DOCUMENT)
+
+
+@pytest.mark.parametrize("command", ["rollback 9", "diff 9", "diff 1 9", "get --revision 9"])
+def test_a_revision_that_there_is_not(cli: Cli, command: str) -> None:
+    result = cli(*command.split())
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "sluice: there is no revision 9; `sluice history` lists those that there are\n"
