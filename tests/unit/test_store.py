@@ -12,7 +12,7 @@ import pytest
 
 from controller.assignment import Assignment
 from controller.buckets import Buckets
-from controller.errors import StoreError
+from controller.errors import StoreError, UnknownRevision
 from controller.model import Backend, Pool
 from controller.store import SqliteStore
 
@@ -115,7 +115,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_revision_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no revision 3"):
+    with pytest.raises(UnknownRevision, match="no revision 3"):
         SqliteStore(tmp_path / "store").document(3)
 
 
