@@ -63,6 +63,21 @@ class Holdings:
         held[bucket] = ABSENT if change.do is None else change.do.values
         self.buckets[pool] = held
 
+    def strangers(self, other: "Holdings") -> dict[Table, int]:
+        """How many entries of each table are not the same in `other`; without the tables where all are."""
+        counts = {
+            table: sum(
+                rows.get(key) != other.rows[table].get(key) for key in rows.keys() | other.rows[table].keys()
+            )
+            for table, rows in self.rows.items()
+            if table is not BUCKETS
+        }
+        counts[BUCKETS] = sum(
+            _unlike(self.buckets.get(pool, _none(0)), other.buckets.get(pool, _none(0)))
+            for pool in self.buckets.keys() | other.buckets.keys()
+        )
+        return {table: count for table, count in counts.items() if count}
+
     def backends_in_use(self) -> set[int]:
         """The backends that some bucket names."""
         named = [np.unique(held[:, :3]) for held in self.buckets.values()]
@@ -107,6 +122,12 @@ class Reconciler:
             else:
                 holdings.rows[table] = {key: do async for key, do in self._switch.rows(table)}
         self.holdings = holdings
+
+    async def look_for_drift(self) -> dict[Table, int]:
+        """Reads back what the switch holds; returns how many entries of which tables we had not left so."""
+        remembered = self.holdings
+        await self.read_back()
+        return remembered.strangers(self.holdings)
 
     async def _read_buckets(self) -> dict[int, Held]:
         found: dict[int, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
@@ -218,6 +239,12 @@ def _pool(serve: Do) -> Key:
 
 def _mask(settings: Do) -> int:
     return settings.values[1]
+
+
+def _unlike(one: Held, other: Held) -> int:
+    """How many buckets are not the same."""
+    count = max(len(one), len(other))
+    return int((_fitted(one, count) != _fitted(other, count)).any(axis=1).sum())
 
 
 def _none(count: int) -> Held:

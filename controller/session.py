@@ -7,6 +7,7 @@ them all.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ ORDERS_APART = 0.001
 
 LOOK_AT_ANSWERS = 0.2
 """Seconds between two looks at who has answered, at the least."""
+
+DRIFT_INTERVAL = 30.0
+DRIFT_SHARE = 20
+"""Seconds between two comparisons of what the switch holds with what we have written, at the least, and the
+part of the time that reading it back may take."""
 
 HEARTBEAT = 5.0
 NEIGHBOR_TICK = 0.25
@@ -158,25 +164,39 @@ class Session:
     async def _keep_in_line(self) -> None:
         """Writes what is wanted whenever that changes, and again later when the switch refused some of it."""
         retry = FIRST_RETRY
-        work = self._shared.work
+        work, clock = self._shared.work, self._shared.clock
+        look_at = clock() + DRIFT_INTERVAL
         while True:
             number = work.begin()
+            if clock() >= look_at:
+                look_at = await self._look_for_drift()
             result = await self._write()
             self._shared.brought_up = True
             if result.complete:
                 self._tell("")
                 await work.finish(number)
                 retry = FIRST_RETRY
-                await work.wait_for_more(self._until_due())
+                await work.wait_for_more(min(look_at - clock(), self._until_due()))
             else:
                 self._tell(_trouble(result))
                 await work.wait_for_more(retry)
                 retry = min(2 * retry, LAST_RETRY)
 
-    def _until_due(self) -> float | None:
-        """Seconds until an announced move is to be made."""
+    def _until_due(self) -> float:
+        """Seconds until an announced move is to be made; infinite without one."""
         due = self._desired.due()
-        return None if due is None else max(0.0, due - time.time())
+        return math.inf if due is None else max(0.0, due - time.time())
+
+    async def _look_for_drift(self) -> float:
+        """Finds what others have done to the switch; the next write repairs it. Returns when to look next."""
+        clock = self._shared.clock
+        began = clock()
+        if found := await self._reconciler.look_for_drift():
+            where = ", ".join(f"{count} of {table}" for table, count in found.items())
+            text = f"holds entries that are not as we left them: {where}; repairing"
+            self._record(text, "somebody else has written, or the switch has lost them", Severity.WARNING)
+        now = clock()
+        return now + max(DRIFT_INTERVAL, DRIFT_SHARE * (now - began))
 
     async def _write(self) -> Result:
         """One pass from the configuration to the switch."""

@@ -107,7 +107,12 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    world = World()
+    async with at_work(World()) as world:
+        yield world
+
+
+@contextlib.asynccontextmanager
+async def at_work(world: World) -> AsyncIterator[World]:
     running = asyncio.create_task(world.run())
     await world.until(lambda: world.switch.tables[VIPS])
     yield world
@@ -349,3 +354,24 @@ async def test_who_is_silent_for_too_many_rounds_is_told_and_again_when_he_answe
     await world.until(lambda: world.suspected[2:] == [(2, False)])
     answering.cancel()
     await world.until(lambda: world.suspected[3:] == [(2, True)])
+
+
+# somebody else's writes
+
+
+async def test_what_others_have_written_is_found_repaired_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "DRIFT_INTERVAL", 0.2)
+    async with at_work(World()) as world:
+        await world.done()
+        tables = [world.switch.tables[table] for table in (BACKENDS, VIPS, BUCKETS)]
+        before = [dict(table) for table in tables]
+        backends, vips, buckets = tables
+        backends[77,] = Do("backend_address", (1, 2))
+        vips.clear()
+        buckets[1, 3] = Do("owners", (1, 2, 1, 1, 9))
+        await world.until(lambda: [dict(table) for table in tables] == before)
+        (told,) = [text for text in world.told() if "not as we left them" in text]
+    assert told == (
+        "in memory holds entries that are not as we left them: "
+        "1 of backends, 1 of vips, 1 of buckets; repairing"
+    )
