@@ -122,7 +122,7 @@ def contestant(kind: str, names: Names) -> Iterator[Contestant]:
         for start in range(0, len(flows), AT_ONCE):
             batch = flows[start : start + AT_ONCE]
             emitted = target.send(CLIENT.port, [frame for frame, _ in batch], 0.0)
-            expect([out for _, out in batch], emitted, target.name)
+            expect([(out.port, bytes(out.packet)) for _, out in batch], emitted, target.name)
         with contextlib.closing(road(target.namespace)) as way:
             yield Contestant(target.name, way)
 

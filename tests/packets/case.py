@@ -1,15 +1,17 @@
 """The form of the packet table: what a case shows, what it installs, what goes in, and what must come out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from scapy.packet import Packet
 
-from tests.packets.rows import Row
+from tests.packets.rows import Entry, Row
 
 REALTIME_LIMIT = 1.0  # seconds that a case may take on a switch whose clock cannot be set
 SMALLEST_FRAME = 20  # bytes: Ethernet, a VLAN tag and two more; less than these the kernel keeps to itself
+
+SEND, BEGIN, PROBE, TRACE = range(4)  # what a packet-out orders
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,22 @@ class Raw:
 class Change:
     """The controller writes: rows that are new or other than before, and rows that go."""
 
-    rows: tuple[Row, ...] = ()
-    gone: tuple[Row, ...] = ()
+    rows: tuple[Entry, ...] = ()
+    gone: tuple[Entry, ...] = ()
 
 
-Step = Send | Order | Raw | Change
+@dataclass(frozen=True)
+class InRound:
+    """A step made of the number of the present probe round, which the switch counts and nobody can set.
+
+    begins: a new round begins with it.
+    """
+
+    make: Callable[[int], Send | Order]
+    begins: bool = False
+
+
+Step = Send | Order | Raw | InRound | Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +94,39 @@ class Case:
 
     rows: on top of world.BASE; a row with the key of a base row takes its place. without: base rows left out.
     drops: packets counted by each drop reason; every reason that is not named must have counted nothing.
+    replies: the same for each kind of reply.
     counts: packets counted by the direct counter of a row, or by a cell of an indirect counter.
     octets: the same for bytes, of direct counters.
     """
 
     shows: str
     steps: tuple[Step, ...]
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Entry, ...] = ()
     without: tuple[Row, ...] = ()
     drops: Mapping[str, int] = field(default_factory=dict)
+    replies: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[Row | Cell, int] = field(default_factory=dict)
     octets: Mapping[Row, int] = field(default_factory=dict)
 
     @property
+    def packets(self) -> list[Send | Order | Raw]:
+        """Its steps without the changes, as they are in probe round 1."""
+        made = [step.make(1) if isinstance(step, InRound) else step for step in self.steps]
+        return [step for step in made if not isinstance(step, Change)]
+
+    @property
     def seconds(self) -> float:
         """How much time passes in it."""
-        return max((step.at for step in self.steps if not isinstance(step, Change)), default=0.0)
+        return max((step.at for step in self.packets), default=0.0)
 
     @property
     def in_process_only(self) -> str | None:
         """Why it cannot run on a switch of its own, if so."""
         if self.seconds > REALTIME_LIMIT:
             return f"takes more than {REALTIME_LIMIT:g} s of virtual time"
-        if any(isinstance(step, Raw) for step in self.steps):
+        if any(isinstance(step, Raw) for step in self.packets):
             return "puts bytes on the CPU port that no P4Runtime server would"
-        if any(isinstance(step, Send) and len(step.packet) < SMALLEST_FRAME for step in self.steps):
+        if any(isinstance(step, Send) and len(step.packet) < SMALLEST_FRAME for step in self.packets):
             return f"sends less than {SMALLEST_FRAME} bytes, which an interface may not pass on"
         return None
 

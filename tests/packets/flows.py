@@ -1,5 +1,5 @@
-"""Where the program's hashes put a flow, by the text of service.p4 and exceptions.p4; and flows made to fall
-where a case wants them.
+"""Where the program's hashes put a flow or a datagram, by the text of service.p4, exceptions.p4 and
+fragments.p4; and flows made to fall where a case wants them.
 
 CRC-32 is linear, and so is what is made of it by exclusive or: a source address for a wanted hash or place
 solves 32 linear equations.
@@ -45,6 +45,47 @@ class Flow:
             + wide(self.source).to_bytes(16, "big")
             + self.destination_port.to_bytes(2, "big")
             + wide(self.destination).to_bytes(16, "big")
+            + bytes([self.protocol])
+        )
+
+    def digest(self, pool: int) -> int:
+        """What tells the flow from others in its exception's slot; and a tunnel's entropy."""
+        return crc32(
+            pool.to_bytes(2, "big")
+            + wide(self.source).to_bytes(16, "big")
+            + wide(self.destination).to_bytes(16, "big")
+            + bytes([self.protocol])
+            + self.source_port.to_bytes(2, "big")
+            + self.destination_port.to_bytes(2, "big")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """What the fragments of a datagram have in common."""
+
+    source: str
+    destination: str
+    protocol: int
+    identification: int
+
+    @property
+    def digest(self) -> int:
+        """What tells it from others in its slot; a tunnel's entropy for all fragments but the first."""
+        return crc32(
+            wide(self.source).to_bytes(16, "big")
+            + wide(self.destination).to_bytes(16, "big")
+            + bytes([self.protocol])
+            + self.identification.to_bytes(4, "big")
+        )
+
+    @property
+    def place(self) -> int:
+        """What picks its slot, by its low bits."""
+        return crc32(
+            self.identification.to_bytes(4, "big")
+            + wide(self.destination).to_bytes(16, "big")
+            + wide(self.source).to_bytes(16, "big")
             + bytes([self.protocol])
         )
 

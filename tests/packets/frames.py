@@ -1,4 +1,4 @@
-"""Building frames, what becomes of them, and whether their checksums are right: all of it by scapy.
+"""Building frames, and what becomes of them: all of it by scapy.
 
 What a switch must send is written as a packet too. `hop` and `renamed` make it from the packet that went in:
 they change fields and let scapy compute every checksum and length anew, so that nothing of the program's own
@@ -126,17 +126,3 @@ def damaged(frame: Packet, kind: type[Packet], error: int) -> Packet:
     total = wrong[kind].chksum + error
     wrong[kind].chksum = (total & 0xFFFF) + (total >> 16)
     return wrong
-
-
-def wrong_checksums(frame: bytes) -> list[str]:
-    """The layers whose checksum is not what scapy computes. Of fragments, the IP header's only."""
-    parsed = Ether(frame)
-    rebuilt = Ether(bytes(_recomputed(parsed)))
-    fragment = IP in parsed and (parsed[IP].flags.MF or parsed[IP].frag)
-    return [
-        f"{kind.__name__}: 0x{getattr(parsed[kind], field):04x} for 0x{getattr(rebuilt[kind], field):04x}"
-        for kind, field in CHECKSUMS.items()
-        if kind in parsed
-        and not (fragment and kind is not IP)
-        and getattr(parsed[kind], field) != getattr(rebuilt[kind], field)
-    ]

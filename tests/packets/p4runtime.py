@@ -6,7 +6,7 @@ from pathlib import Path
 from finsy.proto import p4i, p4r
 from google.protobuf import text_format
 
-from tests.packets.rows import Masked, Prefix, Row, Value
+from tests.packets.rows import Entry, Masked, Meter, Prefix, Row, Span, Value
 
 COMPILED = Path(__file__).resolve().parents[2] / "p4src" / "compiled"
 PIPELINE = COMPILED / "sluice.json"
@@ -36,7 +36,7 @@ class Names:
         self.tables = {table.preamble.alias: table for table in p4info.tables}
         self.actions = {action.preamble.alias: action for action in p4info.actions}
         self.counters = {counter.preamble.alias: counter for counter in p4info.counters}
-        self._table_aliases = {table.preamble.id: alias for alias, table in self.tables.items()}
+        self.meters = {meter.preamble.alias: meter for meter in p4info.meters}
         self._fields = {
             alias: {field.name: field for field in table.match_fields} for alias, table in self.tables.items()
         }
@@ -58,6 +58,10 @@ class Names:
             if value.length == 0:
                 return None
             match.lpm.value, match.lpm.prefix_len = number(value.value), value.length
+        elif isinstance(value, Span):
+            if value == Span(0, (1 << self._fields[table][name].bitwidth) - 1):
+                return None
+            match.range.low, match.range.high = number(value.low), number(value.high)
         elif isinstance(value, Masked):
             if value.mask == 0:
                 return None
@@ -73,6 +77,7 @@ class Names:
             table_id=self.tables[row.table].preamble.id,
             match=[match for match in matches if match is not None],
             priority=row.priority,
+            is_default_action=row.default,
         )
 
     def entry(self, row: Row) -> p4r.TableEntry:
@@ -83,14 +88,43 @@ class Names:
             action.params.add(param_id=self._params[row.action][name], value=number(value))
         return entry
 
-    def insert(self, row: Row) -> p4r.Update:
-        return p4r.Update(type=INSERT, entity=p4r.Entity(table_entry=self.entry(row)))
+    def _meter(self, meter: Meter) -> p4r.MeterEntry:
+        """Without a rate, which leaves every packet green."""
+        return p4r.MeterEntry(
+            meter_id=self.meters[meter.meter].preamble.id, index=p4r.Index(index=meter.index)
+        )
 
-    def modify(self, row: Row) -> p4r.Update:
-        return p4r.Update(type=MODIFY, entity=p4r.Entity(table_entry=self.entry(row)))
+    def _entity(self, entry: Entry) -> p4r.Entity:
+        if isinstance(entry, Row):
+            return p4r.Entity(table_entry=self.entry(entry))
+        if isinstance(entry, Meter):
+            cell = self._meter(entry)
+            cell.config.cir = cell.config.pir = entry.rate
+            cell.config.cburst = cell.config.pburst = entry.burst
+            return p4r.Entity(meter_entry=cell)
+        group = p4r.MulticastGroupEntry(multicast_group_id=entry.number)
+        for port, instance in entry.copies:
+            group.replicas.add(egress_port=port, instance=instance)
+        return _replicated(group)
 
-    def delete(self, row: Row) -> p4r.Update:
-        return p4r.Update(type=DELETE, entity=p4r.Entity(table_entry=self.key(row)))
+    def insert(self, entry: Entry) -> p4r.Update:
+        """Of what is always there, a meter's cell and a table's default action, the first change."""
+        always = isinstance(entry, Meter) or (isinstance(entry, Row) and entry.default)
+        return p4r.Update(type=MODIFY if always else INSERT, entity=self._entity(entry))
+
+    def modify(self, entry: Entry) -> p4r.Update:
+        return p4r.Update(type=MODIFY, entity=self._entity(entry))
+
+    def delete(self, entry: Entry) -> p4r.Update:
+        """Of what is always there, the return to what it was at first."""
+        if isinstance(entry, Row):
+            kind = MODIFY if entry.default else DELETE
+            return p4r.Update(type=kind, entity=p4r.Entity(table_entry=self.key(entry)))
+        if isinstance(entry, Meter):
+            return p4r.Update(type=MODIFY, entity=p4r.Entity(meter_entry=self._meter(entry)))
+        return p4r.Update(
+            type=DELETE, entity=_replicated(p4r.MulticastGroupEntry(multicast_group_id=entry.number))
+        )
 
     # ---- counters
 
@@ -133,3 +167,8 @@ class Names:
 
 def count_of(data: p4r.CounterData) -> Count:
     return Count(data.packet_count, data.byte_count)
+
+
+def _replicated(group: p4r.MulticastGroupEntry) -> p4r.Entity:
+    entry = p4r.PacketReplicationEngineEntry(multicast_group_entry=group)
+    return p4r.Entity(packet_replication_engine_entry=entry)

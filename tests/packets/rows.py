@@ -1,4 +1,4 @@
-"""Table entries as data, in the program's own names: what a case installs, whatever the target.
+"""What a case installs, as data and in the program's own names, whatever the target: table entries mostly.
 
 Addresses are written as people write them ("10.0.0.100", "fd00::100"); the program sees 128 bits, IPv4 as
 IPv4-mapped IPv6 (RFC 4291, 2.5.5.2).
@@ -14,8 +14,15 @@ MAPPED = 0xFFFF << 32
 TCP = 6
 UDP = 17
 
-NAT = 1
-DSR = 2
+NAT, DSR, IPIP, GRE, VXLAN, GUE = range(1, 7)
+SILENCE, RESET, UNREACHABLE = range(3)
+"""What a VIP says when nobody serves."""
+
+ALL_ONES = (1 << 128) - 1
+EVERY_PORT = (0, 0xFFFF)
+VNI = 0x123456
+INNER_SOURCE_MAC = "02:00:00:00:0e:01"
+INNER_DESTINATION_MAC = "02:00:00:00:0e:02"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +43,62 @@ class Masked:
 
 ANY = Masked(0, 0)
 
-Value = int | Prefix | Masked
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range; both ends are in it."""
+
+    low: int
+    high: int
+
+
+Value = int | Prefix | Masked | Span
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One table entry. `match` and `params` are (name, value) in the order of the P4Info."""
+    """A table entry, or a default action. `match`, `params`: (name, value) in the order of the P4Info."""
 
     table: str
     match: tuple[tuple[str, Value], ...]
     action: str
     params: tuple[tuple[str, int], ...] = ()
     priority: int = 0
+    default: bool = False
 
     @property
-    def key(self) -> tuple[str, tuple[tuple[str, Value], ...], int]:
+    def key(self) -> tuple[object, ...]:
         """What no two entries may share."""
-        return self.table, self.match, self.priority
+        return self.table, self.match, self.priority, self.default
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A cell of a meter. `burst` packets pass at once, and `rate` more in a second; the others are red."""
+
+    meter: str
+    index: int
+    burst: int
+    rate: int = 0
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return self.meter, self.index
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A multicast group. Each copy is (port, instance)."""
+
+    number: int
+    copies: tuple[tuple[int, int], ...]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return "group", self.number
+
+
+Entry = Row | Meter | Group
 
 
 def wide(address: str) -> int:
@@ -85,16 +131,51 @@ def own_source(address: str) -> Row:
     return _row("own_sources", {"address": wide(address)}, "from_us", {})
 
 
-def vip(address: str, protocol: int, port: int, pool: int, number: int = 1) -> Row:
-    """By the five-tuple, and silent when nobody serves."""
-    params = {
+def _service_settings(
+    pool: int, number: int, refusal: int, source_mask: int, port_mask: int
+) -> dict[str, int]:
+    return {
         "vip": number,
         "pool": pool,
-        "source_mask": (1 << 128) - 1,
-        "port_mask": 0xFFFF,
-        "refusal": 0,
+        "source_mask": source_mask,
+        "port_mask": port_mask,
+        "refusal": refusal,
     }
-    return _row("vips", _service(address, protocol, port), "serve", params)
+
+
+def vip(
+    address: str,
+    protocol: int,
+    port: int,
+    pool: int,
+    number: int = 1,
+    *,
+    refusal: int = SILENCE,
+    source_mask: int = ALL_ONES,
+    port_mask: int = 0xFFFF,
+) -> Row:
+    """By the five-tuple, and silent when nobody serves, unless told otherwise."""
+    settings = _service_settings(pool, number, refusal, source_mask, port_mask)
+    return _row("vips", _service(address, protocol, port), "serve", settings)
+
+
+def _span(address: str, protocol: int, ports: tuple[int, int]) -> dict[str, Value]:
+    return {"address": wide(address), "protocol": protocol, "port": Span(*ports)}
+
+
+def vip_range(
+    address: str, protocol: int, ports: tuple[int, int], pool: int, number: int = 1, *, priority: int = 1
+) -> Row:
+    settings = _service_settings(pool, number, SILENCE, ALL_ONES, 0xFFFF)
+    return _row("vip_ranges", _span(address, protocol, ports), "serve", settings, priority)
+
+
+def allowed(network: str, number: int = 1) -> Row:
+    return _row("sources", {"vip": number, "source": prefix(network)}, "allow", {})
+
+
+def denied(network: str, number: int = 1) -> Row:
+    return _row("sources", {"vip": number, "source": prefix(network)}, "deny", {})
 
 
 def pool(pool: int, mode: int, *, mask: int = 0, idle: int = 1145, udp_move: int = 0) -> Row:
@@ -104,14 +185,21 @@ def pool(pool: int, mode: int, *, mask: int = 0, idle: int = 1145, udp_move: int
 
 
 def bucket(
-    pool: int, bucket: int, current: int, previous: int | None = None, *, announced: int = 0, motion: int = 0
+    pool: int,
+    bucket: int,
+    current: int,
+    previous: int | None = None,
+    *,
+    standby: int = 0,
+    announced: int = 0,
+    motion: int = 0,
 ) -> Row:
     """Settled unless `previous` is given."""
     previous = current if previous is None else previous
     params = {
         "current": current,
         "previous": previous,
-        "standby": 0,
+        "standby": standby,
         "announced": announced,
         "motion": motion,
     }
@@ -120,6 +208,18 @@ def bucket(
 
 def backend(backend: int, address: str, port: int = 0) -> Row:
     return _row("backends", {"backend": backend}, "backend_address", {"address": wide(address), "port": port})
+
+
+def tunnel(backend: int, source: str, mtu: int = 0) -> Row:
+    """mtu: of the packets that it carries; 0 leaves that to the link."""
+    params = {
+        "source": wide(source),
+        "vni": VNI,
+        "inner_source_mac": mac_bits(INNER_SOURCE_MAC),
+        "inner_destination_mac": mac_bits(INNER_DESTINATION_MAC),
+        "mtu": mtu,
+    }
+    return _row("tunnels", {"backend": backend}, "tunnel", params)
 
 
 def nat_host(address: str) -> Row:
@@ -136,6 +236,16 @@ def nat_service(address: str, protocol: int, port: int) -> Row:
     return _row("nat_services", _service(address, protocol, port), "direct", {})
 
 
+def nat_answer_range(address: str, protocol: int, ports: tuple[int, int], vip: str) -> Row:
+    """Port 0: the answer keeps its own."""
+    params = {"address": wide(vip), "port": 0}
+    return _row("nat_answer_ranges", _span(address, protocol, ports), "restore", params, priority=1)
+
+
+def nat_service_range(address: str, protocol: int, ports: tuple[int, int]) -> Row:
+    return _row("nat_service_ranges", _span(address, protocol, ports), "direct", {}, priority=1)
+
+
 def health_checker(address: str) -> list[Row]:
     """Once as a source, once as a destination."""
     exact = Masked(wide(address), (1 << 128) - 1)
@@ -145,11 +255,16 @@ def health_checker(address: str) -> list[Row]:
     ]
 
 
-def route(network: str, gateway: str | None = None) -> Row:
-    """Connected, unless there is a gateway."""
+def prefix(network: str) -> Prefix:
+    """IPv4's prefixes stand behind 96 bits."""
     parsed = ip_network(network)
     length = parsed.prefixlen + (96 if isinstance(parsed, IPv4Network) else 0)
-    match: dict[str, Value] = {"destination": Prefix(wide(str(parsed.network_address)), length)}
+    return Prefix(wide(str(parsed.network_address)), length)
+
+
+def route(network: str, gateway: str | None = None) -> Row:
+    """Connected, unless there is a gateway."""
+    match: dict[str, Value] = {"destination": prefix(network)}
     if gateway is None:
         return _row("routes", match, "connected", {})
     return _row("routes", match, "via", {"gateway": wide(gateway)})
@@ -163,3 +278,59 @@ def neighbor(address: str, port: int, source_mac: str, destination_mac: str, vla
         "vlan": vlan,
     }
     return _row("neighbors", {"address": wide(address)}, "forward", params)
+
+
+def link(port: int, mtu: int, vlan: int = 0) -> Row:
+    """mtu: of IP packets, bytes."""
+    return _row("links", {"port": port, "vlan": vlan}, "link", {"mtu": mtu})
+
+
+def interface(port: int, address4: str, address6: str, vlan: int = 0) -> Row:
+    """The addresses that the switch speaks from on the link."""
+    params = {"address4": wide(address4) & 0xFFFFFFFF, "address6": wide(address6)}
+    return _row("interfaces", {"port": port, "vlan": vlan}, "reply_from", params)
+
+
+# ---- liveness
+
+
+def prober(address: str, mac: str) -> Row:
+    """One of our addresses, that probes come from."""
+    return _row("addresses", {"address": wide(address)}, "prober", {"mac": mac_bits(mac)})
+
+
+def probed(backend: int) -> list[Row]:
+    """As a bucket's current backend, and as its standby."""
+    return [
+        _row(f"{role}.probed", {"backend": backend}, f"{role}.is_probed", {})
+        for role in ("current", "standby")
+    ]
+
+
+def probe_target(
+    backend: int,
+    source_mac: str,
+    destination_mac: str,
+    source: str,
+    destination: str,
+    port: int | None = None,
+    *,
+    vlan: int = 0,
+) -> Row:
+    """Probed by SYNs to a port, or by echo requests if there is none."""
+    params = {
+        "source_mac": mac_bits(source_mac),
+        "destination_mac": mac_bits(destination_mac),
+        "vlan": vlan,
+        "source": wide(source),
+        "destination": wide(destination),
+    }
+    if port is None:
+        return _row("probe_targets", {"backend": backend}, "echo", params)
+    return _row("probe_targets", {"backend": backend}, "syn", {**params, "port": port})
+
+
+def liveness_settings(*, tolerance: int = 3, gap: int = 0, longest_idle: int = 8192) -> Row:
+    """tolerance: rounds; gap: microseconds; longest_idle: ticks of 2^18 microseconds."""
+    params = {"tolerance": tolerance, "gap": gap, "longest_idle": longest_idle}
+    return Row("liveness_settings", (), "settings", tuple(params.items()), default=True)

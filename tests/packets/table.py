@@ -1,13 +1,24 @@
 """All of the packet table."""
 
 from tests.packets.case import Case
-from tests.packets.cases import answers, controller, drops, dsr, exceptions, nat, own_addresses, routing
+from tests.packets.cases import (
+    answers,
+    controller,
+    drops,
+    dsr,
+    exceptions,
+    modes,
+    nat,
+    own_addresses,
+    routing,
+)
 
 CASES: list[Case] = [
     *own_addresses.CASES,
     *nat.CASES,
     *answers.CASES,
     *dsr.CASES,
+    *modes.CASES,
     *routing.CASES,
     *drops.CASES,
     *exceptions.CASES,

@@ -27,6 +27,7 @@ from switch.engine import Engine
 from switch.server import read, write
 from switch.server.pipeline import Pipeline
 from tests.packets import rows
+from tests.packets.case import SEND, TRACE
 from tests.packets.p4runtime import PIPELINE, Names, count_of
 from tests.packets.rows import Row
 from tests.packets.wires import LARGEST_MTU, Wires, inside, namespace, switch_side
@@ -48,6 +49,8 @@ class Target(Protocol):
 
     name: str
     names: Names
+    virtual_time: bool
+    """Whether `at` is the time, rather than as early as a step may be."""
 
     def write(self, updates: Sequence[p4r.Update]) -> None: ...
 
@@ -68,6 +71,7 @@ class InProcess:
     """`Engine.process`, and the server's translation of messages without its gRPC."""
 
     name = "in process"
+    virtual_time = True
 
     def __init__(self, names: Names, config: bytes) -> None:
         self.names = names
@@ -193,8 +197,11 @@ class OnWires:
     """A switch on interfaces. It has done its work when markers sent behind the packets have come out.
 
     A switch keeps the order of packets from one port to another, so that nothing can still be inside then.
-    Packet-ins come on a way of their own; the program's punt counters tell how many there must be.
+    Packet-ins come on a way of their own; the program's punt counters tell how many there must be. A
+    trace has one answer, which they leave out.
     """
+
+    virtual_time = False
 
     def __init__(self, kind: str, names: Names, controller: Controller, wires: Wires) -> None:
         self.name = f"{kind} on interfaces"
@@ -235,10 +242,10 @@ class OnWires:
         token = next(self._tokens)
         for out in PORTS:
             frame = Ether(dst=MARKER_MAC.format(out), src=ROUTER) / token.to_bytes(8, "big")
-            self._controller.packet_out(self.names.packet_out(0, out, bytes(frame)))
-        return self._collect(token)
+            self._controller.packet_out(self.names.packet_out(SEND, out, bytes(frame)))
+        return self._collect(token, told=1 if order == TRACE else 0)
 
-    def _collect(self, token: int) -> Emitted:
+    def _collect(self, token: int, told: int = 0) -> Emitted:
         emitted: Emitted = []
         awaited = set(PORTS)
         deadline = time.monotonic() + ARRIVAL_TIMEOUT
@@ -252,11 +259,11 @@ class OnWires:
                 raise TimeoutError(
                     f"{self.name}: no marker on port {sorted(awaited)} in {ARRIVAL_TIMEOUT:g} s"
                 )
-        return emitted + self._packets_in()
+        return emitted + self._packets_in(told)
 
-    def _packets_in(self) -> Emitted:
+    def _packets_in(self, told: int) -> Emitted:
         punts = sum(count_of(entity.table_entry.counter_data).packets for entity in self.read([self._punts]))
-        new, self._punts_seen = punts - self._punts_seen, punts
+        new, self._punts_seen = punts - self._punts_seen + told, punts
         messages = [self._controller.packets_in.get(timeout=ARRIVAL_TIMEOUT) for _ in range(new)]
         return [(CPU, self.names.packet_in(message)) for message in messages]
 

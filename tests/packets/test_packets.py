@@ -1,19 +1,15 @@
 """The packet table, on every target: in process, on the embedded switch's interfaces, on BMv2's."""
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from scapy.packet import Packet
 
-from tests.packets.case import Case, Change, Out
+from tests.packets.case import Case
+from tests.packets.packet_in import Decision, Fate, PacketIn, Punt
 from tests.packets.runner import Runner
 from tests.packets.table import CASES, ON_WIRES
 from tests.packets.world import CPU
-
-BY_CASES = Path(__file__).parents[1] / "packets_next"
-ELSEWHERE = "\n".join(path.read_text() for path in BY_CASES.glob("test_*.py")).lower()
-"""Tests that name a reason, outside of the table."""
 
 
 def test_every_case_says_what_no_other_says() -> None:
@@ -21,28 +17,29 @@ def test_every_case_says_what_no_other_says() -> None:
 
 
 def test_every_drop_reason_has_a_case(inside: Runner) -> None:
-    here = {reason for case in CASES for reason in case.drops}
-    assert {reason for reason in set(inside.drops()) - here if reason not in ELSEWHERE} == set()
+    assert inside.drops().keys() == {reason for case in CASES for reason in case.drops}
 
 
-def test_every_punt_reason_has_a_case(inside: Runner) -> None:
+def test_every_kind_of_reply_has_a_case(inside: Runner) -> None:
+    assert inside.replies().keys() == {kind for case in CASES for kind in case.replies}
+
+
+def test_every_reason_for_the_controller_has_a_case(inside: Runner) -> None:
+    """The answer to a trace is one, too, that nothing counts."""
     entries = inside.target.read([inside.target.names.direct_counters("punts")])
-    reasons = {int.from_bytes(entity.table_entry.match[0].exact.value, "big") for entity in entries}
-    here = {bytes(out.packet)[0] for case in CASES for out in outs(case) if out.port == CPU}
-    actions = inside.target.names.actions_by_id()
-    names = {
-        int.from_bytes(entity.table_entry.match[0].exact.value, "big"): actions[
-            entity.table_entry.action.action.action_id
-        ]
-        for entity in entries
-    }
-    assert {names[reason] for reason in reasons - here if names[reason] not in ELSEWHERE} == set()
+    counted = {int.from_bytes(entity.table_entry.match[0].exact.value, "big") for entity in entries}
+    told = {PacketIn(bytes(packet)).reason for packet in to_controller()}
+    assert told == counted | {Punt.TRACE} == set(Punt)
 
 
-def outs(case: Case) -> Iterator[Out]:
-    for step in case.steps:
-        if not isinstance(step, Change):
-            yield from step.out
+def test_every_fate_and_decision_has_a_case() -> None:
+    traced = [told for packet in to_controller() if (told := PacketIn(bytes(packet))).reason == Punt.TRACE]
+    assert {told.fate for told in traced} == set(Fate)
+    assert {told.decision for told in traced} == set(Decision)
+
+
+def to_controller() -> list[Packet]:
+    return [out.packet for case in CASES for step in case.packets for out in step.out if out.port == CPU]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

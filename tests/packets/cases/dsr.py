@@ -10,7 +10,7 @@ from tests.packets import rows
 from tests.packets.case import Case, Cell, Out, Send
 from tests.packets.cases.nat import TCP_OPTIONS, dns, http
 from tests.packets.frames import damaged, hop, packet
-from tests.packets.world import CLIENT, FAMILIES, HTTP, ONE, TAGGED, TWO, V4, Family
+from tests.packets.world import CLIENT, FAMILIES, HTTP, ONE, TWO, V4, Family
 
 
 def _cases(family: Family) -> Iterator[Case]:
@@ -51,11 +51,6 @@ def _cases(family: Family) -> Iterator[Case]:
         f"{family.name} dsr: the bucket's owner decides",
         (Send(CLIENT.port, frame, (Out(TWO.port, hop(TWO, frame)),)),),
         rows=(rows.bucket(family.dsr_pool, 0, family.dsr_two),),
-    )
-    yield Case(
-        f"{family.name} dsr: a backend in a VLAN gets the tag",
-        (Send(CLIENT.port, frame, (Out(TAGGED.port, hop(TAGGED, frame)),)),),
-        rows=(rows.backend(family.dsr_one, family.of(TAGGED)),),
     )
     yield Case(
         f"{family.name} dsr: a backend may be a client of its own VIP",

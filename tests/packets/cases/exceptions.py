@@ -13,10 +13,10 @@ from scapy.packet import Packet
 from tests.packets import rows
 from tests.packets.case import Case, Cell, Change, Out, Send, Step
 from tests.packets.cases.nat import delivered, dns, http
-from tests.packets.cases.own_addresses import packet_in
-from tests.packets.cases.routing import GLEAN, NO_MAC, UNRESOLVED
+from tests.packets.cases.routing import NO_MAC, UNRESOLVED
 from tests.packets.flows import Flow, flow_in_bucket, flows_where
 from tests.packets.frames import hop, packet
+from tests.packets.packet_in import Punt, packet_in
 from tests.packets.rows import NAT, UDP, Row
 from tests.packets.world import (
     BACKEND_HTTP,
@@ -385,7 +385,7 @@ def _gone(family: Family) -> Iterator[Case]:
         (
             flow.syn(TWO),
             Change((settled(family, one), rows.backend(one, unresolved, BACKEND_HTTP)), gone=(backend_two,)),
-            Send(CLIENT.port, frame, (packet_in(GLEAN, CLIENT.port, punted),)),
+            Send(CLIENT.port, frame, (packet_in(Punt.GLEAN, CLIENT.port, punted),)),
         ),
         rows=(moving(family, two, one),),
     )

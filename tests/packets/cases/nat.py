@@ -18,7 +18,6 @@ from tests.packets.world import (
     FAMILIES,
     HTTP,
     ONE,
-    TAGGED,
     V4,
     V6,
     Family,
@@ -74,7 +73,7 @@ def _packets(family: Family) -> Iterator[Case]:
 
 
 def _ends(family: Family) -> Iterator[Case]:
-    """What differs at the ends: padding, VLANs, backends with a port of their own."""
+    """What differs at the ends: padding, and a backend without a port of its own."""
     frame = packet(family, http(20101), destination=family.nat_vip)
     padded = frame / Padding(bytes(7))
     yield Case(
@@ -85,17 +84,6 @@ def _ends(family: Family) -> Iterator[Case]:
         f"{family.name} nat: a backend with port 0 is reached on the VIP's port",
         (Send(CLIENT.port, frame, (delivered(family, frame, port=HTTP),)),),
         rows=(rows.backend(family.tcp_one, family.of(ONE)),),
-    )
-    in_vlan = rows.backend(family.tcp_one, family.of(TAGGED), BACKEND_HTTP)
-    yield Case(
-        f"{family.name} nat: a backend in a VLAN gets the tag",
-        (Send(CLIENT.port, frame, (delivered(family, frame, TAGGED),)),),
-        rows=(in_vlan,),
-    )
-    tagged = packet(family, http(20102), source=TAGGED, destination=family.nat_vip)
-    yield Case(
-        f"{family.name} nat: a client in a VLAN reaches a backend in none",
-        (Send(TAGGED.port, tagged, (delivered(family, tagged),)),),
     )
 
 

@@ -21,11 +21,8 @@ from scapy.packet import Raw as Payload
 
 from tests.packets.case import Case, Out, Send, dropped
 from tests.packets.frames import packet, with_checksum
-from tests.packets.world import CLIENT, CPU, ONE, OTHER_CLIENT, ROUTER, TAGGED, V4, V6, Station
-
-ARP_REPLY_PUNT = 1
-NEIGHBOR_ADVERTISEMENT_PUNT = 2
-TUNNEL_ERROR_PUNT = 4
+from tests.packets.packet_in import Punt, packet_in
+from tests.packets.world import CLIENT, OTHER_CLIENT, ROUTER, TAGGED, V4, V6, Station
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 ALL_NODES = "ff02::1"
@@ -33,17 +30,6 @@ ALL_NODES_MAC = "33:33:00:00:00:01"
 NOT_OURS_V4 = "10.0.0.77"
 NOT_OURS_V6 = "fd00::77"
 SOMEBODY = "02:00:00:00:0d:01"
-
-
-NOT_TRACED = 17
-"""Bytes of a packet_in header that only the answer to a trace fills."""
-
-
-def packet_in(reason: int, port: int, frame: Packet) -> Out:
-    """The frame as the controller gets it."""
-    header = bytes([reason]) + port.to_bytes(2, "big") + bytes(NOT_TRACED)
-    return Out(CPU, Payload(header + bytes(frame)))
-
 
 # ---- ARP
 
@@ -67,7 +53,7 @@ def arp_answered(shows: str, question: Packet, answer: Packet, port: int = CLIEN
 
 
 def arp_punted(shows: str, frame: Packet) -> Case:
-    return Case(shows, (Send(CLIENT.port, frame, (packet_in(ARP_REPLY_PUNT, CLIENT.port, frame),)),))
+    return Case(shows, (Send(CLIENT.port, frame, (packet_in(Punt.ARP_REPLY, CLIENT.port, frame),)),))
 
 
 ANNOUNCEMENT = asks(CLIENT.v4)
@@ -199,7 +185,7 @@ def ndp_answered(shows: str, question: Packet, answer: Packet, port: int = CLIEN
 
 def ndp_punted(shows: str, frame: Packet) -> Case:
     return Case(
-        shows, (Send(CLIENT.port, frame, (packet_in(NEIGHBOR_ADVERTISEMENT_PUNT, CLIENT.port, frame),)),)
+        shows, (Send(CLIENT.port, frame, (packet_in(Punt.NEIGHBOR_ADVERTISEMENT, CLIENT.port, frame),)),)
     )
 
 
@@ -411,16 +397,4 @@ PING_CASES = [
     ),
 ]
 
-
-def _tunnel_error() -> Case:
-    """The network between us and a backend complains about a tunnel of ours."""
-    tunnelled = IP(src=V4.server_router, dst=ONE.v4, proto="ipencap") / Payload(bytes(8))
-    complaint = ICMP(type="dest-unreach", code="fragmentation-needed", nexthopmtu=1400) / tunnelled
-    frame = packet(V4, complaint, source=ONE, destination=V4.server_router)
-    return Case(
-        "an error about a tunnel goes to the controller",
-        (Send(ONE.port, frame, (packet_in(TUNNEL_ERROR_PUNT, ONE.port, frame),)),),
-    )
-
-
-CASES = [*ARP_CASES, *NDP_CASES, *PING_CASES, _tunnel_error()]
+CASES = [*ARP_CASES, *NDP_CASES, *PING_CASES]

@@ -19,8 +19,8 @@ from scapy.packet import Raw as Payload
 from tests.packets import rows
 from tests.packets.case import Case, Out, Send, dropped
 from tests.packets.cases.nat import delivered, http
-from tests.packets.cases.own_addresses import packet_in
 from tests.packets.frames import damaged, hop, packet, parsed
+from tests.packets.packet_in import Punt, packet_in
 from tests.packets.world import (
     CLIENT,
     FAMILIES,
@@ -36,7 +36,6 @@ from tests.packets.world import (
     Station,
 )
 
-GLEAN = 3
 NO_MAC = "00:00:00:00:00:00"
 UNRESOLVED = {"IPv4": "10.0.1.99", "IPv6": "fd00:1::99"}
 
@@ -186,7 +185,7 @@ def _gleans(family: Family) -> Iterator[Case]:
     def gleaned(layer: Packet, port: int = CLIENT.port) -> Out:
         frame = hop(stranger, layer)
         frame[Ether].src = NO_MAC
-        return packet_in(GLEAN, port, frame)
+        return packet_in(Punt.GLEAN, port, frame)
 
     frame = packet(family, ssh(), destination=unresolved)
     yield Case(
@@ -203,7 +202,7 @@ def _gleans(family: Family) -> Iterator[Case]:
     translated.packet[Ether].src = NO_MAC
     yield Case(
         f"{name}: one for an unresolved nat backend goes there translated",
-        (Send(CLIENT.port, to_vip, (packet_in(GLEAN, CLIENT.port, translated.packet),)),),
+        (Send(CLIENT.port, to_vip, (packet_in(Punt.GLEAN, CLIENT.port, translated.packet),)),),
         rows=(rows.backend(family.tcp_one, unresolved, 8080),),
     )
     beyond = packet(family, ssh(), destination=family.far_away)
