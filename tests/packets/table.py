@@ -11,17 +11,20 @@ from tests.packets.cases import (
     nat,
     own_addresses,
     routing,
+    size,
 )
 
-CASES: list[Case] = [
-    *own_addresses.CASES,
-    *nat.CASES,
-    *answers.CASES,
-    *dsr.CASES,
-    *modes.CASES,
-    *routing.CASES,
-    *drops.CASES,
-    *exceptions.CASES,
-    *controller.CASES,
-]
+SUBJECTS = (
+    own_addresses,
+    nat,
+    answers,
+    dsr,
+    modes,
+    size,
+    routing,
+    drops,
+    exceptions,
+    controller,
+)
+CASES: list[Case] = [case for subject in SUBJECTS for case in subject.CASES]
 ON_WIRES = [case for case in CASES if case.in_process_only is None]
