@@ -8,7 +8,14 @@ arithmetic is believed.
 from typing import Any
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    IPv6,
+)
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet
 from scapy.packet import Raw as Payload
@@ -22,6 +29,7 @@ CHECKSUMS = {
     ICMP: "chksum",
     ICMPv6EchoRequest: "cksum",
     ICMPv6EchoReply: "cksum",
+    ICMPv6DestUnreach: "cksum",
     ICMPv6ND_NS: "cksum",
     ICMPv6ND_NA: "cksum",
 }
@@ -59,8 +67,11 @@ def packet(
 
 
 def network(frame: Packet) -> Packet:
-    """The frame's IP header and what follows it."""
-    return frame[IP] if IP in frame else frame[IPv6]
+    """The frame's outermost IP header and what follows it."""
+    layer = frame
+    while not isinstance(layer, IP | IPv6):
+        layer = layer.payload
+    return layer
 
 
 def _recomputed(layer: Packet) -> Packet:
@@ -94,7 +105,7 @@ def renamed(
 def hop(station: Station, layer: Packet) -> Packet:
     """The IP packet on its way to a station, one hop further."""
     moved = _recomputed(network(layer))
-    if IP in moved:
+    if isinstance(moved, IP):
         moved.ttl -= 1
     else:
         moved.hlim -= 1

@@ -98,9 +98,13 @@ class Way:
             return nat.delivered(self.family, frame, station)
         if self.underlay is None:
             return Out(station.port, hop(station, frame))
-        inner = network(hop(station, frame))
         spread = self.entropy(frame) if entropy is None else entropy
-        return Out(station.port, toward(station) / self._around(inner, station, spread))
+        return self.carried(network(hop(station, frame)), station, spread)
+
+    def carried(self, inner: Packet, station: Station = ONE, entropy: int = 0) -> Out:
+        """An IP packet that has lost its hop, on its way to the backend."""
+        packet = self._around(inner, station, entropy) if self.underlay else inner
+        return Out(station.port, toward(station) / packet)
 
     def entropy(self, frame: Packet) -> int:
         """What all packets of the frame's flow have in common, for the underlay to spread flows by."""
