@@ -16,10 +16,10 @@ from scapy.packet import Packet
 from scapy.packet import Raw as Payload
 
 from tests.packets import rows
-from tests.packets.case import Case, Cell, Order, Raw, Send, dropped
+from tests.packets.case import Case, Cell, Order, Out, Raw, Send, dropped
 from tests.packets.cases.nat import dns, http
 from tests.packets.cases.routing import ssh
-from tests.packets.frames import packet, parsed
+from tests.packets.frames import hop, packet, parsed
 from tests.packets.rows import NAT
 from tests.packets.world import CLIENT, CPU, DNS, FAMILIES, HTTP, ONE, ROUTER, V4, V6, Family
 
@@ -150,6 +150,39 @@ def _admission() -> Iterator[Case]:
         yield drop("martian", shows, packet(V6, http(23103), address=source, destination=destination))
 
 
+# ---- what nobody sends who means well
+
+
+def _impossible(family: Family) -> Iterator[Case]:
+    name, vip = family.name, family.nat_vip
+    for shows, transport in (
+        ("a TCP data offset below 5", TCP(sport=1, dport=HTTP, dataofs=4)),
+        ("a TCP data offset beyond the packet", TCP(sport=1, dport=HTTP, dataofs=9)),
+        ("a UDP length below 8", UDP(sport=1, dport=DNS, len=7)),
+        ("a UDP length beyond the packet", UDP(sport=1, dport=DNS, len=9)),
+    ):
+        yield drop("bad_length", f"{name}: {shows}", packet(family, transport, destination=vip))
+    for flags in ("F", "FPU", "P", "SFR", "FR", "SAF", "SAR"):
+        transport = TCP(sport=1, dport=HTTP, flags=flags)
+        yield drop("bad_flags", f"{name}: {flags}", packet(family, transport, destination=vip))
+    nobodys = {
+        "IPv4": ("0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
+        "IPv6": ("::", "::1", "ff02::1"),
+    }
+    for source in nobodys[name]:
+        for destination, what in ((vip, "a VIP"), (family.of(ONE), "a host")):
+            frame = packet(family, http(23110), address=source, destination=destination)
+            yield drop("martian", f"from {source} to {what}", frame)
+    for source, what in ((vip, "the VIP itself"), (family.router, "the router")):
+        frame = packet(family, http(23111), address=source, destination=vip)
+        yield drop("own_source", f"{name}: to a VIP, from {what}", frame)
+    ours = packet(family, http(23112), address=family.dsr_vip, source=ONE, destination=family.of(CLIENT))
+    yield Case(
+        f"{name}: what a backend sends from the VIP to a client is right",
+        (Send(ONE.port, ours, (Out(CLIENT.port, hop(CLIENT, ours)),)),),
+    )
+
+
 # ---- to one of our addresses, and yet served by nobody
 
 
@@ -241,6 +274,11 @@ CASES = [
     *_malformed(),
     *_admission(),
     *_fragments(),
-    *(case for family in FAMILIES for cases in (_no_service, _service) for case in cases(family)),
+    *(
+        case
+        for family in FAMILIES
+        for cases in (_impossible, _no_service, _service)
+        for case in cases(family)
+    ),
     *_packet_outs(),
 ]
