@@ -62,7 +62,7 @@ class Tables:
         names = self._target.names
         rows = list(rows)
         new = [row for row in rows if row.key not in self._held]
-        other = [row for row in rows if self._held.get(row.key, row) != row]
+        other = [row for row in rows if self._differs(row)]
         leaving = list(gone)
         updates = [names.insert(row) for row in _ordered(new)]
         updates += [names.modify(row) for row in _ordered(other)]
@@ -71,6 +71,11 @@ class Tables:
         self._held.update((row.key, row) for row in rows)
         for row in leaving:
             del self._held[row.key]
+
+    def _differs(self, row: Entry) -> bool:
+        """A meter that was written always does, since packets have taken from it."""
+        held = self._held.get(row.key)
+        return held is not None and (held != row or isinstance(row, Meter))
 
     def holds(self, row: Row) -> bool:
         return row.key in self._held

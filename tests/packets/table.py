@@ -17,6 +17,7 @@ from tests.packets.cases import (
     quotes,
     routing,
     size,
+    trace,
 )
 
 SUBJECTS = (
@@ -31,6 +32,7 @@ SUBJECTS = (
     liveness,
     modes,
     size,
+    trace,
     routing,
     drops,
     exceptions,

@@ -48,16 +48,17 @@ class Client:
 
     def __init__(self, family: Family, flow: Flow | None = None) -> None:
         self.family = family
+        self.flow = flow
         self.source = flow.source if flow else None
         self.port = flow.source_port if flow else next(_ports)
 
-    def _frame(self, flags: str) -> Packet:
+    def frame(self, flags: str) -> Packet:
         return packet(
             self.family, http(self.port, flags), address=self.source, destination=self.family.nat_vip
         )
 
     def _step(self, flags: str, owner: Station | None, at: float) -> Send:
-        frame = self._frame(flags)
+        frame = self.frame(flags)
         return Send(CLIENT.port, frame, (delivered(self.family, frame, owner),) if owner else (), at)
 
     def syn(self, owner: Station | None, at: float = 0.0) -> Send:
@@ -397,7 +398,7 @@ def _full(family: Family, place: int) -> Iterator[Case]:
     name = family.name
     move = (moving(family, two, one),)
 
-    first, second, third, fourth, fifth = _together(family, place)
+    first, second, third, fourth, fifth = together(family, place)
     yield Case(
         f"{name} full: a flow that finds no room does not move, and does not break",
         (
@@ -411,7 +412,7 @@ def _full(family: Family, place: int) -> Iterator[Case]:
         rows=move,
         counts={UNMOVED: 2, PREVIOUS: 4},
     )
-    first, second, third, fourth, fifth = _together(family, place + 1 * ELSEWHERE)
+    first, second, third, fourth, fifth = together(family, place + 1 * ELSEWHERE)
     yield Case(
         f"{name} full: a flow that closed and opens anew has its old room",
         (
@@ -424,7 +425,7 @@ def _full(family: Family, place: int) -> Iterator[Case]:
         ),
         rows=move,
     )
-    first, second, third, fourth, fifth = _together(family, place + 2 * ELSEWHERE)
+    first, second, third, fourth, fifth = together(family, place + 2 * ELSEWHERE)
     yield Case(
         f"{name} full: a SYN flood frees what it took after 15 s",
         (
@@ -436,7 +437,7 @@ def _full(family: Family, place: int) -> Iterator[Case]:
         ),
         rows=move,
     )
-    first, second, third, fourth, fifth = _together(family, place + 3 * ELSEWHERE)
+    first, second, third, fourth, fifth = together(family, place + 3 * ELSEWHERE)
     yield Case(
         f"{name} full: room that was lost to a flood is not taken from established flows",
         (
@@ -451,7 +452,7 @@ def _full(family: Family, place: int) -> Iterator[Case]:
         ),
         rows=move,
     )
-    first, second, third, *_ = _together(family, place + 4 * ELSEWHERE)
+    first, second, third, *_ = together(family, place + 4 * ELSEWHERE)
     yield Case(
         f"{name}: with a copy in an earlier way the last way that knows a flow decides; both end together",
         (
@@ -469,7 +470,7 @@ def _full(family: Family, place: int) -> Iterator[Case]:
         ),
         rows=move,
     )
-    first, second, third, fourth, fifth = _together(family, place + 5 * ELSEWHERE)
+    first, second, third, fourth, fifth = together(family, place + 5 * ELSEWHERE)
     gone_soon = rows.backend(THREE, family.of(TWO), BACKEND_HTTP)
     stays = rows.backend(FOUR, family.of(TAGGED), BACKEND_HTTP)
     late = ticks(EMBRYONIC + 2)  # the switch's clock has gone further than an embryo lives
@@ -514,7 +515,7 @@ THREE, FOUR = 301, 302  # backends of no base row
 ELSEWHERE = 0x02040801  # added to a hash, it changes the place in every way
 
 
-def _together(family: Family, place: int) -> Sequence[Client]:
+def together(family: Family, place: int) -> Sequence[Client]:
     """Five flows that share their slot in every way."""
     return _placed(family, place, 5)
 

@@ -12,7 +12,7 @@ from scapy.packet import Packet
 from scapy.packet import Raw as Payload
 
 from tests.packets import rows
-from tests.packets.case import BEGIN, PROBE, Case, Cell, Change, InRound, Order, Out, Send
+from tests.packets.case import BEGIN, PROBE, Case, Cell, Change, InRound, Order, Out, Send, Step
 from tests.packets.cases.exceptions import Client, ticks
 from tests.packets.cases.nat import delivered, dns
 from tests.packets.cases.own_addresses import advertises, asks, solicits, told
@@ -245,7 +245,7 @@ def _suspicion(family: Family) -> Iterator[Case]:
     name = family.name
 
     def case(
-        shows: str, probed: Probed, *steps: object, answers: int, suspected: int, all_suspect: int = 0
+        shows: str, probed: Probed, *steps: Step, answers: int, suspected: int, all_suspect: int = 0
     ) -> Case:
         return Case(
             f"{name} suspicion: {shows}",
