@@ -243,7 +243,7 @@ class OnWires:
         for out in PORTS:
             frame = Ether(dst=MARKER_MAC.format(out), src=ROUTER) / token.to_bytes(8, "big")
             self._controller.packet_out(self.names.packet_out(SEND, out, bytes(frame)))
-        return self._collect(token, told=1 if order == TRACE else 0)
+        return self._collect(token, told=int(order == TRACE and port in PORTS))
 
     def _collect(self, token: int, told: int = 0) -> Emitted:
         emitted: Emitted = []
