@@ -104,7 +104,7 @@ class Runner:
         self.tables.become(row for key, row in rows.items() if key not in without)
         watched = [*case.counts, *case.octets]
         before = self.counts(watched)
-        fates_before = self._by_action("drops", "replies")
+        fates_before = self.fates()
 
         self.target.begin()
         for number, step in enumerate(case.steps, 1):
@@ -117,12 +117,12 @@ class Runner:
             emitted = self._carry_out(step)
             wanted = [(out.port, bytes(out.packet)) for out in step.out]
             if not self.target.virtual_time:
-                wanted, emitted = _without_ages(wanted), _without_ages(emitted)
+                wanted, emitted = without_ages(wanted), without_ages(emitted)
             expect(wanted, emitted, f"step {number}")
             if not step.broken:
                 check_checksums(emitted, f"step {number}")
 
-        fates = _difference(self._by_action("drops", "replies"), fates_before)
+        fates = _difference(self.fates(), fates_before)
         assert fates == {**case.drops, **case.replies}, "packets by drop reason and kind of reply"
         after = self.counts(watched)
         for what, packets in case.counts.items():
@@ -137,15 +137,11 @@ class Runner:
             return self.target.packet_out(step.order, step.port, bytes(step.payload), step.at)
         return self.target.send(CPU, [step.payload], step.at)
 
-    def drops(self) -> dict[str, int]:
-        """Packets dropped so far, by reason."""
-        return self._by_action("drops")
+    def fates(self) -> dict[str, int]:
+        """Packets so far by drop reason, and replies by kind."""
+        return self.by_action("drops", "replies")
 
-    def replies(self) -> dict[str, int]:
-        """Replies so far, by kind."""
-        return self._by_action("replies")
-
-    def _by_action(self, *tables: str) -> dict[str, int]:
+    def by_action(self, *tables: str) -> dict[str, int]:
         """Packets counted by tables of constant entries, whose actions have names of their own."""
         names = self.target.names
         entities = self.target.read([names.direct_counters(table) for table in tables])
@@ -175,12 +171,12 @@ def _difference(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str
     return {reason: count - before[reason] for reason, count in after.items() if count != before[reason]}
 
 
-def _without_ages(emitted: Emitted) -> Emitted:
+def without_ages(emitted: Emitted) -> Emitted:
     """A clock that nobody sets tells ages that nobody foresees."""
-    return [(port, _without_age(frame) if port == CPU else frame) for port, frame in emitted]
+    return [(port, _ageless(frame) if port == CPU else frame) for port, frame in emitted]
 
 
-def _without_age(frame: bytes) -> bytes:
+def _ageless(frame: bytes) -> bytes:
     return frame[: AGE_OCTETS.start] + bytes(2) + frame[AGE_OCTETS.stop :]
 
 

@@ -17,11 +17,11 @@ def test_every_case_says_what_no_other_says() -> None:
 
 
 def test_every_drop_reason_has_a_case(inside: Runner) -> None:
-    assert inside.drops().keys() == {reason for case in CASES for reason in case.drops}
+    assert inside.by_action("drops").keys() == {reason for case in CASES for reason in case.drops}
 
 
 def test_every_kind_of_reply_has_a_case(inside: Runner) -> None:
-    assert inside.replies().keys() == {kind for case in CASES for kind in case.replies}
+    assert inside.by_action("replies").keys() == {kind for case in CASES for kind in case.replies}
 
 
 def test_every_reason_for_the_controller_has_a_case(inside: Runner) -> None:

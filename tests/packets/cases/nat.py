@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scapy.layers.inet import TCP, UDP, IPOption_NOP, IPOption_RR
+from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, PadN
 from scapy.packet import Packet, Padding
 from scapy.packet import Raw as Payload
 
@@ -178,5 +179,14 @@ CASES = [
     to_vip(V4, "IP options before a datagram go along", dns(20203), options=[IPOption_NOP()] * 4),
     to_vip(V4, "identification, ToS and don't-fragment stay", http(20204), id=4711, tos=0xB9, flags="DF"),
     to_vip(V4, "the reserved flag stays", http(20205), flags="evil"),
+    *(
+        to_vip(V6, f"{what} before {transport.name} go along", between / transport)
+        for what, between in (
+            ("hop-by-hop options", IPv6ExtHdrHopByHop()),
+            ("destination options", IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(12))])),
+            ("extension headers, two of them", IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt()),
+        )
+        for transport in (http(20205, "A", b"data"), dns(20205))
+    ),
     to_vip(V6, "traffic class and flow label stay", http(20204), tc=0xB9, fl=0xABCDE),
 ]

@@ -14,7 +14,7 @@ from scapy.packet import Raw as Payload
 
 from tests.packets import rows
 from tests.packets.case import Case, Cell, Out, Send, dropped
-from tests.packets.cases.exceptions import Client, moving
+from tests.packets.cases.exceptions import MOTION, Client, moving
 from tests.packets.complaints import parameter_problem, port_unreachable, time_exceeded, too_big
 from tests.packets.flows import Flow
 from tests.packets.frames import CHECKSUMS, hop, network, packet, parsed, renamed, toward, with_checksum
@@ -32,9 +32,9 @@ from tests.packets.world import (
     TWO,
     V4,
     Family,
+    Station,
 )
 
-MOTION = 79
 BODY = bytes(range(100)) + bytes(500)
 LENGTHS = (8, 16, 20, 37, 500)
 """Bytes that a router may quote of what follows the IP header: the least (RFC 792), some of TCP's header,
@@ -276,25 +276,31 @@ def _nobodys(family: Family) -> Iterator[Case]:
         )
 
 
+def about_a_segment(family: Family, port: int, owner: Station) -> Send:
+    """An error that quotes an answer to the client's port; the flow's owner gets it."""
+    seen, own = (
+        quoted(family, source, family.of(CLIENT), TCP(sport=sport, dport=port, flags="A"), 8)
+        for source, sport in ((family.nat_vip, HTTP), (family.of(owner), BACKEND_HTTP))
+    )
+    frame = packet(family, port_unreachable(family) / seen, destination=family.nat_vip)
+    arrives = packet(family, port_unreachable(family) / own, destination=family.of(owner))
+    return Send(CLIENT.port, frame, (Out(owner.port, hop(owner, arrives)),))
+
+
 def _moving(family: Family) -> Iterator[Case]:
     """An error follows its flow's exception. It neither makes nor keeps one: anybody can send it."""
-    one, two = family.tcp_one, family.tcp_two
-
-    def error(port: int, owner: Any) -> Send:
-        seen, own = (
-            quoted(family, source, family.of(CLIENT), TCP(sport=sport, dport=port, flags="A"), 8)
-            for source, sport in ((family.nat_vip, HTTP), (family.of(owner), BACKEND_HTTP))
-        )
-        frame = packet(family, port_unreachable(family) / seen, destination=family.nat_vip)
-        arrives = packet(family, port_unreachable(family) / own, destination=family.of(owner))
-        return Send(CLIENT.port, frame, (Out(owner.port, hop(owner, arrives)),))
-
     flow = Client(family)
     yield Case(
         f"{family.name} moving: an error goes where its flow goes, whether that is recorded or not",
-        (error(flow.port, ONE), flow.syn(TWO), error(flow.port, TWO), flow.data(TWO), error(flow.port, TWO)),
-        rows=(moving(family, two, one),),
-        counts={Cell("moving_previous", 77): 0},
+        (
+            about_a_segment(family, flow.port, ONE),
+            flow.syn(TWO),
+            about_a_segment(family, flow.port, TWO),
+            flow.data(TWO),
+            about_a_segment(family, flow.port, TWO),
+        ),
+        rows=(moving(family, family.tcp_two, family.tcp_one),),
+        counts={Cell("moving_previous", MOTION): 0},
     )
 
 

@@ -14,6 +14,7 @@ from scapy.packet import Raw as Payload
 from tests.packets import rows
 from tests.packets.case import TRACE, Case, Cell, Change, InRound, Order, Out, Send, Step
 from tests.packets.cases.exceptions import (
+    MOTION,
     Client,
     announced,
     moving,
@@ -36,6 +37,7 @@ from tests.packets.cases.own_addresses import (
     told,
 )
 from tests.packets.cases.policy import nobody, reset, unreachable
+from tests.packets.cases.quotes import about_a_segment
 from tests.packets.cases.routing import NO_MAC, UNRESOLVED, ssh
 from tests.packets.cases.size import dont_fragment, grown
 from tests.packets.complaints import complaint, port_unreachable, time_exceeded, too_big
@@ -56,7 +58,6 @@ from tests.packets.world import (
     Station,
 )
 
-MOTION = 77
 WHY = {
     "malformed": 1,
     "bad_ip_checksum": 2,
@@ -179,6 +180,13 @@ def _decisions(family: Family) -> Iterator[Case]:
         ),
         rows=move,
         counts={counted: 0},
+    )
+    flow = Flow(family)
+    error = about_a_segment(family, flow.port, TWO)
+    yield Case(
+        f"{name} trace: an ICMP error about a flow confirms nothing",
+        (flow.syn(TWO), error, flow.trace("A", TWO, **known)),
+        rows=move,
     )
     flow = Flow(family)
     yield Case(
