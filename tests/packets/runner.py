@@ -1,6 +1,6 @@
 """Runs a case on a target: its rows, its packets, its counters."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from scapy.layers.l2 import Ether
@@ -9,6 +9,7 @@ from scapy.packet import Raw as Payload
 from tests.packets.case import Case, Cell, Change, InRound, Order, Raw, Send
 from tests.packets.checksums import wrong_checksums
 from tests.packets.p4runtime import Count, count_of
+from tests.packets.packet_in import PacketIn, Punt
 from tests.packets.rows import Entry, Group, Meter, Row
 from tests.packets.targets import Emitted, Target
 from tests.packets.world import BASE, CPU
@@ -123,7 +124,8 @@ class Runner:
                 check_checksums(emitted, f"step {number}")
 
         fates = _difference(self.fates(), fates_before)
-        assert fates == {**case.drops, **case.replies}, "packets by drop reason and kind of reply"
+        expected = {**case.drops, **case.replies, **_punts(case)}
+        assert fates == expected, "packets by drop reason, kind of reply and reason to punt"
         after = self.counts(watched)
         for what, packets in case.counts.items():
             assert after[what].packets - before[what].packets == packets, f"packets counted by {what}"
@@ -138,8 +140,8 @@ class Runner:
         return self.target.send(CPU, [step.payload], step.at)
 
     def fates(self) -> dict[str, int]:
-        """Packets so far by drop reason, and replies by kind."""
-        return self.by_action("drops", "replies")
+        """Packets so far by drop reason, kind of reply, and reason for the controller to have them."""
+        return self.by_action("drops", "replies", "punts")
 
     def by_action(self, *tables: str) -> dict[str, int]:
         """Packets counted by tables of constant entries, whose actions have names of their own."""
@@ -169,6 +171,14 @@ class Runner:
 
 def _difference(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
     return {reason: count - before[reason] for reason, count in after.items() if count != before[reason]}
+
+
+def _punts(case: Case) -> Counter[str]:
+    """What goes to the controller in a case, by reason. The answer to a trace is not counted."""
+    outs = (out for step in case.packets for out in step.out if out.port == CPU)
+    reasons = Counter(Punt(PacketIn(bytes(out.packet)).reason).name.lower() for out in outs)
+    del reasons[Punt.TRACE.name.lower()]
+    return reasons
 
 
 def without_ages(emitted: Emitted) -> Emitted:

@@ -1,7 +1,7 @@
 """The same random packets into the same entries: every switch sends the same bytes out of the same ports.
 
-And counts the same drops and replies. Some packets are only traced. BMv2 is the reference: what it does with
-a packet is what P4 on v1model means here.
+And counts the same drops, replies and punts. Some packets are only traced. BMv2 is the reference: what it does
+with a packet is what P4 on v1model means here.
 
 SLUICE_SOAK=500 runs 500 rounds instead of a few.
 """
@@ -59,7 +59,7 @@ def compare(one: Runner, other: Runner, seed: int) -> None:
         {reason: after[reason] - start[reason] for reason in after}
         for after, start in zip((one.fates(), other.fates()), before, strict=True)
     ]
-    assert counted[0] == counted[1], f"seed {seed}: drops by reason, replies by kind"
+    assert counted[0] == counted[1], f"seed {seed}: drops, replies and punts"
 
 
 @pytest.mark.root
