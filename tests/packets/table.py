@@ -13,6 +13,7 @@ from tests.packets.cases import (
     modes,
     nat,
     own_addresses,
+    places,
     policy,
     quotes,
     routing,
@@ -22,21 +23,22 @@ from tests.packets.cases import (
 
 SUBJECTS = (
     own_addresses,
-    policy,
-    quotes,
+    modes,
     nat,
     answers,
     dsr,
-    fragments,
-    hop_limit,
+    policy,
+    exceptions,
+    places,
     liveness,
-    modes,
+    fragments,
     size,
-    trace,
+    hop_limit,
+    quotes,
     routing,
     drops,
-    exceptions,
     controller,
+    trace,
 )
 CASES: list[Case] = [case for subject in SUBJECTS for case in subject.CASES]
 ON_WIRES = [case for case in CASES if case.in_process_only is None]

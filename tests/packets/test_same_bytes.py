@@ -1,7 +1,7 @@
 """The same random packets into the same entries: every switch sends the same bytes out of the same ports.
 
-And counts the same drops, replies and punts. Some packets are only traced. BMv2 is the reference: what it does
-with a packet is what P4 on v1model means here.
+And counts the same drops, replies and punts. Some packets are only traced. BMv2 is the reference: what it
+does with a packet is what P4 on v1model means here.
 
 SLUICE_SOAK=500 runs 500 rounds instead of a few.
 """

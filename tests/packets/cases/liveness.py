@@ -224,21 +224,21 @@ def _probes(family: Family) -> Iterator[Case]:
         ),
         rows=tuple(row for row in probed.rows if row != probed.target(probed.two, TWO)),
     )
-    probed = Probed(family)
-    heard = Cell("probe_answers", probed.one)
-    yield Case(
-        f"{name} answer: one that was long on its way is one, one of long ago or of a round to come is none",
-        (
-            probed.begins(),
-            probed.answers(ONE, late=1),
-            probed.answers(ONE, late=255),
-            probed.answers(ONE, late=256),
-            probed.answers(ONE, late=-1),
-        ),
-        rows=probed.rows,
-        counts={heard: 2},
-        replies={"probe_reset": 4},
-    )
+    for shows, late, heard in (
+        ("that was a round on its way is one", 1, 1),
+        ("that was 255 rounds on its way is one", 255, 1),
+        ("that was longer on its way is none", 256, 0),
+        ("to a round long ago is none", 0x8000, 0),
+        ("to a round to come is none", -1, 0),
+    ):
+        probed = Probed(family)
+        yield Case(
+            f"{name} answer: one {shows}",
+            (probed.begins(), probed.answers(ONE, late=late)),
+            rows=probed.rows,
+            counts={Cell("probe_answers", probed.one): heard},
+            replies={"probe_reset": 1},
+        )
 
 
 def _suspicion(family: Family) -> Iterator[Case]:

@@ -351,8 +351,21 @@ def _ping4_cases() -> Iterator[Case]:
         )
 
 
+def _ping6_checksums() -> Iterator[Case]:
+    """The type in the checksum's word goes up by 0x0100."""
+    for checksum in (0x0000, 0x0001, 0x00FF, 0x0100, 0xFEFF, 0xFF00, 0xFFFE):
+        message = ICMPv6EchoRequest(id=7, seq=9) / Payload(b"\0\0")
+        question = with_checksum(packet(V6, message, destination=V6.nat_vip), ICMPv6EchoRequest, checksum)
+        yield pinged(
+            f"an IPv6 ping whose checksum is 0x{checksum:04x} gets an answer with the right one",
+            question,
+            pongs6(V6.nat_vip, question[Payload].load),
+        )
+
+
 PING_CASES = [
     *_ping4_cases(),
+    *_ping6_checksums(),
     *(
         pinged(f"a ping to {name} is answered over IPv6", pings6(address), pongs6(address))
         for name, address in (("a VIP", V6.nat_vip), ("a router address", V6.router))

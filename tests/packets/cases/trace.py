@@ -20,7 +20,6 @@ from tests.packets.cases.exceptions import (
     moving,
     settled,
     ticks,
-    together,
 )
 from tests.packets.cases.fragments import BODY, Fragmented
 from tests.packets.cases.liveness import Probed
@@ -36,6 +35,7 @@ from tests.packets.cases.own_addresses import (
     solicits,
     told,
 )
+from tests.packets.cases.places import together
 from tests.packets.cases.policy import nobody, reset, unreachable
 from tests.packets.cases.quotes import about_a_segment
 from tests.packets.cases.routing import NO_MAC, UNRESOLVED, ssh
