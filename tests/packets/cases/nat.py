@@ -148,6 +148,13 @@ def _checksum_corners(family: Family) -> Iterator[Case]:
                 (Send(CLIENT.port, leaving, (out,)),),
             )
     yield to_vip(family, "a UDP checksum of 0 means none, and stays", dns(20132, chksum=0))
+    zero = with_checksum(packet(family, http(20133, "A", b"\0\0"), destination=family.nat_vip), TCP, 0x0000)
+    other_zero = parsed(zero)
+    other_zero[TCP].chksum = 0xFFFF
+    yield Case(
+        f"{family.name} nat: a TCP checksum that arrives as 0xffff is 0x0000, too",
+        (Send(CLIENT.port, other_zero, (delivered(family, zero),)),),
+    )
 
 
 def _wrong_checksums(family: Family) -> Iterator[Case]:

@@ -134,6 +134,23 @@ def _as_it_is(way: Way) -> Iterator[Case]:
         )
 
 
+def _routed(family: Family) -> Iterator[Case]:
+    """Backends of dsr and of tunnels know the VIP: what they say about a request needs no translation."""
+    client = family.of(CLIENT)
+    for name, (make, port, _) in TRANSPORTS.items():
+        steps: list[Send] = []
+        for source in (family.dsr_vip, family.of(ONE), NEAR_ROUTERS[family.name]):
+            quote = quoted(family, client, family.dsr_vip, make(PORT, port) / BODY, 37)
+            frame = packet(
+                family, port_unreachable(family) / quote, source=ONE, address=source, destination=client
+            )
+            steps.append(Send(ONE.port, frame, (Out(CLIENT.port, hop(CLIENT, frame)),)))
+        yield Case(
+            f"{family.name}, {name}: errors about a request reach the client as they are, but for nat",
+            tuple(steps),
+        )
+
+
 def _odd_quotes() -> Iterator[Case]:
     answers_ = (V4.nat_vip, V4.of(CLIENT)), (V4.of(ONE), V4.of(CLIENT))
     for shows, fields in (
@@ -335,6 +352,11 @@ CASES = [
     ),
     *(case for way in WAYS if way.mode != NAT for case in _as_it_is(way)),
     *_odd_quotes(),
-    *(case for family in FAMILIES for cases in (_corners, _nobodys, _moving) for case in cases(family)),
+    *(
+        case
+        for family in FAMILIES
+        for cases in (_routed, _corners, _nobodys, _moving)
+        for case in cases(family)
+    ),
     *(case for way in TUNNELLED for case in _underlay(way)),
 ]
