@@ -128,6 +128,20 @@ def _full(family: Family, place: int) -> Iterator[Case]:
         rows=(moving(family, FOUR, one), gone_soon, stays),
     )
 
+    in_each_way = together(family, place + 7 * ELSEWHERE)[:3]
+    began = ticks(1)
+    yield Case(
+        f"{name} full: each way keeps the time of its flows, and forgets them by it",
+        (
+            *(flow.syn(TWO) for flow in in_each_way),
+            *(flow.data(TWO, began) for flow in in_each_way),
+            *(flow.data(TWO, began + ticks(ODD_IDLE * n)) for n in range(1, 5) for flow in in_each_way),
+            *(flow.data(ONE, began + ticks(ODD_IDLE * 5 + 1)) for flow in in_each_way),
+        ),
+        rows=(*move, rows.pool(family.tcp_pool, NAT, idle=ODD_IDLE)),
+        counts={UNMOVED: 0, PREVIOUS: 3},
+    )
+
     def apart(*bits: int) -> list[Client]:
         """Flows whose places differ from one another in these bits only."""
         base = place + 6 * ELSEWHERE
@@ -151,6 +165,7 @@ def _full(family: Family, place: int) -> Iterator[Case]:
 
 
 THREE, FOUR = 301, 302  # backends of no base row
+ODD_IDLE = 41  # ticks, so that odd and even ones are both met
 
 
 ELSEWHERE = 0x02040801  # added to a hash, it changes the place in every way

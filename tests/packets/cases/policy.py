@@ -6,6 +6,7 @@ from typing import Any
 
 from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt, PadN
+from scapy.layers.l2 import GRE
 from scapy.packet import Packet
 from scapy.packet import Raw as Payload
 
@@ -241,6 +242,27 @@ def _refusals(family: Family) -> Iterator[Case]:
     )
 
 
+PROTOCOL_GRE = 47
+
+
+def _other_protocols(family: Family) -> Iterator[Case]:
+    """A VIP may be of a protocol without ports."""
+    vip = rows.vip(family.nat_vip, PROTOCOL_GRE, 0, family.dsr_pool, refusal=RESET)
+    frame = packet(family, GRE() / Payload(b"whatever"), destination=family.nat_vip)
+    yield Case(
+        f"{family.name}: a VIP of a protocol without ports",
+        (Send(CLIENT.port, frame, (Out(ONE.port, hop(ONE, frame)),)),),
+        rows=(vip,),
+        counts={vip: 1},
+    )
+    yield Case(
+        f"{family.name}: nobody serves, reset: another protocol is told that it is unreachable",
+        (Send(CLIENT.port, frame, (unreachable(family, frame),)),),
+        rows=(vip, rows.bucket(family.dsr_pool, 0, 0)),
+        replies={"unreachable": 1},
+    )
+
+
 def _refusal_ends() -> Iterator[Case]:
     """What stands between the IP header and TCP is not in the answer."""
     between = IPv6ExtHdrDestOpt(options=[PadN(optdata=b"1234567890")])
@@ -390,7 +412,7 @@ CASES = [
     *(
         case
         for family in FAMILIES
-        for cases in (_sources, _rates, _refusals, _ports, _affinity)
+        for cases in (_sources, _rates, _refusals, _other_protocols, _ports, _affinity)
         for case in cases(family)
     ),
     *(case for way in WAYS for case in _every_way(way)),
