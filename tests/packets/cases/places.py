@@ -128,6 +128,18 @@ def _full(family: Family, place: int) -> Iterator[Case]:
         rows=(moving(family, FOUR, one), gone_soon, stays),
     )
 
+    first, second, third, fourth, _ = together(family, place + 8 * ELSEWHERE)
+    yield Case(
+        f"{name} full: the slot of a flow that began where others stayed before is taken like any",
+        (
+            *(flow.syn(ONE) for flow in (first, second, third)),
+            fourth.syn(TWO),
+            *(flow.data(ONE) for flow in (first, second, third)),
+            fourth.data(TWO),
+        ),
+        rows=(moving(family, one, two),),
+        counts={UNMOVED: 1, PREVIOUS: 2},
+    )
     in_each_way = together(family, place + 7 * ELSEWHERE)[:3]
     began = ticks(1)
     yield Case(
