@@ -6,6 +6,7 @@ RFC 6438 for the flow label, RFC 6935 for the UDP checksum of 0.
 """
 
 from dataclasses import dataclass
+from socket import IPPROTO_GRE, IPPROTO_IPIP, IPPROTO_IPV6, IPPROTO_UDP
 from typing import Any
 
 from scapy.layers.inet import IP, TCP, UDP
@@ -116,25 +117,25 @@ class Way:
     def _around(self, inner: Packet, station: Station, entropy: int) -> Packet:
         """The outer IP packet."""
         assert self.underlay is not None
-        version4 = isinstance(inner, IP)
-        protocol, ethertype = (4, 0x0800) if version4 else (41, 0x86DD)
+        family, ethertype, marks = (
+            (IPPROTO_IPIP, 0x0800, inner.tos) if isinstance(inner, IP) else (IPPROTO_IPV6, 0x86DD, inner.tc)
+        )
         udp = UDP(sport=0xC000 | entropy & 0x3FFF, chksum=0)
+        ethernet = Ether(src=rows.INNER_SOURCE_MAC, dst=rows.INNER_DESTINATION_MAC, type=ethertype)
         if self.mode == GRE:
-            protocol, inner = 47, Gre(proto=ethertype) / inner
+            protocol, within = IPPROTO_GRE, Gre(proto=ethertype) / inner
         elif self.mode == VXLAN:
-            ethernet = Ether(src=rows.INNER_SOURCE_MAC, dst=rows.INNER_DESTINATION_MAC, type=ethertype)
             udp.dport = VXLAN_PORT
-            protocol, inner = 17, udp / Vxlan(flags="Instance", vni=rows.VNI) / ethernet / inner
+            protocol, within = IPPROTO_UDP, udp / Vxlan(flags="Instance", vni=rows.VNI) / ethernet / inner
         elif self.mode == GUE:
             udp.dport = GUE_PORT
-            inner = udp / Gue(proto=protocol) / inner
-            protocol = 17
-        packet = inner[IP] if version4 else inner[IPv6]
-        marks = packet.tos if version4 else packet.tc
+            protocol, within = IPPROTO_UDP, udp / Gue(proto=family) / inner
+        else:
+            protocol, within = family, inner
         ends = {"src": self.underlay.server_router, "dst": self.underlay.of(station)}
         if self.underlay is V4:
-            return IP(**ends, tos=marks, ttl=OUTER_TTL, flags="DF", id=0, proto=protocol) / inner
-        return IPv6(**ends, tc=marks, hlim=OUTER_TTL, fl=entropy & 0xFFFFF, nh=protocol) / inner
+            return IP(**ends, tos=marks, ttl=OUTER_TTL, flags="DF", id=0, proto=protocol) / within
+        return IPv6(**ends, tc=marks, hlim=OUTER_TTL, fl=entropy & 0xFFFFF, nh=protocol) / within
 
 
 WAYS = [
