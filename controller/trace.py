@@ -2,7 +2,8 @@
 
 One trace is under way at a time. Its frame carries a number of its own, in TCP's sequence and acknowledgement
 numbers, or as UDP's payload. That survives whatever the program does: a rewrite leaves it, an ICMP error
-quotes it, and a reset acknowledges it or the number behind it. So a late answer to an earlier trace is not
+quotes it (or of UDP only the header, whose checksum the number makes another one), and a reset acknowledges
+it or the number behind it. So a late answer to an earlier trace is not
 taken for this one's.
 """
 
@@ -25,6 +26,7 @@ TIMEOUT = 2.0
 """Seconds that an answer may take."""
 
 TTL = 64
+UDP_HEADER = 8
 SYN, ACK = 0x02, 0x10
 ASKER_MAC = 0x02_00_00_00_00_FE
 """The sender of a traced frame: a local address that the frame, which nobody gets, does not make known."""
@@ -139,7 +141,7 @@ def build(flow: Flow, token: int, mac: int, vlan: int) -> bytes:
         segment = ports + struct.pack("!IIBBHHH", token, acknowledged, 5 << 4, flags, 0xFFFF, 0, 0)
         place = 16
     else:
-        segment = ports + struct.pack("!HH", 8 + _TOKEN.size, 0) + _TOKEN.pack(token)
+        segment = ports + struct.pack("!HH", UDP_HEADER + _TOKEN.size, 0) + _TOKEN.pack(token)
         place = 6
     source, destination = flow.client.packed, flow.address.packed
     pseudo_header = source + destination + struct.pack("!II", len(segment), number)
@@ -156,6 +158,14 @@ def build(flow: Flow, token: int, mac: int, vlan: int) -> bytes:
     return ethernet(mac, ASKER_MAC, vlan, Frame(ETHERTYPE_IPV4, header + segment))
 
 
+def _marks(flow: Flow, token: int, frame: bytes) -> tuple[bytes, ...]:
+    """The octets by one of which the answer to this trace is known."""
+    marks = _TOKEN.pack(token), _TOKEN.pack(token + 1)
+    if flow.protocol is Protocol.TCP:
+        return marks
+    return *marks, frame[-_TOKEN.size - UDP_HEADER : -_TOKEN.size]
+
+
 class Tracer:
     """Sends traces over whichever connection there is."""
 
@@ -165,7 +175,7 @@ class Tracer:
         self.reasons: Reasons = {}
         self._switch: Connection | None = None
         self._one = asyncio.Lock()
-        self._waiting: tuple[int, asyncio.Future[PacketIn]] | None = None
+        self._waiting: tuple[tuple[bytes, ...], asyncio.Future[PacketIn]] | None = None
 
     @asynccontextmanager
     async def connected(self, switch: Connection) -> AsyncIterator[None]:
@@ -182,8 +192,7 @@ class Tracer:
         """A packet-in that answers a trace, if it is the one under way."""
         if self._waiting is None:
             return
-        token, answer = self._waiting
-        marks = (_TOKEN.pack(token), _TOKEN.pack(token + 1))
+        marks, answer = self._waiting
         if not answer.done() and any(mark in packet.payload for mark in marks):
             answer.set_result(packet)
 
@@ -194,9 +203,10 @@ class Tracer:
                 raise Unreachable("the switch is not connected")
             token = self._token()
             answer: asyncio.Future[PacketIn] = asyncio.get_running_loop().create_future()
-            self._waiting = token, answer
+            frame = build(flow, token, mac, vlan)
+            self._waiting = _marks(flow, token, frame), answer
             try:
-                await self._switch.send(port, build(flow, token, mac, vlan), Order.TRACE)
+                await self._switch.send(port, frame, Order.TRACE)
                 async with asyncio.timeout(TIMEOUT):
                     return decode(await answer, self.reasons)
             except TimeoutError:
