@@ -20,14 +20,19 @@ from controller.counters import Counters
 from controller.desired import Desired, refuse_what_cannot_change
 from controller.errors import ElectionIdInUse, NotPrimary, RevisionConflict, StoreError, SwitchError
 from controller.events import EventLog, Kind, Severity
+from controller.explain import Explanation, Names, arrival, explain
 from controller.model import Config
 from controller.neighbors import Neighbors
+from controller.prediction import predict
 from controller.probes import Silence
+from controller.program import ROUTES
 from controller.report import Report, SwitchReport
 from controller.revision import Revision
 from controller.session import Session, Shared, Work, configure_neighbors
 from controller.store import Store
-from controller.values import format_duration
+from controller.trace import Flow
+from controller.tunnel_errors import PathMtus
+from controller.values import format_duration, mac_to_int
 from controller.wanted import refuse_what_has_no_room, wanted
 from controller.wire import Connection, Pipeline, SwitchTarget
 
@@ -109,6 +114,7 @@ class Controller:
             clock=clock,
             silence=Silence(),
             suspected=self._suspected,
+            path_mtus=PathMtus(self.events, clock),
         )
         self._preview(self.config)
         if latest is None or from_file:
@@ -292,6 +298,27 @@ class Controller:
             text = "healthy" if healthy else "down"
             self.events.record(Kind.HEALTH, f"{pool}/{backend}", text, reason, severity)
             self._shared.work.ask()
+
+    async def explain(self, flow: Flow, in_port: int | None = None) -> Explanation:
+        """What should become of a packet of `flow`, and what the switch says about it.
+
+        Without `in_port` it comes in by the route back to its client, or else by the first interface.
+        """
+        want = self._shared.wanted()
+        interfaces = self.config.interfaces
+        if in_port is None:
+            interface = arrival(self.config, want.rows[ROUTES], flow.client)
+            in_port = (interface or interfaces[0]).ports[0] if interfaces else 1
+        vlan = next((one.vlan for one in interfaces if in_port in one.ports), 0)
+        predicted = predict(want, flow, in_port)
+        traced, unconfirmed = None, ""
+        try:
+            mac = mac_to_int(self.config.switch.mac)
+            traced = await self._shared.tracer.ask(flow, port=in_port, mac=mac, vlan=vlan)
+        except SwitchError as error:
+            unconfirmed = str(error)
+        names = Names(self.config, self._shared.desired.assignment)
+        return explain(flow, in_port, predicted, traced, unconfirmed, names)
 
     def report(self) -> Report:
         """Everything that is known now."""

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count, repeat
 
 from controller.counters import CounterReader, Counters
@@ -20,12 +20,24 @@ from controller.events import EventLog, Kind, Severity
 from controller.model import Config
 from controller.neighbors import Neighbors
 from controller.probes import Probes, Silence
-from controller.program import MOVING_PREVIOUS, NEIGHBORS, PROBE_ANSWERS, PROBE_GROUPS, PUNTS, Order, Punt
+from controller.program import (
+    DROPS,
+    MOVING_PREVIOUS,
+    NEIGHBORS,
+    PROBE_ANSWERS,
+    PROBE_GROUPS,
+    PUNTS,
+    TRACED,
+    Order,
+    Punt,
+)
 from controller.reconciler import Reconciler, Result
 from controller.settle import poll_interval
 from controller.store import Store
+from controller.trace import Fate, Tracer
+from controller.tunnel_errors import PathMtus, Tunnels, tunnels_in
 from controller.values import Address
-from controller.wanted import wanted
+from controller.wanted import Wanted, wanted
 from controller.wire import Connection
 
 logger = logging.getLogger("sluice.session")
@@ -115,10 +127,21 @@ class Shared:
     silence: Silence
     suspected: Callable[[int, bool], None]
     """Told of a backend (by its identity) that seems to be dead, and that does no longer."""
+    path_mtus: PathMtus
+    tracer: Tracer = field(default_factory=Tracer)
     brought_up: bool = False
     """In the present connection, the switch has been given what it should hold, as far as it takes it."""
     trouble: str = ""
     """Why the switch does not hold what it should."""
+
+    def wanted(self, probes: Probes | None = None) -> Wanted:
+        """What the switch should hold now."""
+        desired = self.desired
+        pools = desired.assignment.pools
+        names = {n: f"{pool}/{i.name}" for pool, one in pools.items() for n, i in one.backends.items()}
+        mtus = self.path_mtus.present(names)
+        rows = self.neighbors.rows()
+        return wanted(desired.config, desired.assignment, rows, desired.announced, probes, mtus)
 
 
 class Session:
@@ -133,6 +156,7 @@ class Session:
         self._reconciler = Reconciler(switch)
         self._reader = CounterReader(switch, shared.counters, fresh=fresh)
         self._probes = Probes()
+        self._tunnels: Tunnels = {}
         self._followed: tuple[Config, frozenset[Address]] | None = None
 
     async def run(self) -> None:
@@ -144,7 +168,7 @@ class Session:
         self._desired.adopt(holdings, time.time())
         self._probes.adopt(holdings.rows[PROBE_GROUPS])
         self._shared.silence.forget()
-        async with asyncio.TaskGroup() as tasks:
+        async with self._shared.tracer.connected(self._switch), asyncio.TaskGroup() as tasks:
             for task in (
                 self._switch.until_lost(),
                 self._keep_in_line(),
@@ -183,9 +207,11 @@ class Session:
                 retry = min(2 * retry, LAST_RETRY)
 
     def _until_due(self) -> float:
-        """Seconds until an announced move is to be made; infinite without one."""
+        """Seconds until an announced move is to be made, or a path's MTU is forgotten; infinite without."""
         due = self._desired.due()
-        return math.inf if due is None else max(0.0, due - time.time())
+        move = math.inf if due is None else max(0.0, due - time.time())
+        path = self._shared.path_mtus.due()
+        return move if path is None else min(move, path)
 
     async def _look_for_drift(self) -> float:
         """Finds what others have done to the switch; the next write repairs it. Returns when to look next."""
@@ -204,9 +230,9 @@ class Session:
         desired.refresh(time.time())
         self._follow_backends()
         await self._save()
-        neighbors = self._shared.neighbors
-        self._probes.update(desired.config, desired.assignment, neighbors.way_to)
-        want = wanted(desired.config, desired.assignment, neighbors.rows(), desired.announced, self._probes)
+        self._probes.update(desired.config, desired.assignment, self._shared.neighbors.way_to)
+        want = self._shared.wanted(self._probes)
+        self._tunnels = tunnels_in(want.rows, desired.assignment, desired.config)
         result = await self._reconciler.apply(want)
         if result.surprised:
             text = "holds other entries than it should; reading all of them back"
@@ -318,15 +344,23 @@ class Session:
         """Packets that the switch hands over."""
         neighbors = self._shared.neighbors
         reasons = {key[0]: name for key, name in (await self._reader.reasons(PUNTS)).items()}
+        drops = {key[0]: name for key, name in (await self._reader.reasons(DROPS)).items()}
+        self._shared.tracer.reasons = {Fate.PUNTED: reasons, Fate.DROPPED: drops}
         for number in count(1):
             if number % PACKETS_AT_A_TIME == 0:
                 await asyncio.sleep(0)  # a flood of packets must not keep the others from their work
             packet = await self._switch.packets.get()
+            if packet.reason == TRACED:
+                self._shared.tracer.answered(packet)
+                continue
             match reasons.get(packet.reason):
                 case Punt.GLEAN:
                     neighbors.gleaned(packet.payload)
                 case Punt.ARP_REPLY | Punt.NEIGHBOR_ADVERTISEMENT:
                     neighbors.answered(packet.port, packet.payload)
+                case Punt.TUNNEL_ERROR:
+                    if self._shared.path_mtus.heard(packet.payload, self._tunnels):
+                        self._shared.work.ask()
                 case other:
                     logger.warning("a packet for an unknown reason: %s (%s)", packet.reason, other)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,11 +61,13 @@ def wanted(
     neighbors: Rows,
     announced: frozenset[str] = frozenset(),
     probes: Probes | None = None,
+    path_mtus: Mapping[int, int] = MappingProxyType({}),
 ) -> Wanted:
     """What the switch should hold. Every pool of `config` has its place in `assignment`.
 
     Of the `announced` pools buckets will move soon; which, is not said, so that other decisions may follow.
     Without `probes` nobody is asked whether he is alive.
+    `path_mtus` is what the underlay says that tunnels carry: bytes by backend's number.
     """
     mac = mac_to_int(config.switch.mac)
     pools = [(pool, assignment.pools[pool.name]) for pool in config.pools]
@@ -88,7 +91,7 @@ def wanted(
             for _, assigned in pools
             for number, identity in assigned.backends.items()
         },
-        TUNNELS: dict(_tunnels(config, assignment, mac)),
+        TUNNELS: dict(_tunnels(config, assignment, mac, path_mtus)),
         LIVENESS_SETTINGS: {(): _liveness(config)},
     }
     rows |= service_rows(config, assignment)
@@ -143,7 +146,9 @@ def _settings(pool: Pool, assigned: PoolAssignment) -> Do:
     return pool_settings(pool.mode, len(assigned.buckets), pool.idle_timeout, udp_move)
 
 
-def _tunnels(config: Config, assignment: Assignment, mac: int) -> Iterator[tuple[Key, Do]]:
+def _tunnels(
+    config: Config, assignment: Assignment, mac: int, path_mtus: Mapping[int, int]
+) -> Iterator[tuple[Key, Do]]:
     """Inside, a VXLAN frame goes from the switch's MAC address to that of the backends' VXLAN interfaces."""
     for pool in config.pools:
         if not pool.mode.is_tunnel:
@@ -153,7 +158,8 @@ def _tunnels(config: Config, assignment: Assignment, mac: int) -> Iterator[tuple
         for number, identity in assignment.pools[pool.name].backends.items():
             source = tunnel.source or own_address_towards(config, identity.address)
             if source is not None:  # the address may have been taken away while a removed backend has flows
-                yield (number,), Do("tunnel", (wide(source), tunnel.vni, mac, inside, tunnel.mtu or 0))
+                mtu = min(filter(None, (tunnel.mtu, path_mtus.get(number))), default=0)
+                yield (number,), Do("tunnel", (wide(source), tunnel.vni, mac, inside, mtu))
 
 
 def _links(config: Config) -> Iterator[tuple[Key, Do]]:

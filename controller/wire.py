@@ -12,11 +12,11 @@ switch; then the connection is of no more use.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import grpc
@@ -109,11 +109,15 @@ class Refusal(NamedTuple):
 
 
 class PacketIn(NamedTuple):
-    """A packet that the switch handed over; `reason` numbers an entry of the table of punts."""
+    """A packet that the switch handed over; `reason` numbers an entry of the table of punts, or is TRACED.
+
+    `fields` is all of the packet's metadata by name.
+    """
 
     reason: int
     port: int
     payload: bytes
+    fields: Mapping[str, int] = MappingProxyType({})
 
 
 class Traffic(NamedTuple):
@@ -201,7 +205,9 @@ class Connection:
         if self.packets.full():
             self.packets.get_nowait()
             self.packets_lost += 1
-        self.packets.put_nowait(PacketIn(metadata["reason"], metadata["ingress_port"], packet.payload))
+        self.packets.put_nowait(
+            PacketIn(metadata["reason"], metadata["ingress_port"], packet.payload, metadata)
+        )
 
     async def until_lost(self) -> None:
         """Returns never: raises Unreachable or NotPrimary when the connection has ended."""

@@ -18,10 +18,14 @@ from controller import model
 from controller.api.schemas import USER_HEADER, BackendChange, Change, ConfigView, PoolView, Refusal, Status
 from controller.controller import Controller
 from controller.difference import Difference, differences
+from controller.errors import InvalidConfig, Problem
 from controller.events import Event
+from controller.explain import Explanation
 from controller.model import Backend, Config, Vip
 from controller.report import PoolReport, Traffic, VipReport
 from controller.revision import Revision
+from controller.trace import Flow
+from controller.values import HostAddress
 
 YAML = "application/yaml"
 
@@ -42,6 +46,7 @@ def _user(quoted: Annotated[str, Header(alias=USER_HEADER, max_length=200)] = "a
     return unquote(quoted)
 
 
+Port = Annotated[int, Query(ge=1, le=65535)]
 User = Annotated[str, Depends(_user)]
 
 
@@ -55,6 +60,23 @@ async def status(controller: TheController) -> Status:
 async def drops(controller: TheController) -> dict[str, Traffic]:
     """Packets that the switch dropped, by reason."""
     return controller.report().drops
+
+
+@router.get("/explain")
+async def explain(
+    controller: TheController,
+    client: HostAddress,
+    client_port: Port,
+    address: HostAddress,
+    port: Port,
+    protocol: model.Protocol = model.Protocol.TCP,
+    syn: bool = True,
+    in_port: Annotated[int | None, Query(ge=1, le=model.LAST_SWITCH_PORT)] = None,
+) -> Explanation:
+    """Where a packet would go, and why: by the model, and by the switch. Nobody gets it."""
+    if client.version != address.version:
+        raise InvalidConfig([Problem("client", "and address must be of one IP version")])
+    return await controller.explain(Flow(client, client_port, address, port, protocol, syn), in_port)
 
 
 # The configuration

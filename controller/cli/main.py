@@ -12,7 +12,7 @@ import typer
 
 from controller.api.client import ClientError, Refused, Unreachable
 from controller.api.schemas import Mistake, Refusal
-from controller.cli import backends, configuration, daemon, events, pools, status, vips
+from controller.cli import backends, configuration, daemon, events, explain, pools, status, vips
 from controller.cli.options import SOCKET_VARIABLE
 from controller.cli.output import line
 
@@ -28,6 +28,7 @@ Examples:
   sluice backend drain web b1                  no new connections for b1
   sluice apply -f sluice.yaml --dry-run        what would this file change?
   sluice rollback 7                            as it was at revision 7
+  sluice explain 10.0.0.11:40000 10.0.0.100:80 where does this packet go, and why?
   sluice events --follow                       watch what happens
   sluice switch --help                         the embedded switch
 """
@@ -61,6 +62,7 @@ daemon.register(app)
 status.register(app)
 configuration.register(app)
 events.register(app)
+explain.register(app)
 app.add_typer(vips.app, name="vip")
 app.add_typer(pools.app, name="pool")
 app.add_typer(backends.app, name="backend")

@@ -7,6 +7,7 @@ from controller.config import parse
 from controller.controller import ChangeResult, Controller
 from controller.errors import RevisionConflict, UnknownRevision
 from controller.events import EventLog, Kind
+from controller.explain import Explanation, Side
 from controller.model import Backend, Config, Pool
 from controller.report import (
     BackendReport,
@@ -18,6 +19,7 @@ from controller.report import (
     VipReport,
 )
 from controller.revision import Revision
+from controller.trace import Flow
 
 DOCUMENT = """\
 switch: {address: "127.0.0.1:9559", device_id: 1, mac: "02:00:00:00:00:01"}
@@ -44,12 +46,29 @@ vips:
 NOW = 1_700_000_000.0
 
 
+SIDE = Side(
+    vip="web", pool="web", bucket=517, backend="b2", decision="settled", fate="sent", reason="", port=4
+)
+EXPLANATION = Explanation(
+    packet="tcp 10.0.0.11:40000 -> 10.0.0.100:80, a SYN",
+    in_port=1,
+    steps=("VIP web 10.0.0.100:80/tcp", "bucket 517: settled on b2", "out of port 4"),
+    model=SIDE,
+    switch=SIDE,
+    unconfirmed="",
+    notes=(),
+    differences=(),
+)
+
+
 class FakeController(Controller):
     """Says yes to every valid change. `changes` holds what it was asked: what, who, and whether to drain."""
 
     def __init__(self, document: str = DOCUMENT) -> None:
         self.events = EventLog(clock=lambda: NOW)
         self.changes: list[tuple[str, str, bool]] = []
+        self.asked: list[tuple[Flow, int | None]] = []
+        self.explanation = EXPLANATION
         self.answer = ChangeResult(0, True, 0, "")
         self.failure: Exception | None = None
         self._config = parse(document)
@@ -103,6 +122,10 @@ class FakeController(Controller):
     def preview(self, edit: Callable[[Config], Config]) -> ChangeResult:
         edit(self._config)
         return replace(self.answer, revision=self._revision.number + 1)
+
+    async def explain(self, flow: Flow, in_port: int | None = None) -> Explanation:
+        self.asked.append((flow, in_port))
+        return self.explanation
 
     def report(self) -> Report:
         if self.failure:

@@ -38,6 +38,7 @@ from controller.program import (
 )
 from controller.session import Session, Shared, Work, configure_neighbors
 from controller.store import SqliteStore
+from controller.tunnel_errors import PathMtus
 from controller.wire import Connection, PacketIn
 from tests.fakes.switch import FakeSwitch
 
@@ -82,6 +83,7 @@ class World:
             time.monotonic,
             Silence(),
             lambda number, suspect: self.suspected.append((number, suspect)),
+            PathMtus(events, time.monotonic),
         )
         configure_neighbors(neighbors, self.shared.desired)
 

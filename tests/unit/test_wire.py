@@ -283,7 +283,9 @@ def packet_in(pipeline: Pipeline, reason: int, port: int, payload: bytes) -> p4r
 async def test_packets_come_with_their_reason_and_port(switch: ScriptedSwitch, pipeline: Pipeline) -> None:
     async with connected(switch, pipeline) as connection:
         switch.to_client.put_nowait(packet_in(pipeline, 3, 260, b"frame"))
-        assert await asyncio.wait_for(connection.packets.get(), 5) == PacketIn(3, 260, b"frame")
+        assert await asyncio.wait_for(connection.packets.get(), 5) == PacketIn(
+            3, 260, b"frame", {"reason": 3, "ingress_port": 260}
+        )
 
 
 async def test_of_too_many_packets_the_newest_are_kept(
