@@ -1,4 +1,4 @@
-"""A client of a proxy on this host: connections at a fixed rate, one after the other, each until it is closed.
+"""A client of a proxy on this host: connections at a fixed rate, one by one, each until it is closed.
 
 One that is refused or reset is as good as any other: the proxy has chosen a server for it.
 """

@@ -1,9 +1,9 @@
 """Who sends clients past dead servers in `bench.failover`: Sluice on its two switches, and HAProxy.
 
 Each stands between clients and the same three servers in a lab of its own (topo/), and has a load of new
-connections. Sluice's comes from c1, as bare SYNs: the client's kernel, which knows nothing of them, resets what
-the servers answer. HAProxy stands on c2 and speaks to the servers through the switch, which leaves its packets
-as they are; its clients are beside it on c2.
+connections. Sluice's comes from c1, as bare SYNs: the client's kernel, which knows nothing of them, resets
+what the servers answer. HAProxy stands on c2 and speaks to the servers through the switch, which leaves its
+packets as they are; its clients are beside it on c2.
 """
 
 import shutil
@@ -41,11 +41,10 @@ PROXY = Plan().host("c2")
 
 @dataclass(frozen=True)
 class Contender(ABC):
-    """One that chooses a server for each new connection; `interval` and `misses` are the switch's liveness."""
+    """Who chooses a server for each new connection. `target` is the lab's switch, `misses` its liveness's."""
 
     name: str
     target: str = "embedded"
-    interval: str = "10ms"
     misses: int = 3
 
     needs: ClassVar[str | None] = None
@@ -66,7 +65,7 @@ class Contender(ABC):
     def configuration(self) -> str:
         """Of the lab's controller, as YAML."""
         config = yaml.safe_load(CONFIG.read_text())
-        config["liveness"] = {"interval": self.interval, "misses": self.misses}
+        config["liveness"]["misses"] = self.misses
         return yaml.safe_dump(config, sort_keys=False)
 
 
@@ -157,7 +156,8 @@ def syns() -> list[bytes]:
     [vip] = config["vips"]
     ethernet = Ether(src=CLIENT.mac, dst=config["switch"]["mac"])
     ip = IP(src=CLIENT.address4, dst=vip["address"])
-    first = bytes(ethernet / ip / TCP(sport=FIRST_PORT, dport=vip["port"], seq=_sequence(FIRST_PORT), flags="S"))
+    tcp = TCP(sport=FIRST_PORT, dport=vip["port"], seq=_sequence(FIRST_PORT), flags="S")
+    first = bytes(ethernet / ip / tcp)
     head, tail = first[:34], first[42:]
     middles = (
         port.to_bytes(2) + first[36:38] + _sequence(port).to_bytes(4)

@@ -45,7 +45,7 @@ class Death:
 def kind_of(frame: bytes, port: int, client: str) -> Kind | None:
     """What an Ethernet frame with IPv4 is to a server that listens on TCP `port`.
 
-    None for all but a handshake with `client`: those who ask whether the server is alive have other addresses.
+    None for all but a handshake with `client`: who asks whether the server is alive has another address.
     """
     if len(frame) < ETHERNET_BYTES + 20 or struct.unpack_from("!H", frame, 12) != (ETHERTYPE_IPV4,):
         return None

@@ -1,4 +1,4 @@
-"""Watches a server's own interface for the handshakes of clients: what the switch sent there, and what came back.
+"""Watches a server's own interface for the handshakes of clients: what was sent there, and what came back.
 
 The kernel notes the time of every packet and keeps it until somebody looks, so that watching takes no part of
 the processors while the time is running.
@@ -86,4 +86,3 @@ def _watching(interface: str) -> socket.socket:
     sock.bind((interface, ETH_P_ALL))
     sock.setblocking(False)
     return sock
-
