@@ -46,6 +46,8 @@ class Contender(ABC):
     name: str
     target: str = "embedded"
     misses: int = 3
+    period: float = 0.01
+    """Seconds from one question whether a server lives to the next."""
 
     needs: ClassVar[str | None] = None
     """The program that has to be on PATH."""

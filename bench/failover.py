@@ -60,7 +60,7 @@ CONTENDERS: tuple[Contender, ...] = (
     Sluice("Sluice, interval 10ms, misses 3", misses=3),
     Sluice("Sluice, interval 10ms, misses 2", misses=2),
     SluiceOnBMv2("Sluice on BMv2, the same, misses 3", misses=3),
-    HAProxy("HAProxy, default: inter 2s, fall 3"),
+    HAProxy("HAProxy, default: inter 2s, fall 3", period=2.0),
     HAProxy("HAProxy, inter 10ms, fall 3", checks="inter 10ms fall 3"),
 )
 ROUNDS = 5
@@ -91,7 +91,7 @@ class Turn:
         place, patience = namespace_of(self.lab, victim), self.contender.patience
         with Witness(place, victim.interface, SERVICE_PORT, self.contender.client.address4) as witness:
             witness.wait_for_answer(patience)
-            time.sleep(SETTLED * random.uniform(1, 1.5))  # at any moment of a round
+            time.sleep(SETTLED + random.uniform(0, self.contender.period))  # no moment of it is preferred
             self.lab.kill_server(victim.name)
             witness.wait_for_quiet(QUIET, patience)
             dead = death(witness.look())
