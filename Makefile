@@ -17,7 +17,7 @@ VENV := .venv/bin
 LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test check p4 p4sh bench-switch lock clean install install-all rights python
+.PHONY: help run up down test check p4 p4sh bench-switch bench-failover lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ p4sh: install-all ## p4runtime-shell (as a backup controller: it reads) on the r
 
 bench-switch: install ## packets per second, the embedded switch beside BMv2
 	$(VENV)/python -m bench.switch
+
+bench-failover: rights install ## how long a dead server gets new connections, beside BMv2 and HAProxy where present
+	$(VENV)/python -m bench.failover
 
 lock: install ## resolve the locked requirements anew
 	$(PYTHON) -m venv build/lock

@@ -112,14 +112,14 @@ class Road:
 
     def __init__(self, namespace: str, entrance: str, exit: str) -> None:
         self._entrance, self._exit = entrance, exit
-        self._socket = in_namespace(namespace, lambda: _fast_socket(entrance))
+        self._socket = in_namespace(namespace, lambda: fast_socket(entrance))
         # Opened by a thread in the namespace, the file keeps telling of that namespace.
         self._counters = in_namespace(namespace, Path("/proc/thread-self/net/dev").open)
 
     def drive(self, frames: Sequence[bytes], rate: float, window: float) -> Trial:
         """Send the frames over and over, `rate` a second (0: all that will go); window: seconds."""
         before = self._count()
-        with self._sending(frames, rate):
+        with sending(self._socket, frames, rate):
             time.sleep(WARM_UP)
             begun, first = time.monotonic(), self._count()
             time.sleep(window)
@@ -129,33 +129,6 @@ class Road:
         seconds = ended - begun
         sent, came = (end - start for start, end in zip(before, after, strict=True))
         return Trial((last[0] - first[0]) / seconds, (last[1] - first[1]) / seconds, 1 - came / sent)
-
-    @contextmanager
-    def _sending(self, frames: Sequence[bytes], rate: float) -> Iterator[None]:
-        stop = ctypes.c_int(0)
-        outcome: list[int] = []
-        together = b"".join(frames)
-
-        def send() -> None:
-            arguments = (
-                self._socket.fileno(),
-                together,
-                len(frames),
-                len(frames[0]),
-                rate,
-                ctypes.byref(stop),
-            )
-            outcome.append(library().traffic_send(*arguments))
-
-        sender = threading.Thread(target=send)
-        sender.start()
-        try:
-            yield
-        finally:
-            stop.value = 1
-            sender.join()
-        if outcome[0] < 0:
-            raise OSError(-outcome[0], f"{self._entrance}: {os.strerror(-outcome[0])}")
 
     def _count(self) -> tuple[int, int]:
         """Packets sent into the entrance, and received at the exit."""
@@ -169,8 +142,34 @@ class Road:
         self._counters.close()
 
 
-def _fast_socket(interface: str) -> socket.socket:
+def fast_socket(interface: str) -> socket.socket:
+    """One that puts Ethernet frames straight on an interface of the present namespace."""
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     sock.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
     sock.bind((interface, 0))
     return sock
+
+
+@contextmanager
+def sending(sock: socket.socket, frames: Sequence[bytes], rate: float) -> Iterator[None]:
+    """While the block lasts, send frames of one length over and over, `rate` a second (0: all that will go).
+
+    Raises OSError in the end, when they could not be sent.
+    """
+    stop = ctypes.c_int(0)
+    outcome: list[int] = []
+    together = b"".join(frames)
+
+    def send() -> None:
+        arguments = (sock.fileno(), together, len(frames), len(frames[0]), rate, ctypes.byref(stop))
+        outcome.append(library().traffic_send(*arguments))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        stop.value = 1
+        sender.join()
+    if outcome[0] < 0:
+        raise OSError(-outcome[0], f"{sock.getsockname()[0]}: {os.strerror(-outcome[0])}")

@@ -43,14 +43,16 @@ def new_connections(interface: str, port: int, without: frozenset[str]) -> Itera
 
 
 def arrival(control: list[tuple[int, int, bytes]]) -> float:
-    """When the kernel saw a packet, as monotonic time: however late this process comes to read it.
+    """When the kernel saw a packet, as monotonic time; how that differs from its own clock is taken now."""
+    return kernel_time(control) - (time.time() - time.monotonic())
 
-    The kernel stamps packets with CLOCK_REALTIME; how that differs from CLOCK_MONOTONIC is taken now.
-    """
+
+def kernel_time(control: list[tuple[int, int, bytes]]) -> float:
+    """When the kernel saw a packet, by CLOCK_REALTIME: however late this process comes to read it."""
     for level, kind, data in control:
         if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
             seconds, nanoseconds = TIMESPEC.unpack(data[: TIMESPEC.size])
-            return seconds + nanoseconds / 1e9 - (time.time() - time.monotonic())
+            return seconds + nanoseconds / 1e9
     raise RuntimeError("the kernel gave a packet no time")
 
 

@@ -34,7 +34,10 @@ def can_make_namespaces() -> bool:
 
 
 def in_namespace(name: str, work: Callable[[], T]) -> T:
-    """Run `work` in a thread that has entered the namespace; sockets made there stay in it."""
+    """Run `work` in a thread that has entered the namespace; sockets made there stay in it.
+
+    name: as `ip netns` knows it, or for one that has none the absolute path of its file.
+    """
     outcome: list[T] = []
     failure: list[BaseException] = []
 
