@@ -98,10 +98,11 @@ class Desired:
         """Whether what is to become of the pool was announced and is not due yet; announces it if need be.
 
         A death is not announced, and takes along all that was: who is gone must not get new flows. What is
-        decided during an announcement goes with it, since all buckets of the pool are announced.
+        decided during an announcement goes with it, since all buckets of the pool are announced. While a
+        bucket has nobody, its new flows are refused: then there is nothing to wait for.
         """
         before = self.assignment.pools.get(pool.name)
-        if not pool.announcement or before is None or not before.buckets.current.any():
+        if not pool.announcement or before is None or not before.buckets.current.all():
             return False
         cut = self._cut.get(pool.name, frozenset())
         outcome = self.assignment.copy().update(pool, self._is_up(pool), now, cut=cut)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from controller.apportion import NOBODY
 from controller.assignment import Assignment
 from controller.config import parse
 from controller.desired import Desired, refuse_what_cannot_change
@@ -261,3 +262,19 @@ def test_a_new_connection_to_the_switch_announces_anew() -> None:
     world.desired.adopt(Holdings(), NOW + 1)
     world.desired.refresh(NOW + 2)
     assert world.desired.due() == NOW + 6
+
+
+def test_while_a_bucket_has_nobody_moves_are_not_announced() -> None:
+    """All had died, one came back, and the controller was killed when some buckets had been written."""
+    world = Announcing()
+    for name in ("b1", "b2"):
+        world.desired.set_health("web", name, False, "refused")
+    world.desired.refresh(NOW)
+    world.desired.set_health("web", "b1", True, "200")
+    world.desired.refresh(NOW + 1)
+    assigned = world.desired.assignment.pools["web"]
+    assigned.buckets.current[:3] = NOBODY
+    world.desired.adopt(Holdings(), NOW + 2)
+    world.desired.refresh(NOW + 2)
+    assert world.desired.assignment.pools["web"].buckets.current.all()
+    assert not world.desired.announced
