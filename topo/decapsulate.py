@@ -1,8 +1,8 @@
-"""Takes the outer headers off what `ipip`, `gre` and `gue` pools send to a backend, and hands the rest to its kernel.
+"""Takes the outer headers off what `ipip`, `gre` and `gue` pools send to a backend; its kernel gets the rest.
 
-Few kernels come with all these tunnels, so the lab does it in a process of each backend: the kernel hands over
-packets of the tunnel's protocol (it has reassembled them and looked at the outer header), and gets the client's
-packet through a TUN interface. What is not exactly as the RFCs have it is not unwrapped.
+Few kernels come with all these tunnels, so a process of each backend does it on every machine alike. The kernel
+hands over the packets of a tunnel's protocol, reassembled and with a sound outer header, and takes the client's
+packet from a TUN interface. What is not exactly as the RFCs have it is not unwrapped.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import struct
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 READY = "ready"
 
@@ -121,8 +122,7 @@ def main() -> None:
     arguments = parser.parse_args()
     tun = open_tun(INTERFACE)
     subprocess.run(["ip", "link", "set", INTERFACE, "up"], check=True)
-    with open(f"/proc/sys/net/ipv4/conf/{INTERFACE}/rp_filter", "w") as setting:
-        setting.write("0")
+    Path(f"/proc/sys/net/ipv4/conf/{INTERFACE}/rp_filter").write_text("0")
     waiting = selectors.DefaultSelector()
     for mode in arguments.modes:
         for entry in entries(mode):

@@ -1,12 +1,12 @@
-"""A client of `service.py`, to be run on a host. Prints JSON; anything that is not as it should be is an error.
+"""A client of `service.py`, to be run on a host. Prints JSON; bytes that did not come as sent are an error.
 
 transfer ADDRESS UP DOWN     the name that answered, and the path's MTU as the kernel knows it in the end
 datagram ADDRESS PORT SIZE   the name that echoed it, or the error's name
 connect ADDRESS              the error's name, or "connected"
-probe ADDRESS PORT LIMIT     a datagram with this TTL or hop limit: the address, type and code of the ICMP error
+probe ADDRESS PORT LIMIT     a datagram with this TTL: address, type and code of the ICMP error
 pace ADDRESS PORT COUNT      how many of COUNT small datagrams, sent at once, were echoed
-hold ADDRESS COUNT           opens COUNT connections; for each line of input asks on those to servers not named
-                             in it, and prints whom each of them was answered by
+hold ADDRESS COUNT           opens COUNT connections; for each line of input asks on those whose server it
+                             does not name, and prints who answered each
 """
 
 import errno
@@ -79,8 +79,9 @@ def probe(address: str, port: int, limit: int) -> tuple[str, int, int]:
     """What traceroute does."""
     v6 = ":" in address
     level = socket.IPPROTO_IPV6 if v6 else socket.IPPROTO_IP
+    option = IPV6_RECVERR if v6 else IP_RECVERR
     with socket.socket(family(address), socket.SOCK_DGRAM) as udp:
-        udp.setsockopt(level, IPV6_RECVERR if v6 else IP_RECVERR, 1)
+        udp.setsockopt(level, option, 1)
         udp.setsockopt(level, socket.IPV6_UNICAST_HOPS if v6 else socket.IP_TTL, limit)
         udp.connect((address, port))
         udp.send(b"who forwards this?")
@@ -89,9 +90,7 @@ def probe(address: str, port: int, limit: int) -> tuple[str, int, int]:
         if not errors.poll(SECONDS * 1000):
             raise TimeoutError("no ICMP error came")
         _, control, _, _ = udp.recvmsg(100, 512, MSG_ERRQUEUE)
-    (content,) = [
-        data for of, kind, data in control if (of, kind) == (level, IPV6_RECVERR if v6 else IP_RECVERR)
-    ]
+    (content,) = [data for of, name, data in control if (of, name) == (level, option)]
     _, _, kind, code, _, _ = EXTENDED_ERROR.unpack_from(content)
     offender = content[EXTENDED_ERROR.size :]
     if v6:

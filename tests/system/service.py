@@ -1,8 +1,8 @@
 """What the servers of `modes.yaml` run: it proves that bytes came whole, over TCP and UDP, IPv4 and IPv6.
 
-TCP, as often as one likes on a connection: "UP DOWN\\n" and UP bytes are answered with "NAME SHA256\\n", the digest
-of what came, and DOWN bytes of `pattern`. UDP: a datagram is answered with NAME, a space, and itself, from the
-address it was sent to, on all ports given.
+TCP, as often as one likes on a connection: "UP DOWN\\n" and UP bytes are answered with "NAME SHA256\\n", the
+digest of what came, and DOWN bytes of `pattern`. UDP, on all ports given: a datagram is answered with NAME, a
+space, and itself, from the address that it was sent to.
 """
 
 import hashlib

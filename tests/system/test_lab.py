@@ -112,7 +112,7 @@ def test_when_a_part_does_not_start_nothing_is_left(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text("pools: [{name: web, buckets: 100}]\n")
     name = fresh_name()
-    with pytest.raises(StartFailed, match="the network did not start(.|\n)*must be a power of two"):
+    with pytest.raises(StartFailed, match="must be a power of two"):
         Lab.start(name, target=TARGET, config=broken)
     assert not (NAMED / name).exists() and not (RUN / name).exists()
 

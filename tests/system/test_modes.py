@@ -104,7 +104,7 @@ def test_megabytes_go_both_ways_and_the_client_learns_the_paths_mtu(lab: Lab, vi
 
 @pytest.mark.parametrize("vip", SERVICES)
 def test_datagrams_are_echoed_whole_also_in_fragments(lab: Lab, vip: Any) -> None:
-    """Large ones once the client knows what fits: the fragments a kernel makes allow to be fragmented again."""
+    """A kernel's own fragments say that they may be fragmented, so nobody tells it: it must know what fits."""
     assert customer(lab, "datagram", vip.address, 9000, 100) in SERVERS
     customer(lab, "transfer", vip.address, 100_000, 0)
     assert customer(lab, "datagram", vip.address, 9000, 4000) in SERVERS
@@ -148,24 +148,14 @@ def test_a_narrow_hop_before_the_client_is_heard_of_by_the_nat_backend(lab: Lab)
             ip route add default via 10.0.2.1"""
         subprocess.run(lab.inside_host("c1", ["sh", "-ec", on_c1]), check=True)
         subprocess.run([*inside, "sh", "-ec", on_far], check=True)
-        command = [
-            *inside,
-            sys.executable,
-            str(HERE / "customer.py"),
-            "transfer",
-            "10.0.0.101",
-            "0",
-            str(MEGABYTES),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        transfer = [str(HERE / "customer.py"), "transfer", "10.0.0.101", "0", str(MEGABYTES)]
+        done = subprocess.run(
+            [*inside, sys.executable, *transfer], capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == 0, done.stderr
         server = json.loads(done.stdout)["name"]
-        route = subprocess.run(
-            lab.inside_host(server, ["ip", "route", "get", "10.0.2.2"]),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        asked = lab.inside_host(server, ["ip", "route", "get", "10.0.2.2"])
+        route = subprocess.run(asked, capture_output=True, text=True, check=True)
         assert "mtu 1300" in route.stdout, "the error came to the backend, about its own packet"
     finally:
         hop.kill()
@@ -187,10 +177,10 @@ def test_who_may_use_a_vip(lab: Lab) -> None:
 
 def test_more_than_the_rate_is_dropped(lab: Lab) -> None:
     assert customer(lab, "datagram", "10.0.0.123", 9003, 10) in SERVERS
-    before = lab.sluice_json("drops")["rate"]["packets"]
+    before = lab.sluice_json("drops")["over_vip_rate"]["packets"]
     echoed = customer(lab, "pace", "10.0.0.123", 9003, 200)
     assert 0 < echoed < 200
-    assert lab.sluice_json("drops")["rate"]["packets"] - before == 200 - echoed
+    assert lab.sluice_json("drops")["over_vip_rate"]["packets"] - before == 200 - echoed
 
 
 @contextmanager
