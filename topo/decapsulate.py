@@ -1,8 +1,8 @@
 """Takes the outer headers off what `ipip`, `gre` and `gue` pools send to a backend; its kernel gets the rest.
 
-Few kernels come with all these tunnels, so a process of each backend does it on every machine alike. The kernel
-hands over the packets of a tunnel's protocol, reassembled and with a sound outer header, and takes the client's
-packet from a TUN interface. What is not exactly as the RFCs have it is not unwrapped.
+Few kernels come with all these tunnels, so a process of each backend does it on every machine alike. The
+kernel hands over the packets of a tunnel's protocol, reassembled and with a sound outer header, and takes the
+client's packet from a TUN interface. What is not exactly as the RFCs have it is not unwrapped.
 """
 
 import argparse

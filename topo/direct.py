@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Vxlan:
-    """The VXLAN interface that a backend needs: network identifier, MAC address, and the underlay's family."""
+    """The VXLAN interface that a backend needs: network identifier, MAC address, family of the underlay."""
 
     vni: int
     mac: str

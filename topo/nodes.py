@@ -89,7 +89,7 @@ def direct_return_script(host: HostPlan, direct: Direct, clients: tuple[HostPlan
     """How a backend answers clients from the VIPs: it carries them, takes off VXLAN, and knows the way.
 
     It never answers ARP for them (arp_ignore) nor asks in their name (arp_announce); NDP is so by itself.
-    Only packets from a VIP take the way past the switch: what a `nat` pool's server answers must go through it.
+    Only packets from a VIP go past the switch: what a `nat` pool's server answers must go through it.
     """
     lines = [*_sysctl("ipv4", "conf/all/arp_ignore", 1), *_sysctl("ipv4", "conf/all/arp_announce", 2)]
     lines.append(f"ip route add {CLIENT_SUBNET} dev {host.return_interface} table {RETURN_TABLE}")

@@ -24,6 +24,15 @@ SERVICE_PORT = 8080
 POOL = "web"
 VIP_URL = "http://10.0.0.100/"
 
+SERVICES = {
+    POOL: {"c1": VIP_URL, "c2": VIP_URL},
+    "web6": {"c2": "http://[fd00::100]/"},
+    "direct": {"c1": "http://10.0.0.101:8080/"},
+    "direct6": {"c2": "http://[fd00::101]:8080/"},
+    "vxlan": {"c1": "http://10.0.0.102:8080/", "c2": "http://[fd00::102]:8080/"},
+}
+"""What the demonstration asks for: pool, client, and where the client finds it."""
+
 HEALTH_HOST = "health"
 """The interface that the controller's health checks leave from. It stays in the namespace of the daemon."""
 

@@ -160,7 +160,7 @@ def test_a_demonstration_that_is_interrupted_leaves_nothing(number: signal.Signa
     )
     assert running.stdout is not None
     for line in running.stdout:
-        if "each open" in line:  # the clients start
+        if "connections a second" in line:  # the clients start
             break
     lab = Lab.find(name)
     running.send_signal(number)

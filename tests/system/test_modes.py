@@ -104,7 +104,7 @@ def test_megabytes_go_both_ways_and_the_client_learns_the_paths_mtu(lab: Lab, vi
 
 @pytest.mark.parametrize("vip", SERVICES)
 def test_datagrams_are_echoed_whole_also_in_fragments(lab: Lab, vip: Any) -> None:
-    """A kernel's own fragments say that they may be fragmented, so nobody tells it: it must know what fits."""
+    """A kernel's own fragments say that they may be fragmented, so nobody tells it what fits."""
     assert customer(lab, "datagram", vip.address, 9000, 100) in SERVERS
     customer(lab, "transfer", vip.address, 100_000, 0)
     assert customer(lab, "datagram", vip.address, 9000, 4000) in SERVERS
