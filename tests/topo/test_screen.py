@@ -31,6 +31,9 @@ def backend(name: str, health: str, share: float) -> BackendReport:
             "packets": 0,
             "bytes": 0,
             "syns": 0,
+            "suspect": False,
+            "probe_answers": None,
+            "suspected": 0,
         }
     )
 
