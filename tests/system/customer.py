@@ -1,5 +1,6 @@
 """A client of `service.py`, to be run on a host. Prints JSON; bytes that did not come as sent are an error.
 
+visit ADDRESS                several of the following to one service, one after the other
 transfer ADDRESS UP DOWN     the name that answered, and the path's MTU as the kernel knows it in the end
 datagram ADDRESS PORT SIZE   the name that echoed it, or the error's name
 connect ADDRESS              the error's name, or "connected"
@@ -113,6 +114,17 @@ def pace(address: str, port: int, count: int) -> int:
             echoed += 1
 
 
+def visit(address: str) -> dict[str, object]:
+    """The large datagram comes after the transfer, which has told the kernel how little fits: its own IPv4
+    fragments may be fragmented further (no DF), so nobody would tell it about them."""
+    return {
+        "transfer": transfer(address, 300_000, 3_000_000),
+        "small": datagram(address, PORT, 100),
+        "large": datagram(address, PORT, 4000),
+        "router": probe(address, PORT, 1),
+    }
+
+
 def hold(address: str, count: int) -> Iterator[list[str]]:
     connections = [socket.create_connection((address, PORT), SECONDS) for _ in range(count)]
     names = [ask(connection, 1000, 1000) for connection in connections]
@@ -132,7 +144,7 @@ def main() -> None:
         for names in hold(address, *arguments):
             print(json.dumps(names), flush=True)
         return
-    commands = {function.__name__: function for function in (transfer, datagram, connect, probe, pace)}
+    commands = {function.__name__: function for function in (visit, transfer, datagram, connect, probe, pace)}
     print(json.dumps(commands[what](address, *arguments)))
 
 

@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +14,7 @@ import pytest
 from controller.api.client import Client
 from controller.api.schemas import PoolView
 from controller.config import load
-from controller.model import Mode
+from controller.model import Mode, Vip
 from tests.system.conftest import BOTH_TARGETS, running_lab
 from tests.system.traffic import HERE, PATIENCE, run_on
 from topo.lab import Lab
@@ -86,7 +87,7 @@ def customer(lab: Lab, *arguments: object, host: str = "c1") -> Any:
     return json.loads(run_on(lab, host, "customer.py", *map(str, arguments)))
 
 
-def tunnel_mtu(vip: Any) -> int:
+def tunnel_mtu(vip: Vip) -> int:
     """What a tunnel leaves of 1500 bytes."""
     pool = CONFIG.pool(vip.pool)
     overhead = OVERHEAD[pool.mode]
@@ -95,30 +96,37 @@ def tunnel_mtu(vip: Any) -> int:
     return 1500 - overhead - (20 if pool.backends[0].address.version == 4 else 40)
 
 
-@pytest.mark.parametrize("vip", SERVICES)
-def test_megabytes_go_both_ways_and_the_client_learns_the_paths_mtu(lab: Lab, vip: Any) -> None:
-    done = customer(lab, "transfer", vip.address, MEGABYTES // 10, MEGABYTES)
-    assert done["name"] in SERVERS
-    assert done["mtu"] == tunnel_mtu(vip)
+@dataclass(frozen=True)
+class Visit:
+    """What a client told of one VIP."""
+
+    vip: Vip
+    told: dict[str, Any]
 
 
-@pytest.mark.parametrize("vip", SERVICES)
-def test_datagrams_are_echoed_whole_also_in_fragments(lab: Lab, vip: Any) -> None:
-    """A kernel's own fragments say that they may be fragmented, so nobody tells it what fits."""
-    assert customer(lab, "datagram", vip.address, 9000, 100) in SERVERS
-    customer(lab, "transfer", vip.address, 100_000, 0)
-    assert customer(lab, "datagram", vip.address, 9000, 4000) in SERVERS
+@pytest.fixture(scope="module", params=SERVICES)
+def visit(request: pytest.FixtureRequest, services: Services) -> Visit:
+    return Visit(request.param, customer(services.lab, "visit", request.param.address))
+
+
+def test_megabytes_go_both_ways_and_the_client_learns_the_paths_mtu(visit: Visit) -> None:
+    assert visit.told["transfer"]["name"] in SERVERS
+    assert visit.told["transfer"]["mtu"] == tunnel_mtu(visit.vip)
+
+
+def test_datagrams_are_echoed_whole_also_in_fragments(visit: Visit) -> None:
+    assert visit.told["small"] in SERVERS
+    assert visit.told["large"] in SERVERS
+
+
+def test_traceroute_sees_the_router(visit: Visit) -> None:
+    router = ["10.0.0.1", 11, 0] if visit.vip.address.version == 4 else ["fd00::1", 3, 0]
+    assert visit.told["router"] == router, "time exceeded in transit"
 
 
 @pytest.mark.parametrize("vip", [vip for vip in CONFIG.vips if vip.name in ("nat-udp-v4", "vxlan-udp-v6")])
-def test_pings_are_answered(lab: Lab, vip: Any) -> None:
+def test_pings_are_answered(lab: Lab, vip: Vip) -> None:
     subprocess.run(lab.inside_host("c1", ["ping", "-c", "2", "-W", "5", str(vip.address)]), check=True)
-
-
-@pytest.mark.parametrize("vip", SERVICES)
-def test_traceroute_sees_the_router_and_then_the_service(lab: Lab, vip: Any) -> None:
-    router = ["10.0.0.1", 11, 0] if vip.address.version == 4 else ["fd00::1", 3, 0]
-    assert customer(lab, "probe", vip.address, 9000, 1) == router, "time exceeded in transit"
 
 
 @pytest.mark.parametrize(
@@ -195,19 +203,19 @@ def held(lab: Lab, address: object, count: int) -> Iterator[tuple[IO[str], IO[st
     assert client.returncode == 0
 
 
-@pytest.mark.parametrize("mode", list(Mode))
-def test_deaths_and_additions_break_nothing_on_the_survivors(services: Services, mode: Mode) -> None:
-    """Of two servers one dies and comes back; then another one is added."""
-    lab = services.lab
-    vip = next(vip for vip in CONFIG.vips if vip.pool == mode.value and vip.protocol == "tcp")
-    with held(lab, vip.address, 16) as (told, says):
-        names = json.loads(says.readline())
-        assert set(names) == set(SERVERS)
-        survivors = [name if name == "b1" else "dead" for name in names]
+def test_deaths_returns_and_moves_break_nothing_on_the_survivors(services: Services) -> None:
+    """In every mode at once: of two servers one dies and comes back; then buckets move to it."""
+    vips = [next(vip for vip in CONFIG.vips if vip.pool == mode.value) for mode in Mode]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(held(services.lab, vip.address, 16)) for vip in vips]
+        names = [json.loads(says.readline()) for _, says in clients]
+        assert all(set(of_client) == set(SERVERS) for of_client in names)
+        survivors = [[name if name == "b1" else "dead" for name in of_client] for of_client in names]
 
-        def asked() -> list[str]:
-            print("b2", file=told, flush=True)
-            return json.loads(says.readline())
+        def asked() -> list[list[str]]:
+            for told, _ in clients:
+                print("b2", file=told, flush=True)
+            return [json.loads(says.readline()) for _, says in clients]
 
         services.kill("b2")
         services.await_shares({"b1": 1.0, "b2": 0.0})
@@ -215,7 +223,6 @@ def test_deaths_and_additions_break_nothing_on_the_survivors(services: Services,
         services.start("b2")
         services.await_shares({"b1": 0.5, "b2": 0.5})
         assert asked() == survivors
-        lab.sluice("backend", "weight", vip.pool, "b2", "3")
-        assert asked() == survivors
-        lab.sluice("backend", "weight", vip.pool, "b2", "1")
+        for vip in vips:
+            services.lab.sluice("backend", "weight", vip.pool, "b2", "3")
         assert asked() == survivors
