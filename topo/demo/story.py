@@ -3,7 +3,8 @@
 import math
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -171,9 +172,14 @@ class Story:
         self.screen.phase("One more server")
         host = plan.Plan().host(ADDED)
         self._chapter(f"{ADDED} added")
-        for pool, now in self.observer.pools().items():
-            address = f"[{host.address6}]" if ":" in now.backends[0].address else host.address4
-            self._command("backend", "add", pool, ADDED, f"{address}:{plan.SERVICE_PORT}")
+        addresses = {
+            pool: f"[{host.address6}]" if ":" in now.backends[0].address else host.address4
+            for pool, now in self.observer.pools().items()
+        }
+        self._command_for_each(
+            ("backend", "add", pool, ADDED, f"{address}:{plan.SERVICE_PORT}")
+            for pool, address in addresses.items()
+        )
         self._in_force(self._await(f"{ADDED} in service", lambda now: shares(now)[ADDED] > 0))
         self._let_pass(self.pace.phase)
         self._command("pool", "show", plan.POOL)
@@ -181,8 +187,7 @@ class Story:
     def drain(self) -> None:
         self.screen.phase(f"{DRAINED} is drained: no new connections, the old ones stay")
         self._chapter(f"{DRAINED} drained")
-        for pool in self.traffics:
-            self._command("backend", "drain", pool, DRAINED)
+        self._command_for_each(("backend", "drain", pool, DRAINED) for pool in self.traffics)
         self._in_force(self._await("the drain", lambda now: shares(now)[DRAINED] == 0))
         self._let_pass(self.pace.phase)
         staying = sum(traffic.streams()[DRAINED] for traffic in self.traffics.values())
@@ -192,8 +197,9 @@ class Story:
         self.screen.phase(f"{WEIGHED} gets weight {NEW_WEIGHT}")
         self._chapter(f"{WEIGHED} weight {NEW_WEIGHT}")
         before = {pool: shares(now)[WEIGHED] for pool, now in self.observer.pools().items()}
-        for pool in self.traffics:
-            self._command("backend", "weight", pool, WEIGHED, str(NEW_WEIGHT))
+        self._command_for_each(
+            ("backend", "weight", pool, WEIGHED, str(NEW_WEIGHT)) for pool in self.traffics
+        )
         self._in_force(self._await("the new weight", lambda now: shares(now)[WEIGHED] > before[now.name]))
         self._let_pass(self.pace.phase)
         self._command("pool", "show", plan.POOL)
@@ -222,6 +228,15 @@ class Story:
     def _command(self, *arguments: str) -> None:
         """What an operator would type, shown with what it answers."""
         self.screen.command(shlex.join(["sluice", *arguments]), self.lab.sluice(*arguments))
+
+    def _command_for_each(self, commands: Iterable[tuple[str, ...]]) -> None:
+        """One for each pool, at the same time, as it takes a process each."""
+        commands = list(commands)
+        with ThreadPoolExecutor() as together:
+            for command, said in zip(
+                commands, together.map(lambda words: self.lab.sluice(*words), commands), strict=True
+            ):
+                self.screen.command(shlex.join(["sluice", *command]), said)
 
     def _chapter(self, name: str) -> None:
         """A new phase begins, and the one before it ends."""

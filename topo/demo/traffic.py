@@ -21,8 +21,8 @@ class Load:
     """What each client sends."""
 
     url: str
-    rate: float = 60.0
-    streams: int = 6
+    rate: float = 40.0
+    streams: int = 4
     concurrency: int = 64
 
 
