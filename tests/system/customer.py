@@ -126,7 +126,10 @@ def visit(address: str) -> dict[str, object]:
 
 
 def hold(address: str, count: int) -> Iterator[list[str]]:
-    connections = [socket.create_connection((address, PORT), SECONDS) for _ in range(count)]
+    # A port of their own each: connect() would take successive ones, which a linear hash does not scatter.
+    connections = [
+        socket.create_connection((address, PORT), SECONDS, source_address=("", 0)) for _ in range(count)
+    ]
     names = [ask(connection, 1000, 1000) for connection in connections]
     yield names
     for line in sys.stdin:
