@@ -24,12 +24,12 @@ def run(arguments: argparse.Namespace) -> int:
     _require("tools")
     lab = _start(arguments)
     try:
-        verdict = demonstrate(lab)
+        verdicts = demonstrate(lab)
         if sys.stdin.isatty():
             prompt.open_prompt(lab)
     finally:
         lab.down()
-    return HELD if verdict.held else NOT_HELD
+    return HELD if all(verdict.held for verdict in verdicts.values()) else NOT_HELD
 
 
 def up(arguments: argparse.Namespace) -> int:
@@ -95,8 +95,8 @@ def watch_traffic(arguments: argparse.Namespace) -> int:
     from topo.demo.watch import watch
 
     lab = Lab.find(arguments.name)
-    clients = [client.name for client in plan.Plan().clients]
-    watch(Traffic(lab, clients, Load(plan.VIP_URL)), Observer(lab.socket, plan.POOL))
+    loads = {client.name: Load(plan.VIP_URL) for client in plan.Plan().clients}
+    watch(Traffic(lab, loads), Observer(lab.socket, (plan.POOL,)))
     return HELD
 
 

@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Iterator
 
+from topo.direct import VXLAN_PORT
 from topo.lab import READY
 
 ETH_P_ALL = 3
@@ -19,6 +20,7 @@ ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_IPV6 = 0x86DD
 ETHERNET_BYTES = 14
 IPV6_BYTES = 40
+UDP_BYTES = VXLAN_BYTES = 8
 TCP_FLAGS_OFFSET = 13
 FLAGS_OF_INTEREST = 0x17
 SYN = 0x02
@@ -57,16 +59,20 @@ def kernel_time(control: list[tuple[int, int, bytes]]) -> float:
 
 
 def syn_source(frame: bytes, port: int) -> str | None:
-    """The source address of an Ethernet frame that is a SYN to TCP `port`, or None for any other frame."""
+    """The source of an Ethernet frame that is a SYN to TCP `port`, also in VXLAN; None for any other."""
     if len(frame) < ETHERNET_BYTES + 20:
         return None
     (ethertype,) = struct.unpack_from("!H", frame, 12)
     packet = frame[ETHERNET_BYTES:]
-    if ethertype == ETHERTYPE_IPV4 and packet[9] == socket.IPPROTO_TCP:
-        source, tcp = packet[12:16], packet[4 * (packet[0] & 0x0F) :]
-    elif ethertype == ETHERTYPE_IPV6 and packet[6] == socket.IPPROTO_TCP:
-        source, tcp = packet[8:24], packet[IPV6_BYTES:]
+    if ethertype == ETHERTYPE_IPV4:
+        protocol, source, tcp = packet[9], packet[12:16], packet[4 * (packet[0] & 0x0F) :]
+    elif ethertype == ETHERTYPE_IPV6:
+        protocol, source, tcp = packet[6], packet[8:24], packet[IPV6_BYTES:]
     else:
+        return None
+    if protocol == socket.IPPROTO_UDP and tcp[2:4] == VXLAN_PORT.to_bytes(2, "big"):
+        return syn_source(tcp[UDP_BYTES + VXLAN_BYTES :], port)
+    if protocol != socket.IPPROTO_TCP:
         return None
     if len(tcp) <= TCP_FLAGS_OFFSET or struct.unpack_from("!H", tcp, 2)[0] != port:
         return None

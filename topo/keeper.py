@@ -14,15 +14,28 @@ from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.node import Node
 
+from controller import config as configuration
+from controller.errors import InvalidConfig
 from topo import plan
+from topo.direct import Direct
 from topo.errors import LabError
 from topo.lab import NETWORK_FILE, READY
-from topo.nodes import Bridge, HealthInterface, LabHost, SluiceSwitch, return_path_script, run_script
+from topo.nodes import (
+    Bridge,
+    HealthInterface,
+    LabHost,
+    SluiceSwitch,
+    direct_return_script,
+    return_path_script,
+    run_script,
+)
 from topo.plan import HostPlan, Plan
 
 
-def build(network_plan: Plan, *, target: str, run_dir: Path, logs: Path, token: str) -> Mininet:
-    """The network of `network_plan`, not yet started."""
+def build(
+    network_plan: Plan, direct: Direct, *, target: str, run_dir: Path, logs: Path, token: str
+) -> Mininet:
+    """The network of `network_plan`, not yet started; with the way past the switch if anybody needs it."""
     # Mininet's own preparation raises limits and sysctls of the whole machine, which a few hosts do not need.
     Mininet.inited = True
     net = Mininet(controller=None, autoSetMacs=False)
@@ -37,30 +50,32 @@ def build(network_plan: Plan, *, target: str, run_dir: Path, logs: Path, token: 
     for host in network_plan.hosts:
         node = net.addHost(host.name, cls=_node_class(host), host_plan=host)
         net.addLink(node, switch, port2=host.port)
-    if network_plan.return_path:
+    if direct.vips:
         bridge = net.addSwitch(plan.RETURN_BRIDGE, cls=Bridge)
         for host in (*network_plan.clients, *network_plan.backends):
             net.addLink(net[host.name], bridge)
     return net
 
 
-def start(net: Mininet, network_plan: Plan) -> None:
-    """Configure the hosts, start the switches, and lay the return path if the plan has one."""
+def start(net: Mininet, network_plan: Plan, direct: Direct) -> None:
+    """Configure the hosts, start the switches, and let backends answer directly if they have to."""
     net.start()
-    if network_plan.return_path:
-        for host in network_plan.clients:
-            run_script(net[host.name], return_path_script(host, vips=()))
+    if direct.vips:
+        for host in (*network_plan.clients, *network_plan.backends):
+            run_script(net[host.name], return_path_script(host))
         for host in network_plan.backends:
-            run_script(net[host.name], return_path_script(host, vips=network_plan.return_vips))
+            run_script(net[host.name], direct_return_script(host, direct, network_plan.clients))
 
 
-def describe(net: Mininet, network_plan: Plan) -> dict[str, object]:
-    """What others need to know: the pid of each host's shell (its namespace) and the switch's command."""
+def describe(net: Mininet, network_plan: Plan, direct: Direct) -> dict[str, object]:
+    """What others need to know: the pid of each host's shell (its namespace), the switch's command, and the
+    modes that need a decapsulator."""
     switch = net[plan.SWITCH_NAME]
     return {
         "hosts": {host.name: net[host.name].pid for host in network_plan.hosts},
         "switch_command": switch.switch_command(),
         "target": switch.target,
+        "decapsulated": direct.decapsulated,
     }
 
 
@@ -78,29 +93,31 @@ def main() -> None:
     parser.add_argument("--logs", type=Path, required=True)
     parser.add_argument("--target", required=True)
     parser.add_argument("--token", required=True)
-    parser.add_argument("--return-vip", action="append", default=[])
+    parser.add_argument("--config", type=Path, required=True)
     arguments = parser.parse_args()
 
     setLogLevel("warning")
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    network_plan = Plan(return_vips=tuple(arguments.return_vip))
+    network_plan = Plan()
     net = None
     try:
+        direct = Direct.of(configuration.load(arguments.config))
         net = build(
             network_plan,
+            direct,
             target=arguments.target,
             run_dir=arguments.run_dir,
             logs=arguments.logs,
             token=arguments.token,
         )
-        start(net, network_plan)
-        description = describe(net, network_plan)
+        start(net, network_plan, direct)
+        description = describe(net, network_plan, direct)
         (arguments.run_dir / NETWORK_FILE).write_text(json.dumps(description))
         print(READY, flush=True)
         while True:
             signal.pause()
-    except LabError as error:
+    except (LabError, InvalidConfig) as error:
         sys.exit(str(error))
     finally:
         if net is not None:

@@ -104,7 +104,6 @@ class Lab:
         *,
         target: str = "auto",
         config: Path = plan.CONFIG,
-        return_vips: Sequence[str] = (),
         servers: Sequence[str] = (),
         server_port: int = plan.SERVICE_PORT,
     ) -> "Lab":
@@ -116,7 +115,8 @@ class Lab:
         resolve_target(target)
         lab = cls._claim(name, config)
         try:
-            lab._start_network(target, return_vips)
+            lab._start_network(target)
+            lab._start_decapsulators()
             for server in servers:
                 lab.start_server(server, server_port)
             lab.start_daemon()
@@ -217,17 +217,26 @@ class Lab:
 
     # Its parts
 
-    def _start_network(self, target: str, return_vips: Sequence[str]) -> None:
+    def _start_network(self, target: str) -> None:
         inode = namespace.create(self.name)
         self.record = LabRecord(**{**vars(self.record), "namespace_inode": inode})
         self._save()
         command = self.python("topo.keeper", "--run-dir", str(self.run_dir), "--target", target)
         command += ["--logs", str(self.logs), "--token", self.record.token]
-        for vip in return_vips:
-            command += ["--return-vip", vip]
+        command += ["--config", self.record.config]
         log = self.logs / "keeper.log"
         child = self._launch(KEEPER, namespace.inside(self.name, command), log=log, pipe_output=True)
         self._await_line(child, READY, KEEPER_READY_SECONDS, "the network", log)
+
+    def _start_decapsulators(self) -> None:
+        """Start `topo.decapsulate` on every backend host, if there are pools that need it."""
+        modes = self.network["decapsulated"]
+        hosts = [backend.name for backend in plan.Plan().backends] if modes else []
+        command = self.python("topo.decapsulate", *modes)
+        started = {host: self.start_on(host, f"decapsulate-{host}", command) for host in hosts}
+        for host, child in started.items():
+            log = self.logs / f"decapsulate-{host}.log"
+            self._await_line(child, READY, SERVER_READY_SECONDS, f"the decapsulator on {host}", log)
 
     def start_daemon(self, *, wait: bool = True) -> None:
         """Start the controller and, unless told otherwise, wait until the switch has what it wants."""
@@ -286,7 +295,8 @@ class Lab:
 
     @property
     def network(self) -> dict[str, Any]:
-        """What the keeper wrote down: `hosts` (name to pid), `switch_command`, `target`."""
+        """What the keeper wrote down: `hosts` (name to pid), `switch_command`, `target`, and the modes
+        that are `decapsulated` by a process of ours."""
         return json.loads((self.run_dir / NETWORK_FILE).read_text())
 
     def inside_host(self, host: str, command: Sequence[str]) -> list[str]:

@@ -13,12 +13,16 @@ from typing import Any
 from mininet.node import Host, Node, Switch
 
 from topo import plan, processes
+from topo.direct import VXLAN_PORT, Direct, Vxlan
 from topo.errors import StartFailed
 from topo.plan import CLIENT_SUBNET, HostPlan
 from topo.processes import ProcessFiles
 from topo.targets import program, resolve_target
 
 SWITCH_READY_SECONDS = 30.0
+
+RETURN_TABLE = 100
+"""The routing table for packets from a VIP."""
 
 QUIET_OFFLOADS = "rx off tx off sg off tso off gso off gro off"
 
@@ -66,13 +70,9 @@ def host_script(host: HostPlan, *, gateway: bool = True) -> list[str]:
     return lines
 
 
-def return_path_script(host: HostPlan, *, vips: tuple[str, ...]) -> list[str]:
-    """How a host's second interface, on the bridge past the switch, is set up.
-
-    A backend carries the VIPs on its loopback, never answers ARP for them (arp_ignore) nor asks in their name
-    (arp_announce), and reaches the clients' subnet directly. A client takes what comes in there (rp_filter).
-    """
-    device = f"{host.name}-eth1"
+def return_path_script(host: HostPlan) -> list[str]:
+    """How a host's second interface, on the bridge past the switch, is set up. It takes whatever comes in."""
+    device = host.return_interface
     lines = [
         f"ethtool -K {device} {QUIET_OFFLOADS} >/dev/null",
         *_sysctl("ipv4", "conf/all/rp_filter", 0),
@@ -80,11 +80,46 @@ def return_path_script(host: HostPlan, *, vips: tuple[str, ...]) -> list[str]:
         f"ip link set {device} up",
         f"ip address add {host.return_ipv4} dev {device}",
     ]
-    if not vips:
-        return lines
-    lines += [*_sysctl("ipv4", "conf/all/arp_ignore", 1), *_sysctl("ipv4", "conf/all/arp_announce", 2)]
-    lines += [f"ip address add {vip}/32 dev lo" for vip in vips]
-    return [*lines, f"ip route add {CLIENT_SUBNET} dev {device}"]
+    if ipv6_usable():
+        lines.append(f"ip address add {host.return_ipv6} dev {device} nodad")
+    return lines
+
+
+def direct_return_script(host: HostPlan, direct: Direct, clients: tuple[HostPlan, ...]) -> list[str]:
+    """How a backend answers clients from the VIPs: it carries them, takes off VXLAN, and knows the way.
+
+    It never answers ARP for them (arp_ignore) nor asks in their name (arp_announce); NDP is so by itself.
+    Only packets from a VIP go past the switch: what a `nat` pool's server answers must go through it.
+    """
+    lines = [*_sysctl("ipv4", "conf/all/arp_ignore", 1), *_sysctl("ipv4", "conf/all/arp_announce", 2)]
+    lines.append(f"ip route add {CLIENT_SUBNET} dev {host.return_interface} table {RETURN_TABLE}")
+    if ipv6_usable():
+        lines += [
+            f"ip -6 route add {client.address6} via {client.return_ipv6.partition('/')[0]} "
+            f"dev {host.return_interface} table {RETURN_TABLE}"
+            for client in clients
+        ]
+    for vip in direct.vips:
+        if ":" in vip and not ipv6_usable():
+            continue
+        lines += [
+            f"ip address add {vip} dev lo{' nodad' if ':' in vip else ''}",
+            f"ip {'-6' if ':' in vip else '-4'} rule add from {vip} lookup {RETURN_TABLE}",
+        ]
+    for vxlan in direct.vxlans:
+        lines += _vxlan_script(host, vxlan)
+    return lines
+
+
+def _vxlan_script(host: HostPlan, vxlan: Vxlan) -> list[str]:
+    """A VXLAN interface that only receives. Over IPv6 the outer UDP checksum is 0 (RFC 6935)."""
+    local = host.address4 if vxlan.version == 4 else f"{host.address6} udp6zerocsumrx"
+    return [
+        f"ip link add {vxlan.interface} address {vxlan.mac} type vxlan "
+        f"id {vxlan.vni} dstport {VXLAN_PORT} nolearning local {local}",
+        *_sysctl("ipv4", f"conf/{vxlan.interface}/rp_filter", 0),
+        f"ip link set {vxlan.interface} up",
+    ]
 
 
 def switch_port_script(device: str) -> list[str]:
@@ -121,7 +156,7 @@ class HealthInterface(Node):
 
 
 class Bridge(Switch):
-    """A Linux bridge: the way past the switch that the answers of a `dsr` pool take."""
+    """A Linux bridge: the way past the switch that the answers of direct return take."""
 
     def start(self, controllers: list[object]) -> None:
         del controllers

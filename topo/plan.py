@@ -24,10 +24,20 @@ SERVICE_PORT = 8080
 POOL = "web"
 VIP_URL = "http://10.0.0.100/"
 
+SERVICES = {
+    POOL: {"c1": VIP_URL, "c2": VIP_URL},
+    "web6": {"c2": "http://[fd00::100]/"},
+    "direct": {"c1": "http://10.0.0.101:8080/"},
+    "direct6": {"c2": "http://[fd00::101]:8080/"},
+    "vxlan": {"c1": "http://10.0.0.102:8080/", "c2": "http://[fd00::102]:8080/"},
+}
+"""What the demonstration asks for: pool, client, and where the client finds it."""
+
 HEALTH_HOST = "health"
 """The interface that the controller's health checks leave from. It stays in the namespace of the daemon."""
 
 RETURN_BRIDGE = "return0"
+"""A bridge past the switch, between clients and backends, where the answers of direct return go."""
 CLIENT_SUBNET = "10.0.0.0/24"
 
 
@@ -42,7 +52,8 @@ class HostPlan:
     gateway4: str
     gateway6: str
     return_ipv4: str = ""
-    """Its address on the return path, for hosts that have one (see `Plan.return_path`)."""
+    return_ipv6: str = ""
+    """Its addresses on the return path, for hosts that have one (see `RETURN_BRIDGE`)."""
 
     @property
     def address4(self) -> str:
@@ -63,6 +74,10 @@ class HostPlan:
         return f"{self.name}-eth0"
 
     @property
+    def return_interface(self) -> str:
+        return f"{self.name}-eth1"
+
+    @property
     def switch_interface(self) -> str:
         return f"{SWITCH_NAME}-eth{self.port}"
 
@@ -77,6 +92,7 @@ def _client(number: int, port: int) -> HostPlan:
         "10.0.0.1",
         "fd00::1",
         f"10.9.0.{last}/24",
+        f"fd00:9::{last}/64",
     )
 
 
@@ -90,6 +106,7 @@ def _backend(number: int, port: int) -> HostPlan:
         "10.0.1.1",
         "fd00:1::1",
         f"10.9.0.{100 + last}/24",
+        f"fd00:9::{100 + last}/64",
     )
 
 
@@ -104,18 +121,11 @@ class Plan:
     health: HostPlan = field(
         default=HostPlan(HEALTH_HOST, 8, "10.255.0.2/24", "fd00:ff::2/64", "10.255.0.1", "fd00:ff::1")
     )
-    return_vips: tuple[str, ...] = ()
-    """With VIPs here the backends carry them on their loopback and reach the clients over a bridge of their
-    own, past the switch: what a `dsr` pool needs."""
 
     @property
     def hosts(self) -> tuple[HostPlan, ...]:
         """Everything that is plugged into the switch."""
         return (*self.clients, *self.backends, self.health)
-
-    @property
-    def return_path(self) -> bool:
-        return bool(self.return_vips)
 
     def host(self, name: str) -> HostPlan:
         """The host called `name`; raises KeyError with the names there are."""

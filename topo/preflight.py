@@ -54,6 +54,23 @@ def virtual_ethernet() -> Problem | None:
     return _attempt(command, "no veth pair can be made", "the kernel needs its module: modprobe veth")
 
 
+def vxlan() -> Problem | None:
+    """Try to make a VXLAN interface likewise; with it a backend takes off what the switch put on."""
+    command = ["unshare", "--net", "ip", "link", "add", "vx", "type", "vxlan", "id", "7", "dstport", "4789"]
+    return _attempt(command, "no VXLAN interface can be made", "the kernel needs its module: modprobe vxlan")
+
+
+def tun() -> Problem | None:
+    """Whether TUN interfaces can be made: `topo.decapsulate` hands packets to the kernel through one."""
+    device = Path("/dev/net/tun")
+    remedy = "modprobe tun; a container: docker run --device /dev/net/tun ..."
+    try:
+        os.close(os.open(device, os.O_RDWR))
+    except OSError as error:
+        return Problem(f"{device} cannot be opened ({error.strerror})", remedy)
+    return None
+
+
 def run_directory() -> Problem | None:
     if os.access("/run", os.W_OK):
         return None
@@ -94,7 +111,7 @@ def programs() -> Problem | None:
 
 CHECKS: dict[str, tuple[Callable[[], Problem | None], ...]] = {
     "rights": (root, namespaces, run_directory, kernel_settings),
-    "tools": (programs, virtual_ethernet, compiler),
+    "tools": (programs, virtual_ethernet, vxlan, tun, compiler),
 }
 
 

@@ -34,14 +34,11 @@ def running_lab(
     target: str,
     config: Path,
     servers: Sequence[str] = WEB_BACKENDS,
-    return_vips: Sequence[str] = (),
     server_port: int = 8080,
 ) -> Iterator[Lab]:
     """A lab while the block lasts; afterwards nothing of it may be left."""
     name = fresh_name()
-    lab = Lab.start(
-        name, target=target, config=config, servers=servers, server_port=server_port, return_vips=return_vips
-    )
+    lab = Lab.start(name, target=target, config=config, servers=servers, server_port=server_port)
     try:
         yield lab
     finally:

@@ -20,7 +20,7 @@ REQUESTS = 300
 
 @pytest.fixture(scope="module", params=BOTH_TARGETS)
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    with running_lab(request.param, DSR, ("b1", "b2", "b3"), ["10.0.0.100"], server_port=80) as lab:
+    with running_lab(request.param, DSR, ("b1", "b2", "b3"), server_port=80) as lab:
         yield lab
 
 

@@ -4,6 +4,7 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
+from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
 
 from topo.capture import syn_source
@@ -27,6 +28,16 @@ TO = {"src": "10.0.0.11", "dst": "10.0.1.12"}
         ("a reset", IP(**TO) / TCP(dport=8080, flags="R"), None),
         ("another port", IP(**TO) / TCP(dport=80, flags="S"), None),
         ("UDP", IP(**TO) / UDP(dport=8080) / (b"\2" * 20), None),
+        (
+            "in VXLAN",
+            IP(src="10.0.1.1", dst="10.0.1.12")
+            / UDP(dport=4789)
+            / VXLAN(vni=7)
+            / Ether()
+            / IP(**TO)
+            / TCP(dport=8080, flags="S"),
+            "10.0.0.11",
+        ),
         ("ARP", ARP(), None),
     ],
 )

@@ -32,9 +32,14 @@ def test_backends_are_hosts_and_the_spare_is_in_no_pool() -> None:
 
 
 def test_the_vip_is_where_the_clients_ask() -> None:
-    (vip,) = DEMO.vips
-    assert f"http://{vip.address}/" == plan.VIP_URL and vip.port == 80
-    assert vip.pool == DEMO.pools[0].name == plan.POOL
+    asked = {(url, pool) for pool, urls in plan.SERVICES.items() for url in urls.values()}
+    offered = set[tuple[str, str]]()
+    for vip in DEMO.vips:
+        host = f"[{vip.address}]" if vip.address.version == 6 else str(vip.address)
+        port = "" if vip.port == 80 else f":{vip.port}"
+        offered.add((f"http://{host}{port}/", vip.pool))
+    assert asked == offered
+    assert plan.VIP_URL in plan.SERVICES[DEMO.pools[0].name].values() and DEMO.pools[0].name == plan.POOL
 
 
 def test_switch_address_and_device() -> None:

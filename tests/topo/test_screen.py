@@ -31,6 +31,9 @@ def backend(name: str, health: str, share: float) -> BackendReport:
             "packets": 0,
             "bytes": 0,
             "syns": 0,
+            "suspect": False,
+            "probe_answers": None,
+            "suspected": 0,
         }
     )
 
@@ -74,9 +77,9 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
 def test_the_summary_says_what_did_not_hold() -> None:
     verdict = judge([PHASE], [*GOOD, refused(10.0)], [], [DEATH])
     console = Console(file=io.StringIO(), width=110, record=True)
-    print_summary(console, verdict, [DEATH])
+    print_summary(console, {"web": verdict}, [DEATH])
     shown = console.export_text()
-    assert "BROKEN  no new connection fails" in shown
+    assert "BROKEN  web: no new connection fails" in shown
     assert "1 x new connection: ConnectionRefusedError" in shown
     assert "the last new connection was sent to it 0.600 s after its death" in shown
-    assert "held    no long-lived connection" in shown
+    assert "held    web: no long-lived connection" in shown

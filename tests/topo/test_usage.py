@@ -93,6 +93,17 @@ def test_preflight_without_the_right_to_make_namespaces() -> None:
     assert "CAP_SYS_ADMIN" in result.stderr
 
 
+def test_preflight_without_vxlan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing = tmp_path / "unshare"
+    refusing.write_text("#!/bin/sh\necho 'Error: Unknown device type.' >&2\nexit 2\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    problem = preflight.vxlan()
+    assert problem is not None
+    assert "VXLAN" in problem.what and "Unknown device type" in problem.what
+    assert "modprobe vxlan" in problem.remedy
+
+
 def test_preflight_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     problem = preflight.compiler()

@@ -1,7 +1,7 @@
-"""What the controller says while the demonstration runs: its events as they come, and the pool's state."""
+"""What the controller says while the demonstration runs: its events as they come, and the pools' state."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,25 +13,25 @@ POOL_SECONDS = 1.0
 
 
 class Observer:
-    """Follows one pool through the daemon's API."""
+    """Follows some pools through the daemon's API."""
 
-    def __init__(self, socket: Path, pool: str) -> None:
+    def __init__(self, socket: Path, pools: Iterable[str]) -> None:
         self.socket = socket
-        self.pool_name = pool
-        self.last: PoolView | None = None
-        """The pool as last seen."""
+        self.names = tuple(pools)
+        self.last: dict[str, PoolView] = {}
+        """The pools as last seen."""
 
-    def pool(self) -> PoolView:
-        """The pool as it is now."""
+    def pools(self) -> dict[str, PoolView]:
+        """The pools as they are now."""
         with Client(self.socket) as daemon:
-            self.last = daemon.get(PoolView, "pools", self.pool_name)
+            self.last = {name: daemon.get(PoolView, "pools", name) for name in self.names}
         return self.last
 
     @contextmanager
     def following(self, tell: Callable[[str], None]) -> Iterator[None]:
         """Call `tell` with each new event of the controller, and keep `last` fresh, while the block lasts."""
         end = threading.Event()
-        self.pool()
+        self.pools()
         with Client(self.socket) as daemon:
             past = daemon.get(list[Event], "events")
 
@@ -45,7 +45,7 @@ class Observer:
 
         def refresh() -> None:
             while not end.wait(POOL_SECONDS):
-                self.pool()
+                self.pools()
 
         # Both end with the process at the latest: the stream of events has no end of its own.
         threading.Thread(target=_until_daemon_ends(follow), args=(_last(past),), daemon=True).start()

@@ -19,7 +19,7 @@ from controller.report import BackendReport
 
 PLAIN_WIDTH = 110
 REFRESH_SECONDS = 0.5
-PLAIN_SECONDS = 3.0
+PLAIN_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class View:
     broken: int = 0
     lost: int = 0
     """New and long-lived connections that a server took with it when it died."""
+    others: tuple["View", ...] = ()
+    """The other pools, each in a line; their `phase` is the pool's name."""
 
 
 class Screen:
@@ -87,8 +89,10 @@ class Screen:
             view = self.look()
             if self._live is not None:
                 self._live.update(table(view, self.recent_seconds), refresh=True)
-            elif view.recent:
-                self.say(line(view, self.recent_seconds))
+            else:
+                for one in (view, *view.others):
+                    if one.recent:
+                        self.say(line(one, self.recent_seconds))
 
 
 def make_console() -> Console:
@@ -115,7 +119,8 @@ def table(view: View, recent_seconds: float) -> Group:
             f"{view.recent.get(backend.name, 0) / recent_seconds:.0f}",
             str(view.streams.get(backend.name, 0)),
         )
-    return Group(grid, Text(_failures(view)))
+    others = (Text(line(other, recent_seconds)) for other in view.others if other.recent)
+    return Group(grid, Text(_failures(view)), *others)
 
 
 def line(view: View, recent_seconds: float) -> str:

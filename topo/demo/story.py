@@ -3,7 +3,8 @@
 import math
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from topo.demo.observer import Observer, shares
 from topo.demo.screen import Screen, View
 from topo.demo.summary import print_summary
 from topo.demo.traffic import RATE_WINDOW, Load, Traffic
-from topo.demo.verdict import Death, Phase, Verdict, judge
+from topo.demo.verdict import FALSE_ALARM, Death, Phase, Verdict, judge
 from topo.demo.watch import look
 from topo.errors import LabError
 from topo.lab import Lab
@@ -44,52 +45,68 @@ class Pace:
     phase: float = 8.0
 
 
-def demonstrate(lab: Lab, pace: Pace = Pace()) -> Verdict:
-    """Run the demonstration on a lab that has just started."""
-    traffic = Traffic(lab, [client.name for client in plan.Plan().clients], Load(plan.VIP_URL))
-    observer = Observer(lab.socket, plan.POOL)
-    story = Story(lab, traffic, observer, pace, allowance=switch_over_seconds(Path(lab.record.config)))
+def demonstrate(lab: Lab, pace: Pace = Pace()) -> dict[str, Verdict]:
+    """Run the demonstration on a lab that has just started. Returns the verdict on each pool."""
+    traffics = {
+        pool: Traffic(lab, {host: Load(url) for host, url in urls.items()}, label=pool)
+        for pool, urls in plan.SERVICES.items()
+    }
+    observer = Observer(lab.socket, traffics)
+    story = Story(lab, traffics, observer, pace, allowance=switch_over_seconds(Path(lab.record.config)))
     with Screen(story.view, RATE_WINDOW) as screen, observer.following(screen.event):
         try:
             story.tell(screen)
         finally:
-            traffic.stop()
-    verdict = judge(
-        story.phases(time.monotonic()), traffic.observed.requests, traffic.observed.events, story.deaths
-    )
-    print_summary(screen.console, verdict, story.deaths)
-    if traffic.observed.held_back:
-        screen.say(f"The clients held back {traffic.observed.held_back} requests: too many were waiting.")
-    return verdict
+            for traffic in traffics.values():
+                traffic.stop()
+    end = time.monotonic()
+    verdicts = {
+        pool: judge(
+            story.phases(pool, end),
+            traffic.observed.requests,
+            traffic.observed.events,
+            story.deaths,
+            FALSE_ALARM / len(traffics),
+        )
+        for pool, traffic in traffics.items()
+    }
+    print_summary(screen.console, verdicts, story.deaths)
+    held_back = sum(traffic.observed.held_back for traffic in traffics.values())
+    if held_back:
+        screen.say(f"The clients held back {held_back} requests: too many were waiting.")
+    return verdicts
 
 
 def switch_over_seconds(config: Path) -> float:
     """The switch-over time that the configuration promises when a server dies whose host still refuses
-    connections: as many failed checks as it takes, an interval apart, and the write."""
-    health = configuration.load(config).pools[0].health
-    if not isinstance(health, TcpCheck | HttpCheck):
-        raise StoryFailed(f"pool {plan.POOL} has no health checks; the demonstration needs them")
-    return health.fall * health.interval + WRITE_SECONDS
+    connections: as many failed checks as it takes, an interval apart, and the write; of its slowest pool."""
+    longest = 0.0
+    for pool in configuration.load(config).pools:
+        if not isinstance(pool.health, TcpCheck | HttpCheck):
+            raise StoryFailed(f"pool {pool.name} has no health checks; the demonstration needs them")
+        longest = max(longest, pool.health.fall * pool.health.interval)
+    return longest + WRITE_SECONDS
 
 
 @dataclass
 class Chapter:
-    """A phase in the making: from when its change was in force, pool and clients are compared."""
+    """A phase in the making: from when its change was in force, pools and clients are compared."""
 
     name: str
     began: float
     in_force: float = math.inf
-    shares: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By pool and backend."""
 
 
 class Story:
     """The steps; `phases` and `deaths` are what they leave for the verdict."""
 
     def __init__(
-        self, lab: Lab, traffic: Traffic, observer: Observer, pace: Pace, *, allowance: float
+        self, lab: Lab, traffics: dict[str, Traffic], observer: Observer, pace: Pace, *, allowance: float
     ) -> None:
         self.lab = lab
-        self.traffic = traffic
+        self.traffics = traffics
         self.observer = observer
         self.pace = pace
         self.allowance = allowance
@@ -114,19 +131,20 @@ class Story:
     # The steps
 
     def steady(self) -> None:
-        self.screen.phase("Real clients, four servers behind one address")
+        self.screen.phase("Real clients, four servers behind addresses of three modes")
         self._await("the first health checks", lambda now: all(b.health == "healthy" for b in now.backends))
         self._command("pool", "show", plan.POOL)
-        hosts = " and ".join(self.traffic.hosts)
-        load = self.traffic.load
-        self.screen.say(
-            f"{hosts} each open {load.rate:.0f} connections a second, one for every request, "
-            f"and keep {load.streams} long-lived ones busy."
-        )
+        for pool, traffic in self.traffics.items():
+            for host, load in traffic.loads.items():
+                self.screen.say(
+                    f"{host} asks {load.url} ({pool}): {load.rate:.0f} connections a second, one for every "
+                    f"request, and {load.streams} long-lived ones kept busy."
+                )
         self._chapter("steady")
-        self.traffic.start()
+        for traffic in self.traffics.values():
+            traffic.start()
         time.sleep(WARM_UP_SECONDS)
-        self._in_force(self.observer.pool())
+        self._in_force(self.observer.pools())
         self._let_pass(self.pace.steady)
 
     def kill_and_bring_back(self) -> None:
@@ -152,9 +170,16 @@ class Story:
 
     def add(self) -> None:
         self.screen.phase("One more server")
-        address = f"{plan.Plan().host(ADDED).address4}:{plan.SERVICE_PORT}"
+        host = plan.Plan().host(ADDED)
         self._chapter(f"{ADDED} added")
-        self._command("backend", "add", plan.POOL, ADDED, address)
+        addresses = {
+            pool: f"[{host.address6}]" if ":" in now.backends[0].address else host.address4
+            for pool, now in self.observer.pools().items()
+        }
+        self._command_for_each(
+            ("backend", "add", pool, ADDED, f"{address}:{plan.SERVICE_PORT}")
+            for pool, address in addresses.items()
+        )
         self._in_force(self._await(f"{ADDED} in service", lambda now: shares(now)[ADDED] > 0))
         self._let_pass(self.pace.phase)
         self._command("pool", "show", plan.POOL)
@@ -162,18 +187,20 @@ class Story:
     def drain(self) -> None:
         self.screen.phase(f"{DRAINED} is drained: no new connections, the old ones stay")
         self._chapter(f"{DRAINED} drained")
-        self._command("backend", "drain", plan.POOL, DRAINED)
+        self._command_for_each(("backend", "drain", pool, DRAINED) for pool in self.traffics)
         self._in_force(self._await("the drain", lambda now: shares(now)[DRAINED] == 0))
         self._let_pass(self.pace.phase)
-        staying = self.traffic.streams()[DRAINED]
+        staying = sum(traffic.streams()[DRAINED] for traffic in self.traffics.values())
         self.screen.say(f"{staying} long-lived connections are still served by {DRAINED}.")
 
     def weigh(self) -> None:
         self.screen.phase(f"{WEIGHED} gets weight {NEW_WEIGHT}")
         self._chapter(f"{WEIGHED} weight {NEW_WEIGHT}")
-        before = shares(self.observer.pool())[WEIGHED]
-        self._command("backend", "weight", plan.POOL, WEIGHED, str(NEW_WEIGHT))
-        self._in_force(self._await("the new weight", lambda now: shares(now)[WEIGHED] > before))
+        before = {pool: shares(now)[WEIGHED] for pool, now in self.observer.pools().items()}
+        self._command_for_each(
+            ("backend", "weight", pool, WEIGHED, str(NEW_WEIGHT)) for pool in self.traffics
+        )
+        self._in_force(self._await("the new weight", lambda now: shares(now)[WEIGHED] > before[now.name]))
         self._let_pass(self.pace.phase)
         self._command("pool", "show", plan.POOL)
 
@@ -182,13 +209,17 @@ class Story:
     def view(self) -> View:
         """What the screen shows now."""
         title = self._chapters[-1].name if self._chapters else "starting"
-        return look(title, self.traffic, self.observer, self.deaths)
+        first, *others = (
+            look(title if pool == plan.POOL else pool, pool, traffic, self.observer, self.deaths)
+            for pool, traffic in self.traffics.items()
+        )
+        return replace(first, others=tuple(others))
 
-    def phases(self, end: float) -> list[Phase]:
-        """The phases, which leave no gap between the first request and `end`."""
+    def phases(self, pool: str, end: float) -> list[Phase]:
+        """The phases of one pool, which leave no gap between the first request and `end`."""
         ends = [chapter.began for chapter in self._chapters[1:]] + [end]
         return [
-            Phase(chapter.name, chapter.began, chapter.in_force, ended, chapter.shares)
+            Phase(chapter.name, chapter.began, chapter.in_force, ended, chapter.shares[pool])
             for chapter, ended in zip(self._chapters, ends, strict=True)
         ]
 
@@ -198,28 +229,38 @@ class Story:
         """What an operator would type, shown with what it answers."""
         self.screen.command(shlex.join(["sluice", *arguments]), self.lab.sluice(*arguments))
 
+    def _command_for_each(self, commands: Iterable[tuple[str, ...]]) -> None:
+        """One for each pool, at the same time, as it takes a process each."""
+        commands = list(commands)
+        with ThreadPoolExecutor() as together:
+            for command, said in zip(
+                commands, together.map(lambda words: self.lab.sluice(*words), commands), strict=True
+            ):
+                self.screen.command(shlex.join(["sluice", *command]), said)
+
     def _chapter(self, name: str) -> None:
         """A new phase begins, and the one before it ends."""
         self._chapters.append(Chapter(name, time.monotonic()))
 
-    def _in_force(self, pool: PoolView) -> None:
-        """From now until the next phase each backend's share is what `pool` says."""
-        self._chapters[-1].shares = shares(pool)
+    def _in_force(self, pools: dict[str, PoolView]) -> None:
+        """From now until the next phase each backend's share is what `pools` say."""
+        self._chapters[-1].shares = {name: shares(pool) for name, pool in pools.items()}
         self._chapters[-1].in_force = time.monotonic()
 
     def _let_pass(self, seconds: float) -> None:
         """Watch the traffic for a while."""
         time.sleep(seconds)
-        dead = self.traffic.dead_clients()
+        dead = [host for traffic in self.traffics.values() for host in traffic.dead_clients()]
         if dead:
             raise StoryFailed(f"the client on {', '.join(dead)} ended by itself. Logs: {self.lab.logs}")
 
-    def _await(self, what: str, condition: Callable[[PoolView], bool]) -> PoolView:
+    def _await(self, what: str, condition: Callable[[PoolView], bool]) -> dict[str, PoolView]:
+        """Wait until all pools fulfil the condition; returns them."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            pool = self.observer.pool()
-            if condition(pool):
-                return pool
+            pools = self.observer.pools()
+            if all(map(condition, pools.values())):
+                return pools
             if time.monotonic() > deadline:
                 raise StoryFailed(f"{what}: not within {PATIENCE_SECONDS:.0f} s. Logs: {self.lab.logs}")
             time.sleep(POLL_SECONDS)

@@ -1,19 +1,20 @@
 """The end of the demonstration: what was counted, and whether the promises held."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from topo.demo.verdict import FALSE_ALARM, Death, Share, Verdict
+from topo.demo.verdict import FALSE_ALARM, Death, PhaseResult, Share, Verdict
 
 
-def print_summary(console: Console, verdict: Verdict, deaths: Sequence[Death]) -> None:
+def print_summary(console: Console, verdicts: Mapping[str, Verdict], deaths: Sequence[Death]) -> None:
+    """`verdicts` by pool."""
     console.print()
     console.rule(Text("Summary", style="bold"), align="left")
-    console.print(_connections(verdict))
-    console.print(_shares(verdict))
+    console.print(_connections(verdicts))
+    console.print(_shares(verdicts))
     console.print(
         f"Requests that a backend answered, in percent: measured (predicted by its buckets ± tolerance).\n"
         f"The tolerance is binomial: all comparisons together are wrong in {FALSE_ALARM:.2%} of good runs.",
@@ -23,14 +24,16 @@ def print_summary(console: Console, verdict: Verdict, deaths: Sequence[Death]) -
     for death in deaths:
         _print_death(console, death)
     console.print()
-    for promise in verdict.promises:
-        mark = Text("held  ", style="green") if promise.held else Text("BROKEN", style="bold red")
-        console.print(Text.assemble(mark, f"  {promise.text}: {promise.measured}"))
-    for example in verdict.examples:
-        console.print(f"        {example}", style="red")
+    for pool, verdict in verdicts.items():
+        for promise in verdict.promises:
+            mark = Text("held  ", style="green") if promise.held else Text("BROKEN", style="bold red")
+            console.print(Text.assemble(mark, f"  {pool}: {promise.text}: {promise.measured}"))
+        for example in verdict.examples:
+            console.print(f"        {example}", style="red")
 
 
-def _connections(verdict: Verdict) -> Table:
+def _connections(verdicts: Mapping[str, Verdict]) -> Table:
+    """A row for each phase, of all pools together, and one for each pool, of all phases."""
     grid = Table(title="Connections", title_justify="left")
     grid.add_column("phase")
     headings = (
@@ -43,45 +46,47 @@ def _connections(verdict: Verdict) -> Table:
     )
     for heading in headings:
         grid.add_column(heading, justify="right")
-    for result in verdict.results:
-        grid.add_row(
-            result.phase.name,
-            f"{result.phase.ended - result.phase.began:.1f}",
-            *_cells(
-                result.opened,
-                result.failed_in_switch_over,
-                result.failed,
-                result.ended_with_server,
-                result.broken,
-            ),
-        )
+    for results in zip(*(verdict.results for verdict in verdicts.values()), strict=True):
+        phase = results[0].phase
+        grid.add_row(phase.name, f"{phase.ended - phase.began:.1f}", *_sums(results))
     grid.add_section()
-    grid.add_row(
-        "all",
-        f"{sum(result.phase.ended - result.phase.began for result in verdict.results):.1f}",
-        *_cells(
-            sum(result.opened for result in verdict.results),
-            sum(result.failed_in_switch_over for result in verdict.results),
-            sum(result.failed for result in verdict.results),
-            sum(result.ended_with_server for result in verdict.results),
-            sum(result.broken for result in verdict.results),
-        ),
-    )
+    for pool, verdict in verdicts.items():
+        seconds = sum(result.phase.ended - result.phase.began for result in verdict.results)
+        grid.add_row(f"all of {pool}", f"{seconds:.1f}", *_sums(verdict.results))
     return grid
 
 
-def _cells(*counts: int) -> list[str]:
-    return [str(count) for count in counts]
+def _sums(results: Sequence[PhaseResult]) -> list[str]:
+    return [
+        str(sum(counts))
+        for counts in zip(
+            *(
+                (
+                    result.opened,
+                    result.failed_in_switch_over,
+                    result.failed,
+                    result.ended_with_server,
+                    result.broken,
+                )
+                for result in results
+            ),
+            strict=True,
+        )
+    ]
 
 
-def _shares(verdict: Verdict) -> Table:
-    backends = sorted({backend for result in verdict.results for backend in result.shares})
+def _shares(verdicts: Mapping[str, Verdict]) -> Table:
+    results = [result for verdict in verdicts.values() for result in verdict.results]
+    backends = sorted({backend for result in results for backend in result.shares})
     grid = Table(title="Shares", title_justify="left")
     grid.add_column("phase")
     for backend in backends:
         grid.add_column(backend, justify="right")
-    for result in verdict.results:
-        grid.add_row(result.phase.name, *(_share(result.shares.get(backend)) for backend in backends))
+    for pool, verdict in verdicts.items():
+        grid.add_section()
+        grid.add_row(Text(pool, style="bold"))
+        for result in verdict.results:
+            grid.add_row(result.phase.name, *(_share(result.shares.get(backend)) for backend in backends))
     return grid
 
 

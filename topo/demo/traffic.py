@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from topo.client import Request, StreamEvent
@@ -20,8 +21,8 @@ class Load:
     """What each client sends."""
 
     url: str
-    rate: float = 150.0
-    streams: int = 8
+    rate: float = 40.0
+    streams: int = 4
     concurrency: int = 64
 
 
@@ -35,25 +36,25 @@ class Observed:
 
 
 class Traffic:
-    """One client process on each host given, from `start` to `stop`.
+    """One client process on each host that has a load, from `start` to `stop`. `label` is for their names.
 
     Their reports are read by a thread each. The lists only grow, so they may be read at any time.
     """
 
-    def __init__(self, lab: Lab, hosts: list[str], load: Load) -> None:
+    def __init__(self, lab: Lab, loads: Mapping[str, Load], label: str = "client") -> None:
         self.lab = lab
-        self.hosts = hosts
-        self.load = load
+        self.loads = loads
+        self.label = label
         self.observed = Observed()
         self._streams: dict[str, dict[str, int]] = {}
         self._clients: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
 
     def start(self) -> None:
-        for host in self.hosts:
-            command = self.lab.python("topo.client", "--url", self.load.url, "--rate", str(self.load.rate))
-            command += ["--streams", str(self.load.streams), "--concurrency", str(self.load.concurrency)]
-            client = self.lab.start_on(host, f"client-{host}", command)
+        for host, load in self.loads.items():
+            command = self.lab.python("topo.client", "--url", load.url, "--rate", str(load.rate))
+            command += ["--streams", str(load.streams), "--concurrency", str(load.concurrency)]
+            client = self.lab.start_on(host, f"{self.label}-{host}", command)
             reader = threading.Thread(target=self._read, args=(host, client), daemon=True)
             reader.start()
             self._clients[host] = client

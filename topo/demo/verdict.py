@@ -98,10 +98,11 @@ def judge(
     requests: Sequence[Request],
     events: Sequence[StreamEvent],
     deaths: Sequence[Death],
+    false_alarm: float = FALSE_ALARM,
 ) -> Verdict:
-    """Count everything by phase and hold it against the promises."""
-    comparisons = sum(len(phase.shares) for phase in phases)
-    results = tuple(_count(phase, requests, events, deaths, comparisons) for phase in phases)
+    """Count everything of one pool by phase and hold it against the promises."""
+    of_each = false_alarm / max(1, sum(len(phase.shares) for phase in phases))
+    results = tuple(_count(phase, requests, events, deaths, of_each) for phase in phases)
     return Verdict(results, tuple(_promises(results, deaths)), tuple(_examples(requests, events, deaths)))
 
 
@@ -122,7 +123,7 @@ def _count(
     requests: Sequence[Request],
     events: Sequence[StreamEvent],
     deaths: Sequence[Death],
-    comparisons: int,
+    false_alarm: float,
 ) -> PhaseResult:
     of_phase = [request for request in requests if phase.began <= request.began < phase.ended]
     streams = [event for event in events if phase.began <= event.moment < phase.ended]
@@ -140,7 +141,7 @@ def _count(
         backend: Share(
             answered[backend] / total if total else 0.0,
             share,
-            tolerance(total, share, FALSE_ALARM / comparisons),
+            tolerance(total, share, false_alarm),
         )
         for backend, share in sorted(phase.shares.items())
     }
@@ -169,7 +170,7 @@ def _promises(results: Sequence[PhaseResult], deaths: Sequence[Death]) -> list[P
         Promise(
             "no new connection fails, but within the switch-over time after a death",
             failed == 0 and opened > 0,
-            f"{failed} failed, {opened} opened",
+            f"{failed} of {failed + opened} failed",
         ),
         Promise("no long-lived connection on a surviving backend breaks", broken == 0, f"{broken} broken"),
         Promise(

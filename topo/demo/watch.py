@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from topo import plan
 from topo.demo.observer import Observer
 from topo.demo.screen import Screen, View
 from topo.demo.traffic import RATE_WINDOW, Traffic
@@ -15,7 +16,7 @@ def watch(traffic: Traffic, observer: Observer) -> None:
     """Send and show until Ctrl-C."""
 
     def view() -> View:
-        return look("Ctrl-C ends it", traffic, observer)
+        return look("Ctrl-C ends it", plan.POOL, traffic, observer)
 
     with Screen(view, RATE_WINDOW) as screen, observer.following(screen.event):
         traffic.start()
@@ -27,8 +28,8 @@ def watch(traffic: Traffic, observer: Observer) -> None:
             traffic.stop()
 
 
-def look(title: str, traffic: Traffic, observer: Observer, deaths: Sequence[Death] = ()) -> View:
-    """The present moment. What the `deaths` that are known of have cost stands apart."""
+def look(title: str, pool: str, traffic: Traffic, observer: Observer, deaths: Sequence[Death] = ()) -> View:
+    """The present moment of a pool and its clients. What the known `deaths` have cost stands apart."""
     requests = list(traffic.observed.requests)
     failed = [request for request in requests if request.error]
     ended = [event for event in list(traffic.observed.events) if event.what != "opened"]
@@ -36,7 +37,7 @@ def look(title: str, traffic: Traffic, observer: Observer, deaths: Sequence[Deat
     lost_streams = sum(excused(event, deaths) for event in ended)
     return View(
         phase=title,
-        backends=observer.last.backends if observer.last else (),
+        backends=observer.last[pool].backends if pool in observer.last else (),
         requests=Counter(request.backend for request in requests if request.backend),
         recent=traffic.rates(),
         streams=traffic.streams(),
