@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from switch.build import RUNTIME, build
+from switch.clock import BEGAN
 
 SOURCES = (RUNTIME / "interface.c", RUNTIME / "ports.c")
 
@@ -72,7 +73,7 @@ class _Losses(ctypes.Structure):
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     pointer, text, unsigned = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint
     signatures: dict[str, tuple[object, list[object]]] = {
-        "ports_create": (pointer, [unsigned]),
+        "ports_create": (pointer, [unsigned, ctypes.c_uint64]),
         "ports_attach": (text, [pointer, unsigned, text]),
         "ports_start": (ctypes.c_int, [pointer]),
         "ports_destroy": (None, [pointer]),
@@ -99,7 +100,7 @@ class Worker:
     def __init__(self, cpu_port: int | None = None) -> None:
         self.cpu_port = cpu_port
         self._library = _load_library()
-        self._ports = self._library.ports_create(NO_CPU_PORT if cpu_port is None else cpu_port)
+        self._ports = self._library.ports_create(NO_CPU_PORT if cpu_port is None else cpu_port, BEGAN)
         if not self._ports:
             raise MemoryError("no memory for the switch's ports")
         self._injecting = threading.Lock()

@@ -53,8 +53,14 @@ class Run:
         return sum(p.bits for p in self.pieces)
 
 
+def all_calculations(program: Program) -> list[Calculation]:
+    """Those of the program, and those that choose within groups."""
+    selectors = (p.selector for p in program.profiles.values() if p.selector is not None)
+    return [*program.calculations.values(), *selectors]
+
+
 def write_calculations(w: Writer, program: Program, symbols: Symbols) -> None:
-    for calculation in program.calculations.values():
+    for calculation in all_calculations(program):
         _write_calculation(w, symbols, calculation)
 
 
@@ -99,10 +105,7 @@ def _most_bytes(inputs: Sequence[Input]) -> int:
 def scratch_bytes(program: Program) -> int:
     """Room for the inputs in front of a payload."""
     return max(
-        (
-            _most_bytes([i for i in c.inputs if not isinstance(i, Payload)])
-            for c in program.calculations.values()
-        ),
+        (_most_bytes([i for i in c.inputs if not isinstance(i, Payload)]) for c in all_calculations(program)),
         default=0,
     )
 

@@ -94,6 +94,16 @@ def number(value: int) -> Value | None:
     return raw(literal(value, type_), type_, value, value) if type_ else None
 
 
+def word_texts(value: Value, count: int) -> list[str]:
+    """A number as that many 64-bit words, low word first."""
+    if value.type.bits <= U64.bits:
+        return [value.cast(U64), *["0"] * (count - 1)]
+    return [
+        f"(uint64_t)({value.closed} >> {U64.bits * place})" if place else f"(uint64_t){value.closed}"
+        for place in range(count)
+    ]
+
+
 class Expressions:
     """Compiles expressions of one place in the program.
 

@@ -236,12 +236,17 @@ class Register:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Meter:
-    """An array of meters; octets: whether it counts bytes rather than packets."""
+    """An array of meters; octets: whether it counts bytes rather than packets.
+
+    Direct ones belong to the entries of `table`, and put the colour into `target` when an entry is hit.
+    """
 
     name: str
     size: int
     octets: bool
     source: Source | None
+    table: str | None = None
+    target: FieldRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +272,30 @@ class Calculation:
     name: str
     algorithm: str
     inputs: tuple[CalculationInput, ...]
+    source: Source | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ActionProfile:
+    """Actions that entries refer to.
+
+    size: the most members, 0 for any number. selector: the hash that chooses within a group; None where
+    there are no groups.
+    """
+
+    name: str
+    size: int
+    selector: Calculation | None
+    source: Source | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ValueSet:
+    """Values that the control plane gives to a parser. bits: of all parts of the select key together."""
+
+    name: str
+    size: int
+    bits: int
     source: Source | None
 
 
@@ -370,11 +399,12 @@ class KeyPart:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A transition: values and masks one for each key part. next: None accepts."""
+    """A transition: values and masks one for each key part, or a value set. next: None accepts."""
 
     values: tuple[int, ...]
     masks: tuple[int, ...]
     next: str | None
+    value_set: ValueSet | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -442,6 +472,10 @@ class TableNode:
     size: int
     actions: tuple[Action, ...]
     counter: Counter | None
+    meter: Meter | None
+    profile: ActionProfile | None
+    ageing: bool
+    """Whether entries can have an idle timeout."""
     default: DefaultEntry | None
     entries: tuple[ConstEntry, ...] | None
     by_hit: bool
@@ -450,6 +484,11 @@ class TableNode:
     next: Mapping[int, str | None]
     default_next: str | None
     source: Source | None
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the entries gather something (struct entry_state)."""
+        return self.counter is not None or self.meter is not None or self.ageing
 
     @property
     def inline(self) -> bool:
@@ -499,6 +538,8 @@ class Program:
     registers: Mapping[str, Register]
     meters: Mapping[str, Meter]
     calculations: Mapping[str, Calculation]
+    profiles: Mapping[str, ActionProfile]
+    value_sets: Mapping[str, ValueSet]
     checksums: tuple[Checksum, ...]
     field_lists: Mapping[int, FieldList]
     learn_lists: Mapping[int, LearnList]

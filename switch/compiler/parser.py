@@ -1,19 +1,23 @@
 """The parser: states to labels, selects to comparisons."""
 
-from switch.compiler.expressions import Expressions
+from switch.compiler.expressions import Expressions, word_texts
 from switch.compiler.jsonin import refuse
+from switch.compiler.layout import words_of
 from switch.compiler.model import (
     Advance,
     Case,
     Const,
+    Expr,
     Extract,
     Header,
     KeyPart,
     Lookahead,
+    Op,
     Parser,
     ParserState,
     Program,
     Set,
+    ValueSet,
     Verify,
 )
 from switch.compiler.primitives import STOPPING, Primitives
@@ -200,8 +204,25 @@ class _ParserWriter:
             self._switch(state, keys[0])
         else:
             for case in state.cases:
+                if case.value_set is not None:
+                    self._in_value_set(case.value_set, state.key, expressions)
+                    self.w.line(f"goto {self._target(case.next)};")
+                    continue
                 self.w.line(f"if ({_test(case, state.key, keys)}) goto {self._target(case.next)};")
             self.w.line(f"goto {self._target(state.default)};")
+
+    def _in_value_set(
+        self, value_set: ValueSet, parts: tuple[KeyPart, ...], expressions: Expressions
+    ) -> None:
+        """Writes the `if` and its condition: the parts side by side are a member."""
+        joined: Expr = Const(0)
+        for part in parts:
+            value = Op("&", part.value, Const(ones(part.bits)))
+            joined = Op("|", Op("<<", joined, Const(part.bits)), value)
+        words = word_texts(expressions.bits(joined, value_set.bits), words_of(value_set))
+        table = f"&s->tables[VALUE_SET_{self.symbols.value_sets[value_set]}]"
+        key = f"(const uint64_t[]){{ {', '.join(words)} }}"
+        self.w.line(f"if (ternary_find({table}, {key}, {len(words)}, NULL, 0))")
 
     def _switch(self, state: ParserState, key: str) -> None:
         seen: set[int] = set()
@@ -215,8 +236,10 @@ class _ParserWriter:
 
 
 def _whole(case: Case, key: tuple[KeyPart, ...]) -> bool:
-    """Whether all bits of the key are compared."""
-    return all(mask & ones(part.bits) == ones(part.bits) for mask, part in zip(case.masks, key, strict=True))
+    """Whether all bits of the key are compared, with a constant."""
+    return case.value_set is None and all(
+        mask & ones(part.bits) == ones(part.bits) for mask, part in zip(case.masks, key, strict=True)
+    )
 
 
 def _test(case: Case, key: tuple[KeyPart, ...], texts: list[str]) -> str:

@@ -224,6 +224,7 @@ class Primitives:
             self.w.line(f"const uint64_t at = {index};")
             with self.w.block(f"if (at < {size})"):
                 write("at")
+            self.w.line("else drop(&s->core, DROP_OUT_OF_RANGE);")
 
     def _register_read(self, p: Primitive) -> None:
         target, array, index = p.arguments
@@ -258,9 +259,9 @@ class Primitives:
         )
 
     def _meter(self, p: Primitive) -> None:
-        """Direct ones have no index and never come here: their tables are refused."""
+        """Of an array; the direct ones work when an entry is hit (pipelines.py)."""
         meter, index, target = p.arguments
-        assert isinstance(meter, Meter)
+        assert isinstance(meter, Meter) and meter.table is None
         name = f"s->meters.{self.symbols.meters[meter]}"
         amount = "p->c.ingress_length" if meter.octets else "1"
 
@@ -345,6 +346,15 @@ class Primitives:
 
     def _nothing(self, p: Primitive) -> None:
         """Has no effect on packets."""
+
+
+def write_direct_meter(w: Writer, program: Program, symbols: Symbols, meter: Meter) -> None:
+    """The colour of the entry `e` that was hit, as BMv2 has it: before the action runs."""
+    assert meter.target is not None
+    w.comment(f"direct meter {meter.name}", meter.source)
+    amount = "p->c.ingress_length" if meter.octets else "1"
+    color = Value(f"meter_color(&e->state->meter, s->core.now, {amount})", U32, 0, RED, atom=True)
+    Primitives(w, program, symbols, f"direct meter '{meter.name}'", None).store(meter.target, color)
 
 
 def jump_target(primitive: Primitive, what: str) -> int:

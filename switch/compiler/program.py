@@ -26,7 +26,8 @@ HITS_BYTES = 16
 def arrays(program: Program) -> list[Register | Counter | Meter]:
     """Registers, then indirect counters, then meters: the order in which the C numbers them."""
     counters = (c for c in program.counters.values() if c.table is None)
-    return [*program.registers.values(), *counters, *program.meters.values()]
+    meters = (m for m in program.meters.values() if m.table is None)
+    return [*program.registers.values(), *counters, *meters]
 
 
 def write_program(program: Program) -> str:
@@ -40,6 +41,7 @@ def write_program(program: Program) -> str:
     w.line('#include "core.h"')
     w.line('#include "meters.h"')
     w.line('#include "packet.h"')
+    w.line('#include "profiles.h"')
     w.line()
     write_types(w, symbols, program)
     w.line()
@@ -82,7 +84,8 @@ def _write_state_parts(w: Writer, program: Program, symbols: Symbols) -> None:
     w.line()
     with w.block("struct meters", "};"):
         for meter in program.meters.values():
-            w.line(f"struct meter *{symbols.meters[meter]}; /* [{meter.size}] */")
+            if meter.table is None:
+                w.line(f"struct meter *{symbols.meters[meter]}; /* [{meter.size}] */")
     w.line()
     digests = [digest_words(learn_list.fields) for learn_list in program.learn_lists.values()]
     with w.block("enum", "};"):

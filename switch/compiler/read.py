@@ -21,6 +21,7 @@ from switch.compiler.jsonin import (
 from switch.compiler.model import (
     MAX_BITS,
     Action,
+    ActionProfile,
     Bits,
     Calculation,
     CalculationInput,
@@ -41,10 +42,11 @@ from switch.compiler.model import (
     Register,
     Stack,
     Union,
+    ValueSet,
 )
 from switch.compiler.read_expressions import Names, read_argument, read_expression
 from switch.compiler.read_parser import read_parser
-from switch.compiler.read_pipeline import read_pipeline
+from switch.compiler.read_pipeline import DEFAULT_SIZE, read_pipeline
 from switch.errors import LoadError
 
 FORMAT_MAJOR = 2
@@ -68,6 +70,8 @@ def read_program(config: bytes) -> Program:
     _read_headers(names, document)
     _read_state(names, document)
     _read_calculations(names, document)
+    _read_value_sets(names, document)
+    _read_profiles(names, document)
     actions = {action.id: action for action in _actions(names, document)}
     pipelines = _pipelines(names, actions, document)
     return Program(
@@ -86,6 +90,8 @@ def read_program(config: bytes) -> Program:
         registers=names.registers,
         meters=names.meters,
         calculations=names.calculations,
+        profiles=names.profiles,
+        value_sets=names.value_sets,
         checksums=_checksums(names, document),
         field_lists=_field_lists(names, document),
         learn_lists=_learn_lists(names, document),
@@ -104,7 +110,6 @@ def _read_refused(names: Names, document: dict[str, Any]) -> None:
     """Notes what cannot be done, so that the error names the use of it."""
     kinds = {
         "header_union_stacks": "the stack of header unions",
-        "parse_vsets": "the value set",
         "extern_instances": "the extern",
     }
     for key, kind in kinds.items():
@@ -206,16 +211,44 @@ def _read_state(names: Names, document: dict[str, Any]) -> None:
 
 def _read_meter(names: Names, what: str, obj: dict[str, Any]) -> None:
     name = member(obj, "name", str, what)
-    if obj.get("is_direct"):
-        names.refused[name] = "the direct meter"
-        return
     rates = member(obj, "rate_count", int, what)
     if rates != METER_RATES:
         raise refuse(what, f"has {rates} rates; this switch does {METER_RATES}", source(obj))
     unit = member(obj, "type", str, what)
     if unit not in METER_UNITS:
         raise refuse(what, f"measures '{unit}', not one of {', '.join(METER_UNITS)}", source(obj))
+    if obj.get("is_direct"):
+        table = member(obj, "binding", str, what)
+        target = names.plain_field(obj.get("result_target"), what)
+        names.meters[name] = Meter(name, 0, METER_UNITS[unit], source(obj), table, target)
+        return
     names.meters[name] = Meter(name, member(obj, "size", int, what), METER_UNITS[unit], source(obj))
+
+
+def _read_value_sets(names: Names, document: dict[str, Any]) -> None:
+    for what, obj in members(document, "parse_vsets", "value set"):
+        name = member(obj, "name", str, what)
+        bits = member(obj, "compressed_bitwidth", int, what)
+        if bits < 1:
+            raise refuse(what, f"has {bits} bits", source(obj))
+        size = member(obj, "max_size", int, what) if "max_size" in obj else DEFAULT_SIZE
+        names.value_sets[name] = ValueSet(name, size, bits, source(obj))
+
+
+def _read_profiles(names: Names, document: dict[str, Any]) -> None:
+    for _, pipeline in members(document, "pipelines", "pipeline"):
+        for what, obj in members(pipeline, "action_profiles", "action profile"):
+            name = member(obj, "name", str, what)
+            selector = obj.get("selector")
+            calculation = None
+            if selector is not None:
+                inputs = tuple(
+                    _calculation_input(names, i, what) for i in member(selector, "input", list, what)
+                )
+                algorithm = member(selector, "algo", str, what)
+                calculation = Calculation(f"{name}_selector", algorithm, inputs, source(obj))
+            size = member(obj, "max_size", int, what) if "max_size" in obj else 0
+            names.profiles[name] = ActionProfile(name, size, calculation, source(obj))
 
 
 def _read_calculations(names: Names, document: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from switch.compiler.jsonin import member, number, pair, refuse
 from switch.compiler.model import (
+    ActionProfile,
     Bool,
     Calculation,
     Cell,
@@ -32,6 +33,7 @@ from switch.compiler.model import (
     UnionRef,
     Valid,
     ValidUnion,
+    ValueSet,
 )
 
 VALID_FIELD = "$valid$"
@@ -77,6 +79,8 @@ class Names:
     registers: dict[str, Register] = field(default_factory=dict)
     meters: dict[str, Meter] = field(default_factory=dict)
     calculations: dict[str, Calculation] = field(default_factory=dict)
+    profiles: dict[str, ActionProfile] = field(default_factory=dict)
+    value_sets: dict[str, ValueSet] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     """Names of objects that the switch cannot do, and what they are."""
 

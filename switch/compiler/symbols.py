@@ -17,9 +17,10 @@ from switch.compiler.model import (
     Register,
     Stack,
     TableNode,
+    ValueSet,
 )
 
-N = TypeVar("N", Action, TableNode, Register, Counter, Meter, Calculation)
+N = TypeVar("N", Action, TableNode, Register, Counter, Meter, Calculation, ValueSet)
 
 C_WORDS = frozenset(
     """auto bool break case char const continue default do double else enum extern false float for goto if
@@ -35,8 +36,9 @@ OWN_STRUCTS = ("headers", "metadata", "next_free", "packet", "registers", "count
 """The structs that every generated program has beside those of its header types."""
 
 RUNTIME_STRUCTS = tuple(
-    """array block bucket core digest_ring entry group hits index meter ordered packet_context pending prefix
-    prefixes rates reclaimer replica state table table_shape""".split()  # noqa: SIM905
+    """array block bucket choices core digest_ring entry entry_state group hits index member meter ordered
+    packet_context pending prefix prefixes rates reclaimer replica selector_group state table table_shape
+    target""".split()  # noqa: SIM905
 )
 """Those of the runtime's headers that it includes."""
 
@@ -91,7 +93,9 @@ class Symbols:
         self.registers: dict[Register, str] = _named(program.registers.values())
         self.counters: dict[Counter, str] = _named(program.counters.values())
         self.meters: dict[Meter, str] = _named(program.meters.values())
-        self.calculations: dict[Calculation, str] = _named(program.calculations.values())
+        selectors = (p.selector for p in program.profiles.values() if p.selector is not None)
+        self.calculations: dict[Calculation, str] = _named((*program.calculations.values(), *selectors))
+        self.value_sets: dict[ValueSet, str] = _named(program.value_sets.values())
 
     def header(self, header: Header) -> str:
         """A header or metadata struct of the packet `p`."""

@@ -1,7 +1,7 @@
 """Tables: their shapes, their keys out of a packet, and applying them."""
 
 from switch.compiler.expressions import Expressions
-from switch.compiler.layout import WORD, KeyLayout
+from switch.compiler.layout import ENTRY_HEAD, WORD, WORD_BYTES, KeyLayout, words_of
 from switch.compiler.model import Program, TableKey, TableNode
 from switch.compiler.symbols import Symbols
 from switch.compiler.widths import U64, literal
@@ -15,6 +15,8 @@ def write_table_numbers(w: Writer, program: Program, symbols: Symbols) -> None:
     with w.block("enum table_number", "};"):
         for table in program.tables.values():
             w.line(f"TABLE_{symbols.tables[table]},")
+        for value_set in program.value_sets.values():
+            w.line(f"VALUE_SET_{symbols.value_sets[value_set]},")
         w.line("TABLES,")
     w.line()
 
@@ -30,8 +32,14 @@ def write_shapes(w: Writer, program: Program, symbols: Symbols) -> None:
                 w.line(f".kind = {KINDS[table.kind]},")
                 w.line(f".key_words = {layout.words},")
                 w.line(f".ranges = {layout.ranges},")
-                w.line(f".counted = {str(table.counter is not None).lower()},")
+                w.line(f".stateful = {str(table.stateful).lower()},")
                 w.line(f".data_offset = {layout.data_offset(table.kind)},")
+        for value_set in program.value_sets.values():
+            w.comment(f"value set {value_set.name}: {value_set.bits} bits", value_set.source)
+            with w.block(f"[VALUE_SET_{symbols.value_sets[value_set]}] =", "},"):
+                w.line(".kind = TABLE_TERNARY,")
+                w.line(f".key_words = {words_of(value_set)},")
+                w.line(f".data_offset = {ENTRY_HEAD + 2 * words_of(value_set) * WORD_BYTES},")
 
 
 def _describe(table: TableNode) -> str:

@@ -34,6 +34,8 @@ enum drop {
     DROP_ASSERTION,    /* an assert or assume of the program was false */
     DROP_TOO_LONG,     /* longer than MAX_PACKET */
     DROP_DIGEST,       /* a digest, not a packet: nobody took the ones before */
+    DROP_EMPTY_GROUP,  /* an action, not a packet: the group has no member, or all of them are down */
+    DROP_OUT_OF_RANGE, /* an access, not a packet: there is no such element of a stack or array */
     DROP_REASONS,
 };
 

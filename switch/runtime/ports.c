@@ -212,7 +212,7 @@ static void *work(void *argument)
 
 /* ---- Called by Python ---- */
 
-struct ports *ports_create(unsigned cpu_port)
+struct ports *ports_create(unsigned cpu_port, uint64_t began)
 {
     struct ports *ports = calloc(1, sizeof *ports);
     if (ports == NULL)
@@ -224,7 +224,7 @@ struct ports *ports_create(unsigned cpu_port)
     ports->scratch = malloc(PACKET_ROOM);
     pthread_mutex_init(&ports->mutex, NULL);
     pthread_cond_init(&ports->program_changed, NULL);
-    clock_gettime(CLOCK_MONOTONIC, &ports->start);
+    ports->start = (struct timespec){.tv_sec = (time_t)(began / 1000000000), .tv_nsec = (long)(began % 1000000000)};
     bool queues = packet_queue_open(&ports->from_cpu, CPU_QUEUE_BYTES);
     queues = packet_queue_open(&ports->to_cpu, CPU_QUEUE_BYTES) && queues;
     if (!queues || ports->scratch == NULL || ports->wake < 0 || ports->take_event < 0 || ports->control < 0) {

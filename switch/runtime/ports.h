@@ -18,8 +18,11 @@ struct ports;
 
 #pragma GCC visibility push(default)
 
-/* cpu_port: the number of the port whose packets go to and come from Python, or NO_CPU_PORT. NULL: no memory. */
-struct ports *ports_create(unsigned cpu_port);
+/*
+ * cpu_port: the number of the port whose packets go to and come from Python, or NO_CPU_PORT. began: time 0 of the
+ * packets' time, in nanoseconds of CLOCK_MONOTONIC. NULL: no memory.
+ */
+struct ports *ports_create(unsigned cpu_port, uint64_t began);
 
 /* Gives a port number to an interface, before ports_start. Returns NULL, or says what failed, with errno set. */
 const char *ports_attach(struct ports *ports, unsigned number, const char *interface);

@@ -411,6 +411,7 @@ PING_CASES = [
     ),
 ]
 
+
 def _tunnel_error() -> Case:
     """The network between us and a backend complains about a tunnel of ours."""
     tunnelled = IP(src=V4.server_router, dst=ONE.v4, proto="ipencap") / Payload(bytes(8))
