@@ -113,9 +113,10 @@ class DataLayout:
         places: list[DataPlace] = []
         end, widest = 0, 1
         for parameter in action.parameters:
-            size = storage(parameter.bits).bytes
-            end = -(-end // size) * size
+            type_ = storage(parameter.bits)
+            size = type_.bytes
+            end = -(-end // type_.alignment) * type_.alignment
             places.append(DataPlace(identifier(parameter.name), parameter.bits, end, size))
             end += size
-            widest = max(widest, size)
+            widest = max(widest, type_.alignment)
         return cls(tuple(places), -(-end // widest) * widest)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from switch.entries import MatchKind
 
-MAX_BITS = 128
-"""The widest value that generated code computes with (`unsigned __int128`)."""
+MAX_BITS = 2048
+"""The widest field, register or parameter. Results on the way may be twice as wide (widths.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,12 @@ class Header:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stack:
+    """counter: whose fill is counted; that of the union stack, if the stack is a part of one."""
+
     name: str
     type: HeaderType
     headers: tuple[Header, ...]
+    counter: str
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -85,6 +88,15 @@ class Union:
 
     name: str
     headers: tuple[Header, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class UnionStack:
+    """A stack of header unions: as a stack for each member of the union, which are filled together."""
+
+    name: str
+    members: Mapping[str, Stack]
+    unions: tuple[Union, ...]
 
 
 # Expressions. Numbers are integers of unlimited size, as in BMv2; the compiler keeps them
@@ -172,15 +184,22 @@ class StackRef:
 
 
 @dataclass(frozen=True, slots=True)
+class UnionStackRef:
+    stack: UnionStack
+
+
+@dataclass(frozen=True, slots=True)
 class UnionRef:
-    union: Union
+    """A union: its headers, which may be elements of stacks by a run-time index."""
+
+    headers: "tuple[HeaderExpr, ...]"
 
 
 @dataclass(frozen=True, slots=True)
 class ValidUnion:
     """Whether any header of a union is valid."""
 
-    union: Union
+    headers: "tuple[HeaderExpr, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +226,7 @@ Expr = (
     | HeaderRef
     | StackElement
     | StackRef
+    | UnionStackRef
     | UnionRef
     | ValidUnion
     | Op
@@ -361,7 +381,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """Into a header, or the next free one of a stack. length: of the varbit, in bits."""
+    """Into a header, or the next free one of a stack (for a union stack: of one member's).
+
+    length: of the varbit, in bits.
+    """
 
     target: Header | Stack
     length: Expr | None = None
@@ -527,6 +550,7 @@ class Program:
     headers: Mapping[str, Header]
     stacks: Mapping[str, Stack]
     unions: Mapping[str, Union]
+    union_stacks: Mapping[str, UnionStack]
     aliases: Mapping[str, FieldRef]
     errors: Mapping[str, int]
     parser: Parser

@@ -17,12 +17,13 @@ from switch.compiler.model import (
     ParserState,
     Program,
     Set,
+    Stack,
     ValueSet,
     Verify,
 )
 from switch.compiler.primitives import STOPPING, Primitives
 from switch.compiler.symbols import VALID, Scope, Symbols
-from switch.compiler.widths import U8, U64, literal, ones
+from switch.compiler.widths import U64, literal, ones
 from switch.compiler.writer import Writer
 
 BYTE = 8
@@ -149,9 +150,12 @@ class _ParserWriter:
         else:
             self._extract_varbit(op, place, expressions)
         if isinstance(target, Header):
-            for rival in self.symbols.rivals(target):
-                w.line(f"{rival}.{VALID} = false;")
+            rivals = self.symbols.rivals(target)
         else:
+            rivals = self.symbols.rivals_at(target, self.symbols.next_free(target))
+        for rival in rivals:
+            w.line(f"{rival}.{VALID} = false;")
+        if isinstance(target, Stack):
             w.line(f"{self.symbols.next_free(target)}++;")
 
     def _extract_varbit(self, op: Extract, place: str, expressions: Expressions) -> None:
@@ -195,20 +199,19 @@ class _ParserWriter:
             return
         for part in state.key:
             self._look_ahead_of(part.value)
-        keys = [expressions.bits(part.value, part.bits).closed for part in state.key]
         if (
-            len(keys) == 1
+            len(state.key) == 1
             and state.key[0].bits <= U64.bits
             and all(_whole(c, state.key) for c in state.cases)
         ):
-            self._switch(state, keys[0])
+            self._switch(state, expressions.bits(state.key[0].value, state.key[0].bits).closed)
         else:
             for case in state.cases:
                 if case.value_set is not None:
                     self._in_value_set(case.value_set, state.key, expressions)
                     self.w.line(f"goto {self._target(case.next)};")
                     continue
-                self.w.line(f"if ({_test(case, state.key, keys)}) goto {self._target(case.next)};")
+                self.w.line(f"if ({_test(case, state.key, expressions)}) goto {self._target(case.next)};")
             self.w.line(f"goto {self._target(state.default)};")
 
     def _in_value_set(
@@ -242,22 +245,13 @@ def _whole(case: Case, key: tuple[KeyPart, ...]) -> bool:
     )
 
 
-def _test(case: Case, key: tuple[KeyPart, ...], texts: list[str]) -> str:
+def _test(case: Case, key: tuple[KeyPart, ...], expressions: Expressions) -> str:
     tests = []
-    for value, mask, part, text in zip(case.values, case.masks, key, texts, strict=True):
+    for value, mask, part in zip(case.values, case.masks, key, strict=True):
         mask &= ones(part.bits)
-        type_ = U64 if part.bits <= U64.bits else None
-        if mask == 0 and value == 0:
-            continue
-        compared = text if mask == ones(part.bits) else f"({text} & {_wide(mask, type_)})"
-        tests.append(f"{compared} == {_wide(value, type_)}")
+        if mask != 0 or value != 0:
+            tests.append(expressions.condition(Op("==", Op("&", part.value, Const(mask)), Const(value))))
     return " && ".join(tests) or "true"
-
-
-def _wide(value: int, type_: object) -> str:
-    if value < 1 << 31:
-        return literal(value, U8)
-    return literal(value, U64) if type_ is U64 else f"U128({hex(value >> 64)}, {hex(value & ones(64))})"
 
 
 def _has_loop(parser: Parser) -> bool:

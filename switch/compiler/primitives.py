@@ -24,9 +24,10 @@ from switch.compiler.model import (
     StackElement,
     StackRef,
     UnionRef,
+    UnionStackRef,
 )
 from switch.compiler.symbols import VALID, Symbols
-from switch.compiler.widths import U32, U64, literal, ones, storage
+from switch.compiler.widths import U32, U64, CType, literal, ones, storage
 from switch.compiler.writer import Writer
 
 JUMPS = frozenset(("_jump", "_jump_if_zero"))
@@ -57,6 +58,7 @@ class Primitives:
             "copy_header": self._assign_header,
             "assign_header_stack": self._assign_stack,
             "assign_union": self._assign_union,
+            "assign_union_stack": self._assign_union_stack,
             "add_header": self._add_header,
             "remove_header": self._remove_header,
             "push": self._push_pop,
@@ -103,13 +105,15 @@ class Primitives:
         if value is None:
             assert source is not None
             value = self.expressions.bits(source, field.bits)
-        elif not value.within(0, ones(field.bits)):
-            mask = "" if field.bits == storage(field.bits).bits else f" & {ones(field.bits):#x}"
-            value = Value(f"{value.closed}{mask}", value.type, 0, ones(field.bits))
-        kind = storage(field.bits)
-        text = f"({kind.name}){value.closed}" if value.type.bits > kind.bits else value.text
+        else:
+            value = self.expressions.masked(value, field.bits)
+        text = self._as_stored(value, storage(field.bits))
         statement = f"{place}.{self.symbols.field(type_, field)} = {text};"
         self.w.line(f"if ({guard}) {statement}" if guard else statement)
+
+    def _as_stored(self, value: Value, kind: CType) -> str:
+        """A value, already cut to its width, as that type; C's own conversion does where it suffices."""
+        return value.cast(kind) if kind.wide or value.type.bits > kind.bits else value.text
 
     def _lvalue(self, target: Expr) -> tuple[Field, HeaderType, str | None, str]:
         """(field, its header's type, condition under which it exists, the header's struct)."""
@@ -168,16 +172,20 @@ class Primitives:
             self.w.line(f"else {to}.{VALID} = false;")
 
     def _invalidate_rivals(self, header: object) -> None:
+        rivals: list[str] = []
         if isinstance(header, HeaderRef):
-            for rival in self.symbols.rivals(header.header):
-                self.w.line(f"{rival}.{VALID} = false;")
+            rivals = self.symbols.rivals(header.header)
+        elif isinstance(header, StackElement):
+            rivals = self.symbols.rivals_at(header.stack, self.expressions.exact(header.index).text)
+        for rival in rivals:
+            self.w.line(f"{rival}.{VALID} = false;")
 
     def _assign_union(self, p: Primitive) -> None:
         to, source = p.arguments
         if not isinstance(to, UnionRef) or not isinstance(source, UnionRef):
             raise refuse(self.expressions.what, "expected two header unions")
-        for target, origin in zip(to.union.headers, source.union.headers, strict=True):
-            self._assign_header(Primitive(p.op, (HeaderRef(target), HeaderRef(origin)), None))
+        for target, origin in zip(to.headers, source.headers, strict=True):
+            self._assign_header(Primitive(p.op, (target, origin), None))
 
     def _assign_stack(self, p: Primitive) -> None:
         to, source = p.arguments
@@ -186,6 +194,14 @@ class Primitives:
         for target, origin in zip(to.stack.headers, source.stack.headers, strict=True):
             self._assign_header(Primitive(p.op, (HeaderRef(target), HeaderRef(origin)), None))
         self.w.line(f"{self.symbols.next_free(to.stack)} = {self.symbols.next_free(source.stack)};")
+
+    def _assign_union_stack(self, p: Primitive) -> None:
+        to, source = p.arguments
+        if not isinstance(to, UnionStackRef) or not isinstance(source, UnionStackRef):
+            raise refuse(self.expressions.what, "expected two stacks of header unions")
+        parts = zip(to.stack.members.values(), source.stack.members.values(), strict=True)
+        for target, origin in parts:
+            self._assign_stack(Primitive(p.op, (StackRef(target), StackRef(origin)), None))
 
     def _add_header(self, p: Primitive) -> None:
         type_, guard, place = self._header(p.arguments[0])
@@ -205,9 +221,9 @@ class Primitives:
 
     def _push_pop(self, p: Primitive) -> None:
         stack, by = p.arguments
-        if not isinstance(stack, StackRef):
+        if not isinstance(stack, StackRef | UnionStackRef):
             raise refuse(self.expressions.what, "expected a header stack")
-        self.w.line(f"{p.op}_{self.symbols.stacks[stack.stack.name]}(p, {self._number(by)});")
+        self.w.line(f"{p.op}_{self.symbols.counts[stack.stack.name]}(p, {self._number(by)});")
 
     # Stateful objects.
 
@@ -241,8 +257,7 @@ class Primitives:
         array, index, source = p.arguments
         assert isinstance(array, Register)
         value = self.expressions.bits(source, array.bits)  # type: ignore[arg-type]
-        kind = storage(array.bits)
-        text = f"({kind.name}){value.closed}" if value.type.bits > kind.bits else value.text
+        text = self._as_stored(value, storage(array.bits))
         name = f"s->registers.{self.symbols.registers[array]}"
         self._indexed(
             *self._index(index, array.size), array.size, lambda at: self.w.line(f"{name}[{at}] = {text};")

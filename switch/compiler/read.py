@@ -42,6 +42,7 @@ from switch.compiler.model import (
     Register,
     Stack,
     Union,
+    UnionStack,
     ValueSet,
 )
 from switch.compiler.read_expressions import Names, read_argument, read_expression
@@ -53,6 +54,9 @@ FORMAT_MAJOR = 2
 """Major version of the JSON format that this reader understands."""
 
 BITS_PER_BYTE = 8
+
+MAX_CHECKSUM_BITS = 64
+"""What an algorithm gives at the most."""
 
 METER_RATES = 2
 """Committed and peak: v1model has no other meters."""
@@ -79,6 +83,7 @@ def read_program(config: bytes) -> Program:
         headers=names.headers,
         stacks=names.stacks,
         unions=names.unions,
+        union_stacks=names.union_stacks,
         aliases=names.aliases,
         errors=dict(_error(e) for e in anything(document, "errors", "the program")),
         parser=read_parser(names, document),
@@ -109,7 +114,6 @@ def _check_version(document: dict[str, Any]) -> None:
 def _read_refused(names: Names, document: dict[str, Any]) -> None:
     """Notes what cannot be done, so that the error names the use of it."""
     kinds = {
-        "header_union_stacks": "the stack of header unions",
         "extern_instances": "the extern",
     }
     for key, kind in kinds.items():
@@ -131,9 +135,10 @@ def _read_headers(names: Names, document: dict[str, Any]) -> None:
         if any(i not in by_id for i in ids):
             raise refuse(what, f"names a header that there is not, of {ids}")
         own = tuple(Header(by_id[i]["name"], type_, False, name, place) for place, i in enumerate(ids))
-        names.stacks[name] = Stack(name, type_, own)
-    in_stacks = {header.name: header for stack in names.stacks.values() for header in stack.headers}
+        names.stacks[name] = Stack(name, type_, own, counter=name)
     in_unions = _union_members(document)
+    _read_union_stacks(names, document, by_id)
+    in_stacks = {header.name: header for stack in names.stacks.values() for header in stack.headers}
     for what, obj in members(document, "headers", "header"):
         name = member(obj, "name", str, what)
         type_ = names.find(names.types, obj.get("header_type"), "header type", what)
@@ -146,10 +151,53 @@ def _read_headers(names: Names, document: dict[str, Any]) -> None:
         name = member(obj, "name", str, what)
         own = tuple(header for header in names.headers.values() if header.union == name)
         names.unions[name] = Union(name, own)
+    for what, obj in members(document, "header_union_stacks", "stack of header unions"):
+        name = member(obj, "name", str, what)
+        parts = {
+            part.name.removeprefix(f"{name}."): part for part in names.stacks.values() if part.counter == name
+        }
+        unions = tuple(names.unions[u] for u in _stacked_unions(document, what, obj))
+        names.union_stacks[name] = UnionStack(name, parts, unions)
     for alias, target in (
         pair(a, "field_aliases") for a in anything(document, "field_aliases", "the program")
     ):
         names.aliases[str(alias)] = names.plain_field(target, f"field alias '{alias}'")
+
+
+def _stacked_unions(document: dict[str, Any], what: str, obj: dict[str, Any]) -> dict[str, list[int]]:
+    """The unions of a stack in order: name to the headers' ids."""
+    unions = {
+        member(union, "id", int, within): (
+            member(union, "name", str, within),
+            integers(union, "header_ids", within),
+        )
+        for within, union in members(document, "header_unions", "header union")
+    }
+    ids = integers(obj, "header_union_ids", what)
+    if any(i not in unions for i in ids):
+        raise refuse(what, f"names a header union that there is not, of {ids}")
+    return dict(unions[i] for i in ids)
+
+
+def _read_union_stacks(names: Names, document: dict[str, Any], by_id: dict[int, dict[str, Any]]) -> None:
+    """The stacks of their members; the unions themselves follow when all headers are known."""
+    types = {
+        member(obj, "name", str, what): [pair(item, what) for item in member(obj, "headers", list, what)]
+        for what, obj in members(document, "header_union_types", "header union type")
+    }
+    for what, obj in members(document, "header_union_stacks", "stack of header unions"):
+        name = member(obj, "name", str, what)
+        union_type = names.find(types, obj.get("union_type"), "header union type", what)
+        unions = _stacked_unions(document, what, obj)
+        for place, (part, type_name) in enumerate(union_type):
+            type_ = names.find(names.types, type_name, "header type", what)
+            own: list[Header] = []
+            for index, (union, ids) in enumerate(unions.items()):
+                if len(ids) != len(union_type) or ids[place] not in by_id:
+                    raise refuse(what, f"its header union '{union}' is not of the type")
+                header = member(by_id[ids[place]], "name", str, what)
+                own.append(Header(header, type_, False, f"{name}.{part}", index, union))
+            names.stacks[f"{name}.{part}"] = Stack(f"{name}.{part}", type_, tuple(own), counter=name)
 
 
 def _union_members(document: dict[str, Any]) -> dict[int, str]:
@@ -323,11 +371,14 @@ def _checksums(names: Names, document: dict[str, Any]) -> tuple[Checksum, ...]:
     for what, obj in members(document, "checksums", "checksum"):
         if obj.get("type", "generic") != "generic":
             raise refuse(what, f"this switch cannot do checksums of type '{obj['type']}'", source(obj))
+        target = names.plain_field(obj.get("target"), what)
+        if target.field.bits > MAX_CHECKSUM_BITS:
+            raise refuse(what, f"its target has {target.field.bits} bits", source(obj))
         condition = obj.get("if_cond")
         found.append(
             Checksum(
                 name=member(obj, "name", str, what),
-                target=names.plain_field(obj.get("target"), what),
+                target=target,
                 calculation=names.find(names.calculations, obj.get("calculation"), "calculation", what),
                 verify=bool(obj.get("verify", True)),
                 update=bool(obj.get("update", True)),

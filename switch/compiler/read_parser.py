@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from switch.compiler.jsonin import member, members, number, objects, optional_name, refuse, source
+from switch.compiler.jsonin import member, members, number, objects, optional_name, pair, refuse, source
 from switch.compiler.model import (
     Advance,
     Case,
@@ -151,4 +151,6 @@ def _extract_target(names: Names, what: str, obj: dict[str, Any]) -> Header | St
             return names.header(obj.get("value"), what)
         case "stack":
             return names.stack(obj.get("value"), what)
+        case "union_stack":
+            return names.member_stack(*pair(obj.get("value"), what), what)
     raise refuse(what, f"this switch cannot extract into a '{kind}'")

@@ -88,6 +88,10 @@ class Symbols:
             if h.stack is None
         }
         self._unions = program.unions
+        self._union_stacks = program.union_stacks
+        counters = Scope()
+        names = dict.fromkeys(stack.counter for stack in program.stacks.values())
+        self.counts: dict[str, str] = {name: counters.name(name) for name in names}
         self.actions: dict[Action, str] = _named(program.actions)
         self.tables: dict[TableNode, str] = _named(program.tables.values())
         self.registers: dict[Register, str] = _named(program.registers.values())
@@ -108,7 +112,7 @@ class Symbols:
 
     def next_free(self, stack: Stack) -> str:
         """The number of headers that the parser (and push, pop) put into a stack."""
-        return f"p->next.{self.stacks[stack.name]}"
+        return f"p->next.{self.counts[stack.counter]}"
 
     def place(self, reference: FieldRef) -> str:
         """A field of the packet."""
@@ -119,6 +123,13 @@ class Symbols:
         if header.union is None:
             return []
         return [self.header(other) for other in self._unions[header.union].headers if other is not header]
+
+    def rivals_at(self, stack: Stack, index: str) -> list[str]:
+        """The same for an element of a union stack by a run-time index that is in range."""
+        if stack.counter not in self._union_stacks:
+            return []
+        others = self._union_stacks[stack.counter].members.values()
+        return [f"{self.stack(other.name)}[{index}]" for other in others if other is not stack]
 
     def field(self, type_: HeaderType, field: Field) -> str:
         return self.fields[type_, field]

@@ -1,10 +1,9 @@
 """Tables: their shapes, their keys out of a packet, and applying them."""
 
-from switch.compiler.expressions import Expressions
+from switch.compiler.expressions import Expressions, Value, word_texts
 from switch.compiler.layout import ENTRY_HEAD, WORD, WORD_BYTES, KeyLayout, words_of
-from switch.compiler.model import Program, TableKey, TableNode
+from switch.compiler.model import Const, Op, Program, TableKey, TableNode
 from switch.compiler.symbols import Symbols
-from switch.compiler.widths import U64, literal
 from switch.compiler.writer import Writer
 from switch.entries import MatchKind
 
@@ -81,22 +80,22 @@ def _key_words(symbols: Symbols, table: TableNode, layout: KeyLayout) -> tuple[l
     ranges: list[str] = []
     expressions = Expressions(symbols, f"table '{table.name}'")
     for key, place in zip(table.keys, layout.places, strict=True):
-        text, wide = _key_value(expressions, key)
+        value = _key_value(expressions, key)
         if place.kind is MatchKind.RANGE:
-            ranges.append(text)
+            ranges.append(value.closed)
             continue
         word, shift = divmod(place.shift, WORD)
-        low = f"(uint64_t){text}" if wide or shift else text
-        words[word].append(f"{low} << {shift}" if shift else low)
         if key.bits > WORD:
-            words[word + 1].append(f"(uint64_t)({text} >> {WORD})")
+            for at, text in enumerate(word_texts(value, -(-key.bits // WORD))):
+                words[word + at].append(text)
+        elif value.type.bits > WORD or shift:
+            words[word].append(f"(uint64_t){value.closed}" + (f" << {shift}" if shift else ""))
+        else:
+            words[word].append(value.closed)
     return words, ranges
 
 
-def _key_value(expressions: Expressions, key: TableKey) -> tuple[str, bool]:
-    """(the field's value as far as it takes part, whether it is wider than a word)."""
-    value = expressions.bits(key.value, key.bits)
-    if key.mask is None:
-        return value.closed, value.type.bits > WORD
-    wide = value.type.bits > WORD
-    return f"({value.closed} & {literal(key.mask, value.type if wide else U64)})", wide
+def _key_value(expressions: Expressions, key: TableKey) -> Value:
+    """The field's value as far as it takes part."""
+    expr = key.value if key.mask is None else Op("&", key.value, Const(key.mask))
+    return expressions.bits(expr, key.bits)

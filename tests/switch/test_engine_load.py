@@ -142,9 +142,9 @@ BROKEN: dict[str, tuple[Change, str]] = {
         with_primitive(assign(H_A, {"type": "dream", "value": 1})),
         "this switch cannot do values of type 'dream'",
     ),
-    "a result of more than 128 bits": (
-        with_primitive(assign(H_A, operator(">>", operator("<<", H_A, const(100)), const(1)))),
-        "the result of '<<' needs more than 128 bits",
+    "a result of more than 4096 bits": (
+        with_primitive(assign(H_A, operator(">>", operator("<<", H_A, const(4090)), const(1)))),
+        "the result of '<<' needs more than 4096 bits",
     ),
     "a parameter that the action does not have": (
         with_primitive(assign(H_A, {"type": "local", "value": 3})),
@@ -192,16 +192,16 @@ BROKEN: dict[str, tuple[Change, str]] = {
         "calculation 'calc': unknown algorithm 'md5'",
     ),
     "a field that is too wide": (
-        lambda config: config["header_types"][1]["fields"].append(["huge", 136, False]),
-        "header type 'h_t': field 'huge' has 136 bits; this switch does 128",
+        lambda config: config["header_types"][1]["fields"].append(["huge", 2056, False]),
+        "header type 'h_t': field 'huge' has 2056 bits; this switch does 2048",
     ),
     "a header that is no whole bytes": (
         lambda config: config["header_types"][1]["fields"].append(["odd", 3, False]),
         "header 'h': its 67 bits are no whole bytes",
     ),
     "a register that is too wide": (
-        lambda config: config["register_arrays"].append({"name": "r", "id": 0, "size": 1, "bitwidth": 129}),
-        "register 'r': has 129 bits; this switch does 128",
+        lambda config: config["register_arrays"].append({"name": "r", "id": 0, "size": 1, "bitwidth": 2049}),
+        "register 'r': has 2049 bits; this switch does 2048",
     ),
     "a table of unknown type": (
         with_table(type="magic"),
