@@ -163,7 +163,8 @@ class Expressions:
         size = len(expr.stack.headers)
         index = self.exact(expr.index)
         text = f"{self.symbols.stack(expr.stack.name)}[{index.text}]"
-        return (None if index.within(0, size - 1) else f"{index.cast(U64)} < {size}"), text
+        guard = f"in_range(&s->core, {index.cast(U64)}, {size})"
+        return (None if index.within(0, size - 1) else guard), text
 
     def size(self, expr: Expr, limit: int) -> Value:
         """A number that is used as an index or length.

@@ -58,7 +58,7 @@ def _write_find(w: Writer, symbols: Symbols, table: TableNode) -> None:
     name = symbols.tables[table]
     w.line()
     w.comment(_describe(table), table.source)
-    w.line(f"static inline const struct entry *find_{name}(const struct state *s, const struct packet *p)")
+    w.line(f"static inline const struct entry *find_{name}(struct state *s, const struct packet *p)")
     with w.block():
         words, ranges = _key_words(symbols, table, layout)
         at = f"&s->tables[TABLE_{name}]"

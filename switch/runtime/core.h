@@ -83,6 +83,15 @@ static inline void drop(struct core *core, enum drop reason)
                           atomic_load_explicit(&core->drops[reason], memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
+/* Whether there is such an element; counts it where not, and the access has no effect then. */
+static inline bool in_range(struct core *core, uint64_t index, uint64_t size)
+{
+    if (__builtin_expect(index < size, 1))
+        return true;
+    drop(core, DROP_OUT_OF_RANGE);
+    return false;
+}
+
 /* A place for the next digest's record, or NULL (and counted) when the ring is full; digest_send makes it visible. */
 uint64_t *digest_begin(struct core *core);
 void digest_send(struct core *core);
