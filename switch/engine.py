@@ -10,7 +10,7 @@ of threads may call everything else meanwhile. A packet sees every entry either 
 
 import ctypes
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache as cached
 from pathlib import Path
@@ -59,6 +59,7 @@ from switch.errors import (
 from switch.library import EmitFunction, Replica, function_address, load_library
 from switch.profiles import ActionProfile
 from switch.table import RunningTable, describe
+from switch.trace import MAX_WORDS, Event, TraceReader
 from switch.value_sets import ValueSet
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Entry",
     "EntryError",
     "EntryExists",
+    "Event",
     "Exact",
     "Group",
     "ImmutableTable",
@@ -136,18 +138,24 @@ class Engine:
         Raises LoadError or BuildError.
         """
         program = read_program(config)
-        path = build(
-            "program",
-            SOURCES,
-            generate=lambda: write_program(program),
-            inputs=(config, *_compiler_sources()),
-            cache=cache,
-        )
-        return cls(program, path)
 
-    def __init__(self, program: Program, path: Path) -> None:
-        """program and the shared object that was made of it; see `load`."""
+        def compiled(*, traced: bool) -> Path:
+            return build(
+                "traced" if traced else "program",
+                SOURCES,
+                generate=lambda: write_program(program),
+                inputs=(config, *_compiler_sources()),
+                cache=cache,
+                defines=("TRACE",) if traced else (),
+            )
+
+        return cls(program, compiled(traced=False), lambda: compiled(traced=True))
+
+    def __init__(self, program: Program, path: Path, traced: Callable[[], Path]) -> None:
+        """program and the shared object that was made of it, and what makes the traced one; see `load`."""
         self.path = path
+        self._traced = traced
+        self._tracer: tuple[Any, TraceReader] | None = None
         self._program = program
         self._library = load_library(path)
         state = self._library.program_create()
@@ -517,6 +525,32 @@ class Engine:
             self._library.program_quiesce(self.state)
             sent, self._sent = self._sent, []
             return sent
+
+    def trace(
+        self, port: int, packet: bytes, now: int | None = None
+    ) -> tuple[list[tuple[int, bytes]], list[Event]]:
+        """As `process`, with everything that happened to the packet on its way.
+
+        The first call compiles the program once more. Not while a worker takes packets through
+        `process_address`. Raises BuildError.
+        """
+        if self._tracer is None:
+            library = load_library(self._traced(), traced=True)
+            self._tracer = library, TraceReader(self._program, self._tables, list(self.drops))
+        library, reader = self._tracer
+        words = (ctypes.c_uint64 * MAX_WORDS)()
+        with self._processing:
+            self._check_open()
+            if now is not None:
+                self._virtual = now
+            used = library.program_trace(
+                self.state, port, packet, len(packet), self.now(), self._emit, None, words, MAX_WORDS
+            )
+            with self._lock:  # no entry goes before its name is known
+                events = reader.read(words[:used])
+            library.program_quiesce(self.state)
+            sent, self._sent = self._sent, []
+            return sent, events
 
 
 def _check_number(what: str, number: int, low: int, high: int) -> None:

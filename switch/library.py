@@ -48,10 +48,23 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
-def load_library(path: Path) -> Any:
+TRACE_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "program_trace": (
+        c_uint64,
+        (
+            *SIGNATURES["program_process"][1],
+            POINTER(c_uint64),
+            c_uint64,
+        ),
+    ),
+}
+"""What the traced build has besides."""
+
+
+def load_library(path: Path, *, traced: bool = False) -> Any:
     """The library with all signatures set. Calls release the GIL."""
     library = ctypes.CDLL(str(path))
-    for name, (result, arguments) in SIGNATURES.items():
+    for name, (result, arguments) in (SIGNATURES | (TRACE_SIGNATURES if traced else {})).items():
         function = getattr(library, name)
         function.restype = result
         function.argtypes = arguments

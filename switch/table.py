@@ -141,6 +141,10 @@ class RunningTable:
         found = [held.entry for held in self._held.values()]
         return sorted(found, key=lambda entry: -entry.priority)
 
+    def entry_at(self, handle: int) -> Entry | None:
+        """The entry that the C side has there, if it is still there."""
+        return next((held.entry for held in self._held.values() if held.handle == handle), None)
+
     def counter(self, match: Sequence[Match], priority: int) -> Cells:
         """The direct counter of an entry, as one cell; valid until the entry is deleted."""
         if self._node.counter is None:

@@ -85,6 +85,7 @@ class _ParserWriter:
                 self._state(state)
             w.line()
             w.label("done")
+            w.line("if (error != ERROR_NoError) TRACE_WORDS(TRACE_ERROR, error);")
             w.line("p->c.parser_error = error;")
             w.line("p->c.payload = b;")
             w.line("p->c.payload_length = (uint32_t)(end - b);")
@@ -110,6 +111,8 @@ class _ParserWriter:
         what = f"parser state '{state.name}'"
         expressions = Expressions(self.symbols, what)
         with self.w.block():
+            number = list(self.program.parser.states).index(state.name)
+            self.w.line(f"TRACE_WORDS(TRACE_STATE, {number});")
             if self.loops:
                 self.w.line(f"if (++states > {MAX_STATES}) {self._fail('ParserTimeout')}")
             for op in state.ops:
@@ -149,6 +152,12 @@ class _ParserWriter:
             w.line(f"b += {fixed};")
         else:
             self._extract_varbit(op, place, expressions)
+        headers = list(self.program.headers.values())
+        if isinstance(target, Header):
+            w.line(f"TRACE_WORDS(TRACE_EXTRACT, {headers.index(target)});")
+        else:
+            places = ", ".join(str(headers.index(h)) for h in target.headers)
+            w.line(f"TRACE_WORDS(TRACE_EXTRACT, ((const uint64_t[]){{ {places} }})[{count}]);")
         if isinstance(target, Header):
             rivals = self.symbols.rivals(target)
         else:

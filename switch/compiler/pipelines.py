@@ -12,6 +12,12 @@ from switch.compiler.widths import literal, storage
 from switch.compiler.writer import Writer
 
 
+def conditions(program: Program) -> list[Conditional]:
+    """In the order in which the trace numbers them."""
+    nodes = (*program.ingress.nodes.values(), *program.egress.nodes.values())
+    return [node for node in nodes if isinstance(node, Conditional)]
+
+
 def write_pipeline(w: Writer, program: Program, symbols: Symbols, pipeline: Pipeline) -> None:
     _PipelineWriter(w, program, symbols, pipeline).write()
 
@@ -63,7 +69,10 @@ class _PipelineWriter:
         if isinstance(node, Conditional):
             self.w.comment("", node.source)
             condition = Expressions(self.symbols, f"condition '{node.name}'").condition(node.condition)
-            self.w.line(f"if ({condition}) {self._go(node.on_true)}")
+            number = conditions(self.program).index(node)
+            self.w.line(f"const bool is_true = {condition};")
+            self.w.line(f"TRACE_WORDS(TRACE_CONDITION, {number}, is_true);")
+            self.w.line(f"if (is_true) {self._go(node.on_true)}")
             self.w.line(self._go(node.on_false))
         elif node.inline:
             self._inline(node)
@@ -99,10 +108,13 @@ class _PipelineWriter:
         w.comment(f"table {table.name}", table.source)
         if table.keys:
             w.line(f"const struct entry *e = find_{name}(s, p);")
+            w.line("if (e) TRACE_WORDS(TRACE_HIT, (uintptr_t)e);")
+            w.line("else TRACE_WORDS(TRACE_MISS, 0);")
             if table.by_hit:
                 w.line("const bool hit = e != NULL;")
             self._hit_or_miss(table)
         else:
+            w.line(f"TRACE_WORDS(TRACE_KEY, TABLE_{name});")
             w.line(f"const struct entry *e = table_miss(&s->tables[TABLE_{name}]);")
             if table.by_hit:
                 w.line("const bool hit = false;")

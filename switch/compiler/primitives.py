@@ -79,7 +79,7 @@ class Primitives:
             "exit": self._exit,
             "assert": self._assert,
             "assume": self._assert,
-            "log_msg": self._nothing,
+            "log_msg": self._log,
             "no_op": self._nothing,
         }
 
@@ -359,8 +359,25 @@ class Primitives:
             self.w.line("p->c.stop = FAILED;")
             self.w.line("return;")
 
+    def _log(self, p: Primitive) -> None:
+        """Only the trace shows it. Values are cut to 64 bits."""
+        message, values = p.arguments[0], p.arguments[1] if len(p.arguments) > 1 else ()
+        if not isinstance(message, str) or not isinstance(values, tuple):
+            raise refuse(self.expressions.what, "expected a text and a list of values")
+        texts = [self.expressions.bits(value, 64).closed for value in values]
+        number = log_messages(self.program).index(message)
+        self.w.line(f"TRACE_WORDS(TRACE_LOG, {', '.join((str(number), *texts))});")
+
     def _nothing(self, p: Primitive) -> None:
         """Has no effect on packets."""
+
+
+def log_messages(program: Program) -> list[str]:
+    """The texts of log_msg, in the order in which the trace numbers them."""
+    actions = (primitive for action in program.actions for primitive in action.primitives)
+    states = (op for state in program.parser.states.values() for op in state.ops)
+    calls = (op for op in (*actions, *states) if isinstance(op, Primitive) and op.op == "log_msg")
+    return list(dict.fromkeys(str(call.arguments[0]) for call in calls if call.arguments))
 
 
 def write_direct_meter(w: Writer, program: Program, symbols: Symbols, meter: Meter) -> None:

@@ -65,12 +65,15 @@ def _write_find(w: Writer, symbols: Symbols, table: TableNode) -> None:
         with w.block(f"const uint64_t key[{max(layout.words, 1)}] =", "};"):
             for terms in words or [["0"]]:
                 w.line(f"{' | '.join(terms)},")
+        w.line(f"TRACE_BYTES(TRACE_KEY, TABLE_{name}, key, {WORD_BYTES * layout.words});")
         if table.kind is not MatchKind.TERNARY:
             w.line(f"return {table.kind}_find({at}, key, {layout.words});")
             return
         with w.block(f"const uint64_t range[{max(layout.ranges, 1)}] =", "};"):
             for text in ranges or ["0"]:
                 w.line(f"{text},")
+        if layout.ranges:
+            w.line(f"TRACE_BYTES(TRACE_KEY, TABLE_{name}, range, {WORD_BYTES * layout.ranges});")
         w.line(f"return ternary_find({at}, key, {layout.words}, range, {layout.ranges});")
 
 

@@ -59,6 +59,10 @@ void core_free(struct core *core)
     reclaim_all(&core->reclaimer);
 }
 
+#ifdef TRACE
+_Thread_local struct trace trace;
+#endif
+
 /* Digests. */
 
 uint64_t *digest_begin(struct core *core)

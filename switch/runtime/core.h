@@ -11,6 +11,7 @@
 #include "program.h"
 #include "reclaim.h"
 #include "tables.h"
+#include "trace.h"
 
 enum {
     MAX_PACKET = 65536,      /* longest packet that is taken, in bytes */
@@ -79,6 +80,7 @@ void core_free(struct core *core);
 
 static inline void drop(struct core *core, enum drop reason)
 {
+    TRACE_WORDS(TRACE_DROP, reason);
     atomic_store_explicit(&core->drops[reason],
                           atomic_load_explicit(&core->drops[reason], memory_order_relaxed) + 1, memory_order_relaxed);
 }
