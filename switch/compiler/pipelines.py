@@ -70,9 +70,7 @@ class _PipelineWriter:
             self.w.comment("", node.source)
             condition = Expressions(self.symbols, f"condition '{node.name}'").condition(node.condition)
             number = conditions(self.program).index(node)
-            self.w.line(f"const bool is_true = {condition};")
-            self.w.line(f"TRACE_WORDS(TRACE_CONDITION, {number}, is_true);")
-            self.w.line(f"if (is_true) {self._go(node.on_true)}")
+            self.w.line(f"if (TRACE_BOOL({number}, {condition})) {self._go(node.on_true)}")
             self.w.line(self._go(node.on_false))
         elif node.inline:
             self._inline(node)

@@ -240,7 +240,7 @@ class Primitives:
             self.w.line(f"const uint64_t at = {index};")
             with self.w.block(f"if (at < {size})"):
                 write("at")
-            self.w.line("else drop(&s->core, DROP_OUT_OF_RANGE);")
+            self.w.line("else out_of_range(&s->core);")
 
     def _register_read(self, p: Primitive) -> None:
         target, array, index = p.arguments

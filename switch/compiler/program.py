@@ -104,7 +104,7 @@ def _write_register_reads(w: Writer, program: Program, symbols: Symbols) -> None
         head = f"static inline {type_.name} read_{name}(struct state *s, uint64_t at)"
         with w.function(head):
             w.line(f"if (at < {register.size}) return s->registers.{name}[at];")
-            w.line("drop(&s->core, DROP_OUT_OF_RANGE);")
+            w.line("out_of_range(&s->core);")
             w.line(f"return {literal(0, type_)};")
 
 

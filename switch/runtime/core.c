@@ -83,6 +83,11 @@ void digest_send(struct core *core)
     atomic_store_explicit(&ring->written, written + 1, memory_order_release);
 }
 
+void out_of_range(struct core *core)
+{
+    drop(core, DROP_OUT_OF_RANGE);
+}
+
 /* xorshift64* (Vigna, 2016), brought into the range by multiplication (Lemire, 2019). */
 uint64_t random_between(struct core *core, uint64_t low, uint64_t high)
 {

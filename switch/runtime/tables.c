@@ -195,6 +195,8 @@ bool table_init(struct table *t, const struct table_shape *shape, uint64_t seed)
     atomic_init(&t->prefixes, prefixes_new(0));
     atomic_init(&t->ordered, ordered_new(0));
     atomic_init(&t->miss, NULL);
+    if (shape->kind == TABLE_LPM && !(t->of_length = calloc(MAX_PREFIX + 1, sizeof *t->of_length)))
+        return false;
     return t->index && t->prefixes && t->ordered;
 }
 
@@ -222,6 +224,7 @@ void table_free(struct table *t)
     block_free(index);
     block_free(ordered);
     block_free(atomic_load(&t->prefixes));
+    free(t->of_length);
 }
 
 static bool publish(struct reclaimer *r, struct table *t, struct entry *e, const uint64_t *mask)

@@ -95,7 +95,7 @@ struct table {
     /* For writers only. */
     struct table_shape shape;
     uint64_t entries;
-    uint32_t of_length[MAX_PREFIX + 1];
+    uint32_t *of_length; /* of an lpm table, MAX_PREFIX + 1: entries with that prefix length */
 };
 
 static const uint64_t SLOT_EMPTY = 0;

@@ -7,6 +7,7 @@
 #ifndef SWITCH_TRACE_H
 #define SWITCH_TRACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -57,10 +58,18 @@ static inline void trace_event(enum trace_kind kind, const uint64_t *first, size
     trace.used += 1 + words;
 }
 
+static inline bool trace_condition(uint64_t number, bool value)
+{
+    trace_event(TRACE_CONDITION, (const uint64_t[]){number, value}, 2, NULL, 0);
+    return value;
+}
+
+#define TRACE_BOOL(number, condition) trace_condition(number, condition)
 #define TRACE_WORDS(kind, ...)                                                                                         \
     trace_event(kind, (const uint64_t[]){__VA_ARGS__}, sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t), NULL, 0)
 #define TRACE_BYTES(kind, number, more, bytes) trace_event(kind, (const uint64_t[]){number}, 1, more, bytes)
 #else
+#define TRACE_BOOL(number, condition) (condition)
 #define TRACE_WORDS(kind, ...) ((void)0)
 #define TRACE_BYTES(kind, number, more, bytes) ((void)0)
 #endif

@@ -157,10 +157,8 @@ static __attribute__((noinline)) void multicast(struct state *s, struct packet *
     replicate(s, p, group);
 }
 
-static void ingress_and_after(struct state *s, struct packet *p, enum instance_type type)
+static void ingress_and_after(struct state *s, struct packet *p)
 {
-    TRACE_WORDS(TRACE_PACKET, type, p->c.ingress_port, p->c.length);
-    (void)type; /* only for the trace */
     parse(s, p);
     verify_checksums(s, p);
     set_parser_error(p, p->c.parser_error);
@@ -242,10 +240,11 @@ static void run_pending(struct state *s)
         p->meta = from->meta;
         set_instance_type(p, from->type);
         set_packet_length(p, from->length);
+        TRACE_WORDS(TRACE_PACKET, from->type, from->ingress_port, from->length);
         if (from->length > MAX_PACKET)
             drop(&s->core, DROP_TOO_LONG);
         else
-            ingress_and_after(s, p, from->type);
+            ingress_and_after(s, p);
         s->pending_first = (s->pending_first + 1) % PENDING;
         s->pending_count--;
     }
@@ -270,7 +269,8 @@ __attribute__((visibility("default"))) void program_process(void *state, unsigne
     set_ingress_port(p, port);
     set_packet_length(p, length);
     set_ingress_global_timestamp(p, now_us);
-    ingress_and_after(s, p, INSTANCE_NORMAL);
+    TRACE_WORDS(TRACE_PACKET, INSTANCE_NORMAL, port, length);
+    ingress_and_after(s, p);
     if (s->pending_count)
         run_pending(s);
 }
