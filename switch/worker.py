@@ -13,6 +13,8 @@ import os
 import select
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,6 +80,7 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         "ports_start": (ctypes.c_int, [pointer]),
         "ports_destroy": (None, [pointer]),
         "ports_run": (None, [pointer, pointer, pointer, pointer]),
+        "ports_hold": (None, [pointer, ctypes.c_bool]),
         "ports_inject": (ctypes.c_int, [pointer, text, ctypes.c_uint32]),
         "ports_take": (ctypes.c_int64, [pointer, pointer, ctypes.c_uint32]),
         "ports_take_event": (ctypes.c_int, [pointer]),
@@ -149,6 +152,17 @@ class Worker:
                 self._ports, program.process_address, program.quiesce_address, program.state
             )
         self._program = program  # the packet thread works in its memory
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For the duration no packet is processed: they wait in the interfaces' rings, which take some
+        thousands. `run` may be called meanwhile. One thread at a time.
+        """
+        self._library.ports_hold(self._ports, True)
+        try:
+            yield
+        finally:
+            self._library.ports_hold(self._ports, False)
 
     def packet_out(self, packet: bytes) -> bool:
         """Give the program a packet from the CPU port; False if there is no room for it."""

@@ -6,13 +6,14 @@ and COMMIT puts that engine into the data plane. The specification's "replaying 
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
 from finsy.proto import p4r
 
 from switch.engine import Engine
 from switch.server.pipeline import LoadEngine, Pipeline
+from switch.server.reconcile import carry_counts, carry_written
 from switch.server.status import failed_precondition, not_found
 
 # The reference server's text, which clients look for.
@@ -29,6 +30,10 @@ class DataPlane(Protocol):
         """Use this engine from now on. On return the one before is no longer in use."""
         ...
 
+    def held(self) -> AbstractContextManager[None]:
+        """No packet is processed for the duration; they wait. `run` may be called meanwhile."""
+        ...
+
     def packet_out(self, packet: bytes) -> bool:
         """Give the program a packet from the CPU port; False if there is no room for it."""
         ...
@@ -36,6 +41,10 @@ class DataPlane(Protocol):
     def packet_in(self, timeout: float) -> bytes | None:
         """The next packet that the program sent to the CPU port, waiting `timeout` seconds for one."""
         ...
+
+
+def _same_program(one: p4r.ForwardingPipelineConfig, other: p4r.ForwardingPipelineConfig) -> bool:
+    return one.p4_device_config == other.p4_device_config and one.p4info == other.p4info
 
 
 class Device:
@@ -113,10 +122,32 @@ class Device:
             self._replace(running=pipeline, saved=None)
             self._close_program()
 
-    def can_keep_state(self, config: p4r.ForwardingPipelineConfig) -> bool:
-        """Whether this config is the one that runs already (its cookie included)."""
-        with self._pipelines:
-            return self._running is not None and self._running.config == config
+    def reconcile(self, pipeline: Pipeline) -> None:
+        """As `commit`, with the state of the pipeline that runs until now.
+
+        Raises RequestError when this pipeline cannot hold it; nothing has changed then.
+        """
+        with self.lock:
+            running = self._running
+            if running is None:
+                self.commit(pipeline)
+                return
+            carry_written(running, pipeline)
+            with self.data_plane.held():
+                carry_counts(running, pipeline)
+                self.commit(pipeline)
+
+    def reconcile_cookie(self, config: p4r.ForwardingPipelineConfig) -> bool:
+        """Take this config over if it is, except for the cookie, the one that runs; False if it is not."""
+        with self.lock, self._pipelines:
+            running = self._running
+            if running is None or not _same_program(running.config, config):
+                return False
+            running.config = config
+            saved, self._saved = self._saved, None
+        if saved is not None:
+            saved.retire()
+        return True
 
     def close(self) -> None:
         """Take the program out of the data plane and free everything."""

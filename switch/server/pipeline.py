@@ -42,10 +42,14 @@ class Annotations:
 
 @dataclass(slots=True)
 class TableState:
-    """A table's codec, and the annotations of its entries; None stands for the default entry."""
+    """A table's codec, and the annotations of its entries; None stands for the default entry.
+
+    default_written: whether the default action is a controller's rather than the program's.
+    """
 
     codec: TableCodec
     annotations: dict[EntryKey | None, Annotations] = field(default_factory=dict)
+    default_written: bool = False
 
     def annotate(self, key: EntryKey | None, annotations: Annotations | None) -> None:
         if annotations is not None:

@@ -106,6 +106,14 @@ def _has_annotations(state: TableState, entry: Entry, wanted: p4r.TableEntry) ->
     )
 
 
+def table_entry(pipeline: Pipeline, key: p4r.TableEntry, *, with_counter: bool) -> p4r.TableEntry:
+    """The one entry with this match and priority. Raises RequestError, or NoSuchEntry."""
+    state = table_state(pipeline, key.table_id)
+    match, priority = state.codec.key(key)
+    entry = pipeline.engine.entry(state.codec.name, match, priority)
+    return _message(pipeline, state, entry, state.annotations, with_counter=with_counter)
+
+
 def _encoded(
     pipeline: Pipeline,
     state: TableState,
@@ -114,20 +122,32 @@ def _encoded(
     *,
     with_counter: bool,
 ) -> Iterator[p4r.Entity]:
-    codec = state.codec
-    unit = codec.info.direct_counter
-    immutable = pipeline.engine.tables[codec.name].immutable
     for entry in entries:
-        message = codec.encode_entry(entry)
-        message.is_const = immutable
-        _annotate(message, annotations.get((entry.match, entry.priority)))
-        if with_counter and unit is not None:
-            try:
-                counts = pipeline.engine.direct_counter_read(codec.name, entry.match, entry.priority)
-            except NoSuchEntry:
-                continue  # deleted since it was listed
-            message.counter_data.CopyFrom(_counter_data(unit, *counts))
+        try:
+            message = _message(pipeline, state, entry, annotations, with_counter=with_counter)
+        except NoSuchEntry:
+            continue  # deleted since it was listed
         yield p4r.Entity(table_entry=message)
+
+
+def _message(
+    pipeline: Pipeline,
+    state: TableState,
+    entry: Entry,
+    annotations: dict[Any, Annotations],
+    *,
+    with_counter: bool,
+) -> p4r.TableEntry:
+    """Raises NoSuchEntry when the entry's counter is asked for, and the entry is gone."""
+    codec = state.codec
+    message = codec.encode_entry(entry)
+    message.is_const = pipeline.engine.tables[codec.name].immutable
+    _annotate(message, annotations.get((entry.match, entry.priority)))
+    unit = codec.info.direct_counter
+    if with_counter and unit is not None:
+        counts = pipeline.engine.direct_counter_read(codec.name, entry.match, entry.priority)
+        message.counter_data.CopyFrom(_counter_data(unit, *counts))
+    return message
 
 
 def _annotate(message: p4r.TableEntry, annotations: Annotations | None) -> None:

@@ -2,18 +2,19 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import grpc
 from finsy.proto import p4r, p4r_grpc, rpc_code
 
-from switch.errors import EngineError
 from switch.server import read, write
 from switch.server.arbitration import Arbiter, uint128
+from switch.server.batch import Outcome, all_or_none, each
 from switch.server.device import Device
+from switch.server.pipeline import Pipeline
 from switch.server.status import (
     ERROR_SPACE,
     STATUS_DETAILS,
@@ -24,12 +25,9 @@ from switch.server.status import (
     grpc_code,
     invalid,
     not_found,
-    refusal,
     unimplemented,
 )
 from switch.server.streams import ClientStream
-
-T = TypeVar("T")
 
 LOG = logging.getLogger(__name__)
 
@@ -59,14 +57,24 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
             with self._device.lock:
                 self._check_primary(request)
                 with self._device.pipeline() as pipeline:
-                    if request.atomicity != p4r.WriteRequest.CONTINUE_ON_ERROR:
-                        raise unimplemented("the only atomicity of this switch is CONTINUE_ON_ERROR")
-                    errors = _attempt(request.updates, lambda update: write.apply(pipeline, update))
+                    errors = self._write(pipeline, request)
         except RequestError as error:
             _abort(context, error)
         if any(errors):
             _abort_batch(context, errors, "updates")
         return p4r.WriteResponse()
+
+    def _write(self, pipeline: Pipeline, request: p4r.WriteRequest) -> Outcome:
+        match request.atomicity:
+            case p4r.WriteRequest.CONTINUE_ON_ERROR:
+                return each(request.updates, lambda update: write.apply(pipeline, update))
+            case p4r.WriteRequest.ROLLBACK_ON_ERROR:
+                return all_or_none(pipeline, request.updates)
+            case p4r.WriteRequest.DATAPLANE_ATOMIC:
+                with self._device.data_plane.held():
+                    return all_or_none(pipeline, request.updates)
+            case other:
+                raise invalid(f"there is no atomicity {other}")
 
     # ---- Read ----
 
@@ -77,7 +85,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
             with ExitStack() as lease:
                 with self._device.lock:
                     pipeline = lease.enter_context(self._device.pipeline())
-                    errors = _attempt(
+                    errors = each(
                         request.entities, lambda wanted: found.append(read.entities(pipeline, wanted))
                     )
                 entities = (entity for some in found for entity in some)
@@ -104,23 +112,22 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
 
     def _configure(self, request: p4r.SetForwardingPipelineConfigRequest) -> None:
         actions = p4r.SetForwardingPipelineConfigRequest
-        action, config = request.action, request.config
+        action = request.action
         if action == actions.UNSPECIFIED:
             raise invalid("the action is missing")
         if action == actions.COMMIT:
             if request.HasField("config"):
                 raise invalid("COMMIT takes the config that was saved before, and none with it")
             self._as_primary(request, self._device.commit_saved)
-        elif action == actions.RECONCILE_AND_COMMIT and self._device.can_keep_state(config):
-            pass  # nothing to change, which is the point of it
-        elif action == actions.RECONCILE_AND_COMMIT and self._device.config is not None:
-            raise unimplemented(
-                "this switch reconciles only with the config that it runs already (same cookie, P4Info and "
-                "device config); VERIFY_AND_COMMIT replaces it, and clears all tables"
-            )
-        else:
+        elif action != actions.RECONCILE_AND_COMMIT or not self._keep_program(request):
             self._load(request)
         LOG.info("pipeline: %s", actions.Action.Name(action))
+
+    def _keep_program(self, request: p4r.SetForwardingPipelineConfigRequest) -> bool:
+        """Whether the program runs already, so that there is nothing to exchange but the cookie."""
+        with self._device.lock:
+            self._check_primary(request)
+            return self._device.reconcile_cookie(request.config)
 
     def _load(self, request: p4r.SetForwardingPipelineConfigRequest) -> None:
         actions = p4r.SetForwardingPipelineConfigRequest
@@ -130,6 +137,8 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
                 pipeline.retire()
             elif request.action == actions.VERIFY_AND_SAVE:
                 self._as_primary(request, lambda: self._device.save(pipeline))
+            elif request.action == actions.RECONCILE_AND_COMMIT:
+                self._as_primary(request, lambda: self._device.reconcile(pipeline))
             else:
                 self._as_primary(request, lambda: self._device.commit(pipeline))
         except RequestError:
@@ -275,26 +284,11 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
             raise denied("Not primary")
 
 
-def _attempt(batch: Iterable[T], one: Callable[[T], object]) -> list[RequestError | None]:
-    """Do all, whatever fails; returns what became of each."""
-    errors: list[RequestError | None] = []
-    for element in batch:
-        try:
-            one(element)
-        except RequestError as error:
-            errors.append(error)
-        except EngineError as error:
-            errors.append(refusal(error))
-        else:
-            errors.append(None)
-    return errors
-
-
 def _abort(context: grpc.ServicerContext, error: RequestError) -> NoReturn:
     context.abort(grpc_code(error.code), error.message)
 
 
-def _abort_batch(context: grpc.ServicerContext, errors: list[RequestError | None], what: str) -> NoReturn:
+def _abort_batch(context: grpc.ServicerContext, errors: Outcome, what: str) -> NoReturn:
     status = batch_status(errors, what)
     context.set_trailing_metadata(((STATUS_DETAILS, status.SerializeToString()),))
     context.abort(grpc_code(status.code), status.message)

@@ -124,9 +124,11 @@ def _default_entry(pipeline: Pipeline, state: TableState, kind: int, message: p4
         action, data = codec.action(message.action, default=True)
         pipeline.engine.set_default(codec.name, action, data)
         state.annotate(None, Annotations.of(message))
+        state.default_written = True
     else:
         pipeline.engine.reset_default(codec.name)
         state.annotate(None, None)
+        state.default_written = False
 
 
 # ---- Counters, registers and meters ----

@@ -2,6 +2,8 @@
 
 import queue
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from switch.engine import Engine
 
@@ -15,12 +17,17 @@ class InProcess:
         self.cpu_port = cpu_port
         self._engine: Engine | None = None
         self._to_controller: queue.Queue[bytes] = queue.Queue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.sent: list[tuple[int, bytes]] = []
 
     def run(self, program: Engine | None) -> None:
         with self._lock:
             self._engine = program
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with self._lock:
+            yield
 
     def receive(self, port: int, packet: bytes) -> list[tuple[int, bytes]]:
         """A packet arrives; returns what leaves, without what goes to the controller."""

@@ -210,12 +210,6 @@ BOTH = {
         "INVALID_ARGUMENT",
     ),
     "no type": (lambda c: c.write_updates(p4r.Update(entity=GOOD)), "INVALID_ARGUMENT"),
-    "atomicity": (
-        lambda c: c.write_updates(
-            p4r.Update(type=p4r.Update.INSERT, entity=bridge(2, FORWARD)), atomicity="ROLLBACK_ON_ERROR"
-        ),
-        "UNIMPLEMENTED",
-    ),
     "no action of the pipeline": (
         lambda c: c.set_pipeline(service.CONFIG, "UNSPECIFIED"),
         "INVALID_ARGUMENT",
@@ -265,6 +259,13 @@ DIFFERENT = {
         lambda c: (c.insert(group(3, replica(1), metadata=b"m")), c.read(group(3)))[1],
         [group(3, replica(1), metadata=b"m")],
         [group(3, replica(1))],
+    ),
+    "atomicity": (
+        lambda c: c.write_updates(
+            p4r.Update(type=p4r.Update.INSERT, entity=bridge(2, FORWARD)), atomicity="ROLLBACK_ON_ERROR"
+        ),
+        None,
+        "UNIMPLEMENTED",
     ),
     "nothing to commit": (lambda c: c.set_pipeline(None, "COMMIT"), "NOT_FOUND", "UNKNOWN"),
     "filter without table": (

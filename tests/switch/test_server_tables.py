@@ -210,14 +210,6 @@ def test_no_update_is_no_error(client: Client) -> None:
     client.write_updates()
 
 
-@pytest.mark.parametrize("atomicity", ["ROLLBACK_ON_ERROR", "DATAPLANE_ATOMIC"])
-def test_other_atomicities_are_not_possible(atomicity: str, client: Client) -> None:
-    with pytest.raises(Refused) as caught:
-        client.write_updates(p4r.Update(type=p4r.Update.INSERT, entity=GOOD), atomicity=atomicity)
-    assert caught.value.code == grpc.StatusCode.UNIMPLEMENTED
-    assert client.read(table_entry("bridge")) == []
-
-
 def test_a_large_batch_of_errors_still_has_its_details(client: Client) -> None:
     """The details travel in a header, of at most 64 KiB for finsy."""
     entries = [bridge(n, action("forward")) for n in range(1000)]
