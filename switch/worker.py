@@ -20,6 +20,7 @@ from typing import Protocol
 
 from switch.build import RUNTIME, build
 from switch.clock import BEGAN
+from switch.ports import Port, Ports
 
 SOURCES = (RUNTIME / "interface.c", RUNTIME / "ports.c")
 
@@ -112,6 +113,7 @@ class Worker:
         self._event: int = self._library.ports_take_event(self._ports)
         self._program: Program | None = None
         self.interfaces: dict[int, str] = {}
+        self.ports = Ports()
 
     def attach(self, number: int, interface: str) -> None:
         """Make an interface a port. Before `start`. Raises PortError."""
@@ -128,6 +130,7 @@ class Worker:
                 f"port {number}: cannot {failed.decode()} {interface}: {os.strerror(errno)}", errno
             )
         self.interfaces[number] = interface
+        self.ports.add(Port(number, interface, self.link_is_up(number)))
 
     def start(self) -> None:
         errno = self._library.ports_start(self._ports)

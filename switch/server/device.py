@@ -12,6 +12,7 @@ from typing import Protocol
 from finsy.proto import p4r
 
 from switch.engine import Engine
+from switch.ports import Ports
 from switch.server.pipeline import LoadEngine, Pipeline
 from switch.server.reconcile import carry_counts, carry_written
 from switch.server.status import failed_precondition, not_found
@@ -25,6 +26,9 @@ class DataPlane(Protocol):
 
     @property
     def cpu_port(self) -> int | None: ...
+
+    @property
+    def ports(self) -> Ports: ...
 
     def run(self, program: Engine | None) -> None:
         """Use this engine from now on. On return the one before is no longer in use."""

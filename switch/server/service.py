@@ -11,7 +11,7 @@ import grpc
 from finsy.proto import p4r, p4r_grpc, rpc_code
 
 from switch.server import read, write
-from switch.server.arbitration import Arbiter, uint128
+from switch.server.arbitration import MAX_CLIENTS, Arbiter, uint128
 from switch.server.batch import Outcome, all_or_none, each
 from switch.server.device import Device
 from switch.server.pipeline import Pipeline
@@ -21,6 +21,7 @@ from switch.server.status import (
     RequestError,
     batch_status,
     denied,
+    exhausted,
     failed_precondition,
     grpc_code,
     invalid,
@@ -28,6 +29,7 @@ from switch.server.status import (
     unimplemented,
 )
 from switch.server.streams import ClientStream
+from switch.server.watchdog import Watchdog
 
 LOG = logging.getLogger(__name__)
 
@@ -36,14 +38,22 @@ API_VERSION = "1.5.0"
 # finsy takes messages up to 4 MB: an entity is far below 4 KB.
 ENTITIES_PER_RESPONSE = 1000
 
+# Each stream keeps one of the server's threads. A few more than clients: some have not said yet who they are.
+MAX_STREAMS = MAX_CLIENTS + 8
+
+# Seconds. A stream begins with an arbitration; an answer is read while it is sent.
+INTRODUCTION_TIMEOUT = 10.0
+STALL_TIMEOUT = 30.0
+
 
 class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
     def __init__(self, device: Device) -> None:
         self._device = device
         self.arbiter = Arbiter(device.id, finish_writes=self._finish_writes)
         self._configuring = threading.Lock()
-        self._streams: set[ClientStream] = set()
+        self._streams: dict[ClientStream, object] = {}  # with the watchdog's token
         self._streams_lock = threading.Lock()
+        self.watchdog = Watchdog()
 
     def _finish_writes(self) -> None:
         with self._device.lock:
@@ -54,6 +64,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
     def Write(self, request: p4r.WriteRequest, context: grpc.ServicerContext) -> p4r.WriteResponse:
         try:
             self._check_addressee(request.device_id, request.role)
+            self._check_primary(request)  # who is not does not keep the lock from those who may
             with self._device.lock:
                 self._check_primary(request)
                 with self._device.pipeline() as pipeline:
@@ -90,7 +101,8 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
                     )
                 entities = (entity for some in found for entity in some)
                 while batch := list(islice(entities, ENTITIES_PER_RESPONSE)):
-                    yield p4r.ReadResponse(entities=batch)
+                    with self.watchdog.limit(STALL_TIMEOUT, context.cancel):
+                        yield p4r.ReadResponse(entities=batch)
         except RequestError as error:
             _abort(context, error)
         if any(errors):
@@ -179,19 +191,20 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
     def StreamChannel(
         self, request_iterator: Iterator[p4r.StreamMessageRequest], context: grpc.ServicerContext
     ) -> Iterator[p4r.StreamMessageResponse]:
-        stream = ClientStream()
-        if not context.add_callback(stream.close):
-            return  # the client is gone already
-        threading.Thread(
-            target=self._listen, args=(stream, request_iterator), name="stream", daemon=True
-        ).start()
+        stream = ClientStream(context.cancel)
         with self._streams_lock:
-            self._streams.add(stream)
+            if len(self._streams) >= MAX_STREAMS:
+                _abort(context, exhausted(f"this switch serves {MAX_STREAMS} streams at a time"))
+            self._streams[stream] = self.watchdog.start(INTRODUCTION_TIMEOUT, lambda: stream.end(_NOBODY))
         try:
-            yield from stream.responses()
+            if context.add_callback(stream.close):  # False: the client is gone already
+                threading.Thread(
+                    target=self._listen, args=(stream, request_iterator), name="stream", daemon=True
+                ).start()
+                yield from stream.messages()
         finally:
             with self._streams_lock:
-                self._streams.discard(stream)
+                self.watchdog.stop(self._streams.pop(stream))
             self.arbiter.leave(stream)
             if stream.dropped:
                 LOG.warning(
@@ -204,18 +217,18 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         """Tell all clients that the switch stops."""
         with self._streams_lock:
             for stream in self._streams:
-                stream.close(RequestError(rpc_code.UNAVAILABLE, "the switch is stopping"))
+                stream.end(RequestError(rpc_code.UNAVAILABLE, "the switch is stopping"))
 
     def _listen(self, stream: ClientStream, requests: Iterator[p4r.StreamMessageRequest]) -> None:
         try:
             for request in requests:
                 self._hear(stream, request)
         except RequestError as error:
-            stream.close(error)
+            stream.end(error)
         except grpc.RpcError:
             stream.close()  # the client vanished
         except Exception:
-            stream.close(RequestError(rpc_code.INTERNAL, "the switch failed; its standard error says why"))
+            stream.end(RequestError(rpc_code.INTERNAL, "the switch failed; its standard error says why"))
             raise
         else:
             stream.close()
@@ -225,6 +238,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         kind = request.WhichOneof("update")
         if kind == "arbitration":
             self.arbiter.update(stream, request.arbitration)
+            self.watchdog.stop(self._streams.get(stream))
             return
         error = p4r.StreamError(space=ERROR_SPACE)
         try:
@@ -240,7 +254,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         except RequestError as refused:
             error.canonical_code = refused.code
             error.message = refused.message
-            stream.offer(p4r.StreamMessageResponse(error=error))
+            stream.offer_message(p4r.StreamMessageResponse(error=error))
 
     def _packet_out(self, stream: ClientStream, packet: p4r.PacketOut) -> None:
         if self.arbiter.primary is not stream:
@@ -250,9 +264,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         if self._device.data_plane.cpu_port is None:
             raise failed_precondition("the switch was started without a CPU port (-- --cpu-port N)")
         if not self._device.data_plane.packet_out(header + packet.payload):
-            raise RequestError(
-                rpc_code.RESOURCE_EXHAUSTED, "too many packets wait to be sent out, or it is too long"
-            )
+            raise exhausted("too many packets wait to be sent out, or it is too long")
 
     def _digest_ack(self, ack: p4r.DigestListAck) -> None:
         with self._device.running_pipeline() as pipeline:
@@ -282,6 +294,11 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         election_id = uint128(request.election_id) if request.HasField("election_id") else None
         if not self.arbiter.is_primary(election_id):
             raise denied("Not primary")
+
+
+_NOBODY = RequestError(
+    rpc_code.DEADLINE_EXCEEDED, f"a stream begins with an arbitration, within {INTRODUCTION_TIMEOUT:.0f} s"
+)
 
 
 def _abort(context: grpc.ServicerContext, error: RequestError) -> NoReturn:

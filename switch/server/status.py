@@ -62,6 +62,10 @@ def denied(message: str) -> RequestError:
     return RequestError(rpc_code.PERMISSION_DENIED, message)
 
 
+def exhausted(message: str) -> RequestError:
+    return RequestError(rpc_code.RESOURCE_EXHAUSTED, message)
+
+
 def failed_precondition(message: str) -> RequestError:
     return RequestError(rpc_code.FAILED_PRECONDITION, message)
 
