@@ -23,7 +23,7 @@ class InProcess:
 
     def __init__(self, cpu_port: int | None, unasked: Callable[[Packets], None]) -> None:
         self.cpu_port = cpu_port
-        self.ports = Ports()
+        self.ports = Ports(any_number=True)
         self.cpu_port_full = 0  # packets
         self._unasked = unasked
         self._program: Engine | None = None

@@ -4,6 +4,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+PORT_BITS = 9
+"""v1model's PortId_t."""
+PORTS = (1 << PORT_BITS) - 1
+"""Numbers of ports; the last is the drop port."""
+
 Listener = Callable[["Port"], None]
 
 
@@ -17,9 +22,13 @@ class Port:
 
 
 class Ports:
-    """All ports, and who is told when one appears, goes down or comes up. Any thread may call any method."""
+    """All ports, and who is told when one appears, goes down or comes up. Any thread may call any method.
 
-    def __init__(self) -> None:
+    any_number: more may appear, of all numbers.
+    """
+
+    def __init__(self, *, any_number: bool = False) -> None:
+        self._any_number = any_number
         self._ports: dict[int, Port] = {}
         self._listeners: list[Listener] = []
         self._lock = threading.RLock()  # a listener may look at the ports
@@ -49,10 +58,25 @@ class Ports:
         with self._lock:
             return [self._ports[number] for number in sorted(self._ports)]
 
+    def is_possible(self, number: int) -> bool:
+        """Whether there is a port of this number, or may be."""
+        return number in self._ports or (self._any_number and 0 <= number < PORTS)
+
+    def tell(self, listener: Listener) -> None:
+        """Tell this function of all ports as they are, as if each had just changed."""
+        with self._lock:
+            for port in self._ports.values():
+                listener(port)
+
     def is_up(self, number: int) -> bool:
         """False also when there is no such port."""
-        with self._lock:
-            return number in self._ports and self._ports[number].up
+        port = self._ports.get(number)
+        return port is not None and port.up
+
+    def is_down(self, number: int) -> bool:
+        """False also when there is no such port."""
+        port = self._ports.get(number)
+        return port is not None and not port.up
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell this function of every change from now on, until the returned one is called.

@@ -12,7 +12,7 @@ from typing import Protocol
 from finsy.proto import p4r
 
 from switch.engine import Engine
-from switch.ports import Ports
+from switch.ports import Port, Ports
 from switch.server.pipeline import LoadEngine, Pipeline
 from switch.server.reconcile import carry_counts, carry_written
 from switch.server.status import failed_precondition, not_found
@@ -66,6 +66,7 @@ class Device:
         self._saved: Pipeline | None = None
         self._program: Engine | None = None  # runs without a P4Info
         self._load_engine = load_engine
+        self._stop_listening = data_plane.ports.listen(self._port_changed)
 
     @property
     def config(self) -> p4r.ForwardingPipelineConfig | None:
@@ -105,7 +106,7 @@ class Device:
 
     def load(self, config: p4r.ForwardingPipelineConfig) -> Pipeline:
         """Compile a config, without any effect on the device. Raises RequestError."""
-        return Pipeline.load(config, self._load_engine)
+        return Pipeline.load(config, self._load_engine, self.data_plane.ports)
 
     def save(self, pipeline: Pipeline) -> None:
         """Let reads and writes go to this pipeline, until it is committed."""
@@ -159,6 +160,18 @@ class Device:
             self.data_plane.run(None)
             self._replace(running=None, saved=None)
             self._close_program()
+        self._stop_listening()
+
+    def _port_changed(self, port: Port) -> None:
+        with ExitStack() as leases:
+            with self._pipelines:
+                pipelines = {self._running, self._saved} - {None}
+                for pipeline in pipelines:
+                    if pipeline is not None:
+                        leases.enter_context(pipeline.lease())
+            for pipeline in pipelines:
+                if pipeline is not None:
+                    pipeline.port_changed(port)
 
     def _close_program(self) -> None:
         if self._program:
@@ -169,6 +182,8 @@ class Device:
         with self._pipelines:
             before = {self._running, self._saved}
             self._running, self._saved = running, saved
+        # From here on the new ones hear of changes; what was before, they are told now.
+        self.data_plane.ports.tell(self._port_changed)
         for pipeline in before - {running, saved}:
             if pipeline is not None:
                 pipeline.retire()

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from switch.in_process import InProcess, Packets
-from switch.ports import Port
+from switch.ports import PORTS, Port
 from switch.server.listening import grpc_server, listen
 from switch.server.outbox import Outbox
 from switch.server.packet_messages import (
@@ -28,7 +28,6 @@ from switch.server.packet_messages import (
 
 LOG = logging.getLogger(__name__)
 
-PORTS = 512  # v1model: PortId_t has 9 bits
 THREADS = 4
 PACKETS_WAITING = 4096
 BYTES_WAITING = 16 << 20

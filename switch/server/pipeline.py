@@ -13,12 +13,17 @@ from finsy.proto import p4r
 from switch.engine import Engine
 from switch.entries import Match
 from switch.errors import EngineError
-from switch.p4info import P4InfoError, Schema
+from switch.p4info import P4InfoError, ProfileInfo, Schema
+from switch.p4info_check import check_schema
+from switch.ports import Port, Ports
+from switch.server.actions import ActionCodec
 from switch.server.digests import DigestLists
 from switch.server.packets import HeaderCodec
+from switch.server.profiles import Profile
 from switch.server.replication import Replication
 from switch.server.status import invalid
 from switch.server.tables import TableCodec
+from switch.server.value_sets import ValueSetCodec
 
 LoadEngine = Callable[[bytes], Engine]
 
@@ -40,6 +45,13 @@ class Annotations:
         return cls(entry.metadata, entry.controller_metadata)
 
 
+def show(annotations: Annotations | None, message: p4r.TableEntry) -> None:
+    """In the entry's message."""
+    if annotations is not None:
+        message.metadata = annotations.metadata
+        message.controller_metadata = annotations.controller_metadata
+
+
 @dataclass(slots=True)
 class TableState:
     """A table's codec, and the annotations of its entries; None stands for the default entry.
@@ -58,17 +70,43 @@ class TableState:
             self.annotations.pop(key, None)
 
 
-class Pipeline:
-    """`tables` and `replication` are used under the device's lock; any thread may use the rest."""
+def _actions(schema: Schema, profile: ProfileInfo, engine: Engine) -> Iterator[ActionCodec]:
+    """All that the profile's tables can do."""
+    for table in schema.tables.values():
+        if table.action_profile == profile.id:
+            for choice in table.actions.values():
+                yield ActionCodec(choice, engine.tables[table.name])
 
-    def __init__(self, config: p4r.ForwardingPipelineConfig, schema: Schema, engine: Engine) -> None:
+
+class Pipeline:
+    """Any thread may use it, but `tables`, `profiles` and `value_sets` only under the device's lock.
+
+    ports: those of the switch, which members of groups and replicas may depend on.
+    """
+
+    def __init__(
+        self, config: p4r.ForwardingPipelineConfig, schema: Schema, engine: Engine, ports: Ports
+    ) -> None:
         self.config = config
         self.schema = schema
         self.engine = engine
-        self.tables = {
-            info.id: TableState(TableCodec(info, engine.tables[info.name])) for info in schema.tables.values()
+        self.profiles = {
+            info.id: Profile(info, engine.action_profiles[info.name], _actions(schema, info, engine), ports)
+            for info in schema.profiles.values()
         }
-        self.replication = Replication(engine)
+        self.tables = {
+            info.id: TableState(
+                TableCodec(info, engine.tables[info.name], self.profiles.get(info.action_profile or 0))
+            )
+            for info in schema.tables.values()
+        }
+        self.aging = {
+            state.codec.name: state for state in self.tables.values() if state.codec.info.idle_timeouts
+        }
+        self.value_sets = {
+            info.id: ValueSetCodec(info, engine.value_sets[info.name]) for info in schema.value_sets.values()
+        }
+        self.replication = Replication(engine, ports)
         self.digests = DigestLists(schema.digests)
         self.packet_in = HeaderCodec(schema.packet_in)
         self.packet_out = HeaderCodec(schema.packet_out)
@@ -77,7 +115,7 @@ class Pipeline:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, config: p4r.ForwardingPipelineConfig, load_engine: LoadEngine) -> "Pipeline":
+    def load(cls, config: p4r.ForwardingPipelineConfig, load_engine: LoadEngine, ports: Ports) -> "Pipeline":
         """Raises RequestError (INVALID_ARGUMENT) when the config cannot be realised."""
         if not config.HasField("p4info") or not config.p4_device_config:
             raise invalid("the config needs both p4info and p4_device_config (p4c's BMv2 JSON)")
@@ -87,11 +125,30 @@ class Pipeline:
         except (P4InfoError, EngineError) as error:
             raise invalid(str(error)) from error
         try:
-            schema.check(engine)
+            check_schema(schema, engine)
         except P4InfoError as error:
             engine.close()
             raise invalid(str(error)) from error
-        return cls(config, schema, engine)
+        return cls(config, schema, engine, ports)
+
+    def expired(self) -> list[p4r.TableEntry]:
+        """The entries whose idle timeout is over since they were last named, with what a notification says
+        of them.
+        """
+        found: list[p4r.TableEntry] = []
+        for name, entry in self.engine.expired() if self.aging else ():
+            if name in self.aging:
+                state = self.aging[name]
+                message = state.codec.encode_key(entry.match, entry.priority)
+                message.idle_timeout_ns = entry.idle_timeout_ns
+                show(state.annotations.get((entry.match, entry.priority)), message)
+                found.append(message)
+        return found
+
+    def port_changed(self, port: Port) -> None:
+        """The port is up or down now. The caller has a lease; any thread may call."""
+        self.engine.set_port_up(port.number, up=port.up)
+        self.replication.port_changed(port)
 
     @contextmanager
     def lease(self) -> Iterator["Pipeline"]:

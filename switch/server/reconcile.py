@@ -1,8 +1,9 @@
 """From one pipeline into another: what RECONCILE_AND_COMMIT keeps.
 
 What a controller wrote is kept whole, by P4Runtime's ids, or the new config is refused: table entries,
-default actions, meters' rates, groups, sessions, digests. What packets wrote, counts and registers, is kept
-as far as the new program has the same array. Buckets of meters begin full, as after any write.
+default actions, members and groups, meters' rates, value sets, replication, digests. What packets wrote,
+counts and registers, is kept as far as the new program has the same array. Buckets of meters begin full, as
+after any write.
 """
 
 from collections.abc import Iterator
@@ -28,15 +29,23 @@ def carry_written(old: Pipeline, new: Pipeline) -> None:
 
 
 def _written(old: Pipeline) -> Iterator[p4r.Update]:
+    """In an order in which nothing refers to what comes later."""
+    yield from _updates(old, INSERT, p4r.Entity(action_profile_member=p4r.ActionProfileMember()))
+    yield from _updates(old, INSERT, p4r.Entity(action_profile_group=p4r.ActionProfileGroup()))
     for state in old.tables.values():
         table = p4r.TableEntry(table_id=state.codec.info.id)
+        if state.codec.info.direct_meter:
+            table.meter_config.SetInParent()
         if not state.codec.info.const_entries:
             yield from _updates(old, INSERT, p4r.Entity(table_entry=table))
         if state.default_written:
-            table.is_default_action = True
+            table = p4r.TableEntry(table_id=state.codec.info.id, is_default_action=True)
             yield from _updates(old, MODIFY, p4r.Entity(table_entry=table))
     for update in _updates(old, MODIFY, p4r.Entity(meter_entry=p4r.MeterEntry())):
         if update.entity.meter_entry.HasField("config"):
+            yield update
+    for update in _updates(old, MODIFY, p4r.Entity(value_set_entry=p4r.ValueSetEntry())):
+        if update.entity.value_set_entry.members:
             yield update
     replication = (
         p4r.PacketReplicationEngineEntry(multicast_group_entry=p4r.MulticastGroupEntry()),

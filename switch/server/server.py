@@ -1,4 +1,4 @@
-"""The gRPC server around the services, and the threads that bring packets and digests to the primary."""
+"""The gRPC server around the services, and the threads that bring the primary what the program tells."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from switch.server.device import Device
 from switch.server.gnmi import InterfaceService
 from switch.server.listening import Tls, grpc_server, listen
 from switch.server.pipeline import Pipeline
-from switch.server.service import MAX_STREAMS, P4RuntimeService
+from switch.server.service import ENTITIES_PER_RESPONSE, MAX_STREAMS, P4RuntimeService
 from switch.server.status import RequestError
 
 # Streams and subscriptions keep a thread each; the others are for requests.
@@ -42,7 +42,7 @@ class Server:
         self._stopping = threading.Event()
         self._pumps = [
             threading.Thread(target=self._guarded, args=(pump,), name=pump.__name__)
-            for pump in (self._bring_packets, self._bring_digests, self._let_go)
+            for pump in (self._bring_packets, self._bring_digests, self._bring_idle_entries, self._let_go)
         ]
         self.failure: Exception | None = None
         """What ended one of the threads, which nothing should."""
@@ -86,6 +86,22 @@ class Server:
                 continue  # no P4Info, so that nobody could make sense of it
             if message is not None:
                 primary.offer_message(p4r.StreamMessageResponse(packet=message))
+
+    def _bring_idle_entries(self) -> None:
+        while not self._stopping.wait(IDLE_INTERVAL):
+            try:
+                with self._device.running_pipeline() as pipeline:
+                    expired = pipeline.expired()
+            except RequestError:
+                continue  # no pipeline yet
+            primary = self._service.arbiter.primary
+            if primary is None:
+                continue
+            for first in range(0, len(expired), ENTITIES_PER_RESPONSE):
+                notification = p4r.IdleTimeoutNotification(
+                    table_entry=expired[first : first + ENTITIES_PER_RESPONSE], timestamp=time.time_ns()
+                )
+                primary.offer_message(p4r.StreamMessageResponse(idle_timeout_notification=notification))
 
     def _bring_digests(self) -> None:
         interval = IDLE_INTERVAL

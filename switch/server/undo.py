@@ -32,8 +32,12 @@ def _before(pipeline: Pipeline, update: p4r.Update) -> list[p4r.Entity]:
         found = list(read.entities(pipeline, p4r.Entity(table_entry=wanted)))
         message = found[0].table_entry if found else wanted
     else:
-        with_counter = update.type == DELETE or entry.HasField("counter_data")
-        message = read.table_entry(pipeline, entry, with_counter=with_counter)
+        # A counter that the update does not touch goes on; a meter is always written.
+        wanted = p4r.TableEntry(meter_config=p4r.MeterConfig())
+        if update.type == DELETE or entry.HasField("counter_data"):
+            wanted.counter_data.SetInParent()
+        wanted.MergeFrom(p4r.TableEntry(table_id=entry.table_id, match=entry.match, priority=entry.priority))
+        message = read.table_entry(pipeline, wanted)
     if message.is_const:
         message.ClearField("action")  # which may not be written, not even as it is
         message.ClearField("is_const")

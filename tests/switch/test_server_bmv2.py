@@ -109,7 +109,6 @@ OTHER_INSERTS = {
     "keyless table": "UNKNOWN",
     "is_const": None,
     "negative counter": None,
-    "action profile": "INVALID_ARGUMENT",
 }
 
 
@@ -139,7 +138,9 @@ OTHER_REPLICAS = {
     "port too high": None,
     "old port too high": None,
     "empty port": "INVALID_ARGUMENT",
-    "backup replicas": None,
+    "a backup at the same port": None,
+    "a backup like another replica": None,
+    "port of a backup too high": None,
     "truncation": "UNKNOWN",
 }
 
@@ -156,7 +157,6 @@ OTHER_METERS = {
     "committed above peak": "UNKNOWN",
     "excess burst": None,
     "counts by colour": None,
-    "direct meter": "INVALID_ARGUMENT",
 }
 
 
