@@ -69,10 +69,16 @@ def _table_entries(pipeline: Pipeline, wanted: p4r.TableEntry) -> Entities:
 
 
 def _all_tables(pipeline: Pipeline, wanted: p4r.TableEntry) -> Entities:
-    if wanted.match or wanted.priority or wanted.HasField("action") or wanted.metadata:
-        raise invalid("entries can only be filtered within a table: table_id is missing")
+    _check_unfiltered(wanted)
     tables = [_one_table(pipeline, state, wanted) for state in pipeline.tables.values()]
     return (entity for table in tables for entity in table)
+
+
+def _check_unfiltered(wanted: p4r.TableEntry) -> None:
+    """Of all tables: raises RequestError when there is a filter besides."""
+    annotations = wanted.metadata or wanted.controller_metadata
+    if wanted.match or wanted.priority or wanted.HasField("action") or annotations:
+        raise invalid("entries can only be filtered within a table: table_id is missing")
 
 
 def _one_table(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> Entities:
@@ -234,6 +240,7 @@ def _counter_entries(pipeline: Pipeline, wanted: p4r.CounterEntry) -> Entities:
 def _direct_counter_entries(pipeline: Pipeline, wanted: p4r.DirectCounterEntry) -> Entities:
     key = wanted.table_entry
     if key.table_id == 0:
+        _check_unfiltered(key)
         states = [s for s in pipeline.tables.values() if s.codec.info.direct_counter is not None]
     else:
         states = [table_state(pipeline, key.table_id)]
@@ -317,6 +324,7 @@ def _direct_meter_entries(pipeline: Pipeline, wanted: p4r.DirectMeterEntry) -> E
     if wanted.HasField("counter_data"):
         raise unimplemented(NO_COLOR_COUNTERS)
     if key.table_id == 0:
+        _check_unfiltered(key)
         states = [state for state in pipeline.tables.values() if state.codec.info.direct_meter]
     else:
         metered_table(pipeline, key)

@@ -10,6 +10,7 @@ from typing import NoReturn
 import grpc
 from finsy.proto import p4r, p4r_grpc, rpc_code
 
+from switch.errors import EngineError
 from switch.server import read, write
 from switch.server.arbitration import MAX_CLIENTS, Arbiter, uint128
 from switch.server.batch import Outcome, all_or_none, each
@@ -100,11 +101,18 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
                         request.entities, lambda wanted: found.append(read.entities(pipeline, wanted))
                     )
                 entities = (entity for some in found for entity in some)
+                # gRPC leaves a generator that is not read to its end to the garbage collector.
+                if not context.add_callback(lease.close):
+                    return
                 while batch := list(islice(entities, ENTITIES_PER_RESPONSE)):
                     with self.watchdog.limit(STALL_TIMEOUT, context.cancel):
                         yield p4r.ReadResponse(entities=batch)
         except RequestError as error:
             _abort(context, error)
+        except EngineError:
+            if context.is_active():
+                raise
+            return  # the client is gone, and with it the lease of the pipeline
         if any(errors):
             _abort_batch(context, errors, "reads")
 

@@ -30,8 +30,8 @@ def apply(pipeline: Pipeline, update: p4r.Update) -> None:
     handler = _HANDLERS.get(kind)
     if handler is None:
         raise unimplemented(f"this switch has no {kind}")
-    if update.type == p4r.Update.UNSPECIFIED:
-        raise invalid("the update has no type: INSERT, MODIFY or DELETE")
+    if update.type not in (INSERT, MODIFY, DELETE):  # enumerations are open: it may be any number
+        raise invalid("the update's type is none of INSERT, MODIFY and DELETE")
     handler(pipeline, update.type, getattr(update.entity, kind))
 
 
