@@ -91,6 +91,8 @@ def _one_table(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) ->
 
 def _selected(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> list[Entry]:
     codec = state.codec
+    by_action = wanted.HasField("action")
+    action = codec.action_name(wanted.action.action.action_id) if by_action else ""
     exact_key = wanted.match and (wanted.priority or not codec.needs_priority)
     if exact_key:
         match, priority = codec.key(wanted)
@@ -105,8 +107,7 @@ def _selected(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> 
             entries = [entry for entry in entries if entry.match == match]
         if wanted.priority:
             entries = [entry for entry in entries if entry.priority == wanted.priority]
-    if wanted.HasField("action"):
-        action = codec.action_name(wanted.action.action.action_id)
+    if by_action:
         entries = [entry for entry in entries if entry.action == action]
     if wanted.metadata or wanted.controller_metadata:
         entries = [entry for entry in entries if _has_annotations(state, entry, wanted)]

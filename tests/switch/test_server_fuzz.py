@@ -111,7 +111,7 @@ class Mutator:
         changed.CopyFrom(update)
         message, field = self._random.choice(list(_fields(changed)))
         value = getattr(message, field.name)
-        if _is_repeated(field):
+        if field.is_repeated:
             if len(value) and self._random.random() < 0.5:
                 del value[self._random.randrange(len(value))]
             elif field.message_type is not None:
@@ -122,7 +122,7 @@ class Mutator:
             setattr(message, field.name, self._other(field))
         return changed
 
-    def _other(self, field: FieldDescriptor) -> Any:
+    def _other(self, field: Any) -> Any:
         if field.type == FieldDescriptor.TYPE_BYTES:
             return self._random.randbytes(self._random.choice((0, 1, 2, 6, 7, 200)))
         match field.cpp_type:
@@ -142,17 +142,13 @@ class Mutator:
                 return self._random.choice((-(1 << 63), -1, 0, 1, 7, 8, 1 << 40, (1 << 63) - 1))
 
 
-def _is_repeated(field: FieldDescriptor) -> bool:
-    return bool(getattr(field, "is_repeated", None))
-
-
-def _fields(message: Message) -> Iterator[tuple[Message, FieldDescriptor]]:
+def _fields(message: Message) -> Iterator[tuple[Message, Any]]:
     """Every field of a message and of those within it, set or not."""
     for field in message.DESCRIPTOR.fields:
         yield message, field
         if field.message_type is None:
             continue
-        if _is_repeated(field):
+        if field.is_repeated:
             for inner in getattr(message, field.name):
                 yield from _fields(inner)
         elif message.HasField(field.name):
