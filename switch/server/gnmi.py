@@ -208,9 +208,12 @@ def _subscriptions(request: gnmi.SubscribeRequest | None) -> _Wanted:
         raise invalid("a subscription begins with a SubscriptionList")
     listed = request.subscribe
     _check_encoding(listed.encoding)
+    # JSON is number 0, and so what a client has that names no encoding. finsy and others who do so expect a
+    # leaf's value as it is.
+    unnamed = listed.encoding == gnmi.Encoding.JSON
     return _Wanted(
         listed.mode,
-        listed.encoding,
+        gnmi.Encoding.PROTO if unnamed else listed.encoding,
         listed.updates_only,
         tuple(_subscription(listed.prefix, one) for one in listed.subscription),
     )

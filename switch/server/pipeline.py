@@ -32,24 +32,36 @@ EntryKey = tuple[tuple[Match, ...], int]
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """What a controller attached to a table entry: opaque to the switch, given back on read."""
+    """What a controller attached to a table entry: means nothing to the switch, is given back on read.
+
+    modes: action_selection_mode and size_semantics of a one-shot entry, which can be said in two ways.
+    """
 
     metadata: bytes
     controller_metadata: int
+    modes: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, entry: p4r.TableEntry) -> "Annotations | None":
         """None when there are none, as for nearly all entries."""
-        if not entry.metadata and not entry.controller_metadata:
+        modes = (0, 0)
+        if entry.action.HasField("action_profile_action_set"):
+            chosen = entry.action.action_profile_action_set
+            modes = (chosen.action_selection_mode, chosen.size_semantics)
+        if not entry.metadata and not entry.controller_metadata and modes == (0, 0):
             return None
-        return cls(entry.metadata, entry.controller_metadata)
+        return cls(entry.metadata, entry.controller_metadata, modes)
 
 
 def show(annotations: Annotations | None, message: p4r.TableEntry) -> None:
     """In the entry's message."""
-    if annotations is not None:
-        message.metadata = annotations.metadata
-        message.controller_metadata = annotations.controller_metadata
+    if annotations is None:
+        return
+    message.metadata = annotations.metadata
+    message.controller_metadata = annotations.controller_metadata
+    if message.action.HasField("action_profile_action_set"):
+        chosen = message.action.action_profile_action_set
+        chosen.action_selection_mode, chosen.size_semantics = annotations.modes  # type: ignore[assignment]
 
 
 @dataclass(slots=True)

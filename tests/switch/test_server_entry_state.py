@@ -18,7 +18,7 @@ from tests.switch.test_server_atomicity import refused, update
 from tests.switch.test_server_meters import BURSTS, LIMITS
 from tests.switch.test_server_state import codes
 
-TABLE, ACTION = 1, 2
+TABLE, ACTION, METER = 0x02000001, 0x01000001, 0x15000001  # finsy looks at the first byte
 SHORT, LONG = 1_000_000, 3_600_000_000_000  # nanoseconds
 
 P4INFO = f"""
@@ -26,7 +26,7 @@ P4INFO = f"""
         preamble {{ id: {TABLE} name: "t" alias: "t" }}
         match_fields {{ id: 1 name: "h.a" bitwidth: 16 match_type: EXACT }}
         action_refs {{ id: {ACTION} }}
-        direct_resource_ids: 4
+        direct_resource_ids: {METER}
         idle_timeout_behavior: NOTIFY_CONTROL
         size: 1024
     }}
@@ -35,7 +35,7 @@ P4INFO = f"""
         params {{ id: 1 name: "value" bitwidth: 16 }}
     }}
     direct_meters {{
-        preamble {{ id: 4 name: "speed" alias: "speed" }}
+        preamble {{ id: {METER} name: "speed" alias: "speed" }}
         spec {{ unit: PACKETS }}
         direct_table_id: {TABLE}
     }}

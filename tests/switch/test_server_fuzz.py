@@ -36,7 +36,7 @@ from tests.switch.service import (
 from tests.switch.test_server_atomicity import EVERYTHING, STATE, state_of
 
 SEEDS = range(6)
-ROUNDS = 120  # messages of each seed
+ROUNDS = 80  # messages of each seed
 
 ENTITIES = [
     *STATE,

@@ -245,6 +245,16 @@ def test_samples_come_again_and_again(ports: Running, stub: gnmi_grpc.gNMIStub) 
     watch.end()
 
 
+@pytest.mark.parametrize(
+    ("encoding", "value"),
+    [(gnmi.Encoding.JSON, "UP"), (gnmi.Encoding.JSON_IETF, b'"UP"'), (gnmi.Encoding.PROTO, "UP")],
+)
+def test_encodings_of_a_subscription(encoding: Any, value: object, stub: gnmi_grpc.gNMIStub) -> None:
+    """JSON is also what a client has that names none, which expects plain values."""
+    watch = Watch(stub, "ONCE", on_change(status("eth1")), encoding=encoding)
+    assert watch.next() == {status("eth1"): value}
+
+
 def test_once(stub: gnmi_grpc.gNMIStub) -> None:
     watch = Watch(stub, "ONCE", on_change(OPER_STATUS))
     assert [watch.next(), watch.next(), watch.next()] == [UP_AND_DOWN, "sync", "end"]

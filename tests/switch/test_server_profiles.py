@@ -14,7 +14,7 @@ from tests.switch.json_programs import encoded, field, program, with_table
 from tests.switch.test_server_atomicity import update
 from tests.switch.test_server_state import codes
 
-TABLE, ACTION, PROFILE = 1, 2, 3
+TABLE, ACTION, PROFILE = 0x02000001, 0x01000001, 0x11000001  # finsy looks at the first byte
 SIZE = 8
 EMPTY = 0xFFFF  # what a packet keeps when no action runs
 
@@ -386,6 +386,7 @@ def test_wrong_sets(wrong: p4r.TableAction, code: str, primary: Client) -> None:
 def test_modes_that_are_the_selectors_own(primary: Client) -> None:
     own = one_shot(share(1), action_selection_mode=ActionSet.HASH, size_semantics=ActionSet.SUM_OF_WEIGHTS)
     primary.insert(entry(own))
+    assert primary.read(entry()) == [entry(own)]
 
 
 # ---- Watched ports ----
