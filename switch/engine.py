@@ -253,6 +253,14 @@ class Engine:
         with self._lock:
             self._table(table).delete(match, priority)
 
+    def release_entries(self, table: str) -> None:
+        """Let the program's own entries be changed, and others be added: P4's `entries` without `const`.
+
+        (The JSON does not tell them from those with it.) Raises BadEntry.
+        """
+        with self._lock:
+            self._table(table).release()
+
     def entry(self, table: str, match: Sequence[Match], priority: int = 0) -> Entry:
         """The entry with exactly this match and priority (not a lookup). Raises NoSuchEntry or BadEntry."""
         with self._lock:

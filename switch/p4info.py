@@ -65,7 +65,9 @@ class CounterUnit:
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """action_profile: the id of that which its entries refer to; None: they have actions of their own."""
+    """initial_entries: whether it begins with entries that may be changed.
+    action_profile: the id of that which its entries refer to; None: they have actions of their own.
+    """
 
     id: int
     name: str
@@ -73,6 +75,7 @@ class TableInfo:
     actions: Mapping[int, ActionChoice]
     const_default: bool
     const_entries: bool
+    initial_entries: bool
     idle_timeouts: bool
     direct_counter: CounterUnit | None
     direct_meter: bool
@@ -308,6 +311,7 @@ def _table(
         actions=choices,
         const_default=table.const_default_action_id != 0,
         const_entries=table.is_const_table,
+        initial_entries=table.has_initial_entries and not table.is_const_table,
         idle_timeouts=table.idle_timeout_behavior == p4i.Table.NOTIFY_CONTROL,
         direct_counter=direct_counter,
         direct_meter=table.preamble.id in metered,

@@ -74,6 +74,7 @@ class RunningTable:
         self._number = number
         self._node = node
         self._profile = profile
+        self._fixed = node.entries is not None
         self._keys = KeyPacker(node)
         numbers = {action.id: place for place, action in enumerate(program.actions)}
         self._actions = {a.name: (numbers[a.id], DataPacker(a)) for a in node.actions}
@@ -207,8 +208,12 @@ class RunningTable:
             raise NoSuchEntry(f"{self._node.name} holds no entry for {_show(match, priority)}")
         return held
 
+    def release(self) -> None:
+        """The program's own entries may be changed from now on."""
+        self._fixed = False
+
     def _check_mutable(self) -> None:
-        if self._node.entries is not None:
+        if self._fixed:
             raise ImmutableTable(f"the entries of {self._node.name} are fixed by the program")
 
     def _what_to_do(self, entry: Entry) -> tuple[int, bytes, Holding | None]:

@@ -102,6 +102,9 @@ class Pipeline:
         self.config = config
         self.schema = schema
         self.engine = engine
+        for info in schema.tables.values():
+            if info.initial_entries:
+                engine.release_entries(info.name)
         self.profiles = {
             info.id: Profile(info, engine.action_profiles[info.name], _actions(schema, info, engine), ports)
             for info in schema.profiles.values()

@@ -162,7 +162,7 @@ def table_entry_message(
     codec, engine = state.codec, pipeline.engine
     key = (codec.name, entry.match, entry.priority)
     message = codec.encode_entry(entry)
-    message.is_const = engine.tables[codec.name].immutable
+    message.is_const = engine.tables[codec.name].immutable and not codec.info.initial_entries
     show(annotations.get((entry.match, entry.priority)), message)
     unit = codec.info.direct_counter
     if unit is not None and wanted.HasField("counter_data"):

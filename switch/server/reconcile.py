@@ -19,7 +19,15 @@ INSERT, MODIFY = p4r.Update.INSERT, p4r.Update.MODIFY
 
 
 def carry_written(old: Pipeline, new: Pipeline) -> None:
-    """What controllers wrote. Raises RequestError (INVALID_ARGUMENT) when it does not fit."""
+    """What controllers wrote. Raises RequestError (INVALID_ARGUMENT) when it does not fit.
+
+    Entries that the new program begins with give way to what became of those of the old one.
+    """
+    for id, state in new.tables.items():
+        if state.codec.info.initial_entries and id in old.tables:
+            name = state.codec.name
+            for entry in new.engine.entries(name):
+                new.engine.delete(name, entry.match, entry.priority)
     for update in _written(old):
         try:
             write.apply(new, update)

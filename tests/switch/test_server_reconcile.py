@@ -11,7 +11,18 @@ from finsy.proto import p4i, p4r
 from tests.switch import service
 from tests.switch.client import Client, Refused
 from tests.switch.conftest import Running
-from tests.switch.service import action, bridge, counter, counts, default, exact, frame, register, table_entry
+from tests.switch.service import (
+    action,
+    bridge,
+    counter,
+    counts,
+    default,
+    exact,
+    frame,
+    register,
+    table_entry,
+    ternary,
+)
 from tests.switch.test_server_atomicity import CELLS, STATE, state_of
 from tests.switch.test_server_meters import CONFIG as METERS
 from tests.switch.test_server_meters import LIMITS, meter
@@ -157,3 +168,32 @@ def test_only_the_primary_reconciles(switch: Running, client: Client) -> None:
             with pytest.raises(Refused) as caught:
                 reconcile(other, config)
             assert caught.value.code == grpc.StatusCode.PERMISSION_DENIED
+
+
+def preinitialised() -> p4r.ForwardingPipelineConfig:
+    """The entries of `fixed` without `const`."""
+
+    def without_const(p4info: p4i.P4Info) -> None:
+        table = next(t for t in p4info.tables if t.preamble.alias == "fixed")
+        table.is_const_table = False
+        table.has_initial_entries = True
+
+    return changed(p4info=without_const)
+
+
+def test_entries_that_a_program_begins_with_can_be_changed(client: Client) -> None:
+    client.set_pipeline(preinitialised())
+    first, second = client.read(table_entry("fixed"))
+    assert not first.table_entry.is_const
+    client.delete(first)
+    second.table_entry.action.action.params[0].value = b"\x07"
+    client.modify(second)
+    more = table_entry("fixed", ternary(1, 1, 1), do=action("mark", 1), priority=5)
+    client.insert(more)
+    assert client.read(table_entry("fixed")) == [second, more]
+    again = preinitialised()
+    again.p4_device_config += b"\n"
+    reconcile(client, again)
+    assert client.read(table_entry("fixed")) == [second, more], "they do not come back"
+    client.set_pipeline(preinitialised())
+    assert len(client.read(table_entry("fixed"))) == 2
