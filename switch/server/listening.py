@@ -9,9 +9,8 @@ import grpc
 # 256 MB; gRPC alone 4 MB.)
 MAX_REQUEST_BYTES = 64 << 20
 
-# Requests of one connection that may be under way; the client's library holds back the others. And of all
-# connections together: what is beyond is refused (RESOURCE_EXHAUSTED), so that requests cannot fill memory.
-REQUESTS_OF_A_CONNECTION = 100
+# Requests that may be under way or wait for a thread; beyond that they are refused (RESOURCE_EXHAUSTED). A
+# message is read when a thread takes its request, so that requests that wait take little memory.
 REQUESTS = 1000
 
 # A controller whose host died without a word is noticed, and its mastership ended, after the sum of the two.
@@ -49,7 +48,6 @@ def grpc_server(threads: int) -> grpc.Server:
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
             ("grpc.max_send_message_length", -1),
-            ("grpc.max_concurrent_streams", REQUESTS_OF_A_CONNECTION),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
             ("grpc.keepalive_permit_without_calls", 1),
