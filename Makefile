@@ -3,10 +3,13 @@
 #   TARGET=auto|embedded|bmv2   which switch (auto: the embedded one)
 #   NAME=sluice                 the lab's name: its network namespace, and /run/NAME
 #   TESTS=tests/...             which tests `make test` runs
+#   P4C_SOURCE=/path P4C=...    p4c's source folder and compiler, for `make conformance`
 
 TARGET ?= auto
 NAME ?= sluice
 TESTS ?= tests
+P4C_SOURCE ?= ../p4c
+P4C ?= p4c-bm2-ss
 
 export SLUICE_CACHE ?= $(CURDIR)/build/cache
 export PYTHONUNBUFFERED = 1
@@ -17,11 +20,11 @@ VENV := .venv/bin
 LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test check p4 p4sh bench-switch bench-failover lock clean install install-all rights python
+.PHONY: help run up down test check p4 p4sh bench-switch bench-failover conformance lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
-	@sed -n '3,5s/^#//p' Makefile
+	@sed -n '3,6s/^#//p' Makefile
 
 run: rights install ## the demonstration: real HTTP, a server killed under load, what held and what did not
 	@$(LAB) run --target '$(TARGET)'
@@ -51,6 +54,9 @@ bench-switch: install ## packets per second, the embedded switch beside BMv2
 
 bench-failover: rights install ## how long a dead server gets new connections, beside BMv2 and HAProxy where present
 	$(VENV)/python -m bench.failover
+
+conformance: install ## p4c's own end-to-end programs on the embedded switch (needs P4C_SOURCE)
+	@$(VENV)/python -m tests.conformance '$(P4C_SOURCE)' '$(P4C)'
 
 lock: install ## resolve the locked requirements anew
 	$(PYTHON) -m venv build/lock

@@ -1,6 +1,6 @@
 """Arrays of the running program, read and written in place beside the processing thread.
 
-Each number up to 64 bits is one load or store of the machine. One of 128 bits is two: a reader may see half
+Each number up to 64 bits is one load or store of the machine. A wider one is several: a reader may see half
 of a write that happens at the same instant.
 """
 
@@ -37,7 +37,10 @@ class Cells:
         words = self._words[start : start + self._step]
         if self._parts == 1:
             return tuple(words)
-        return tuple(words[i] | words[i + 1] << WORD for i in range(0, self._step, self._parts))
+        return tuple(
+            sum(word << (WORD * place) for place, word in enumerate(words[i : i + self._parts]))
+            for i in range(0, self._step, self._parts)
+        )
 
     def write(self, index: int, values: Sequence[int]) -> None:
         """Raises BadEntry when there is no such cell or a value does not fit."""

@@ -62,6 +62,7 @@ def build(
     generate: Callable[[], str] | None = None,
     inputs: Sequence[bytes] = (),
     cache: Path | None = None,
+    defines: Sequence[str] = (),
 ) -> Path:
     """The shared object of some C files, compiled only if it is not in the cache yet.
 
@@ -69,9 +70,10 @@ def build(
     sources: C files; they may include everything in runtime/.
     generate: writes one more C file, whose content must follow from `inputs`; called only when compiling.
     cache: the directory; default default_cache().
+    defines: macros to define.
     Raises BuildError; what `generate` raises passes through.
     """
-    compiler = find_compiler()
+    compiler = [*find_compiler(), *(f"-D{macro}" for macro in defines)]
     directory = cache if cache is not None else default_cache()
     stem = f"{name}-{_digest(compiler, sources, inputs)}"
     result = directory / f"{stem}.so"

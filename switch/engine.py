@@ -10,8 +10,8 @@ of threads may call everything else meanwhile. A packet sees every entry either 
 
 import ctypes
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache as cached
 from pathlib import Path
 from types import MappingProxyType
@@ -19,23 +19,30 @@ from typing import Any, Self
 
 from switch.arrays import Cells
 from switch.build import RUNTIME, build
+from switch.clock import microseconds
 from switch.compiler.deparser import digest_words
+from switch.compiler.model import ActionProfile as Profile
 from switch.compiler.model import Counter, Meter, Program, Register
 from switch.compiler.program import arrays, write_program
 from switch.compiler.read import read_program
 from switch.entries import (
+    ActionSet,
     Array,
+    Choice,
     Entry,
     Exact,
+    Group,
     Key,
     Lpm,
     Match,
     MatchKind,
+    Member,
     Param,
     Range,
     Rates,
     Table,
     Ternary,
+    WeightedAction,
 )
 from switch.errors import (
     BadEntry,
@@ -44,29 +51,40 @@ from switch.errors import (
     EntryError,
     EntryExists,
     ImmutableTable,
+    InUse,
     LoadError,
     NoSuchEntry,
     TableFull,
 )
 from switch.library import EmitFunction, Replica, function_address, load_library
+from switch.profiles import ActionProfile
 from switch.table import RunningTable, describe
+from switch.trace import MAX_WORDS, Event, TraceReader
+from switch.value_sets import ValueSet
 
 __all__ = [
+    "ActionProfile",
+    "ActionSet",
     "Array",
     "BadEntry",
     "BuildError",
+    "Choice",
     "Engine",
     "EngineError",
     "Entry",
     "EntryError",
     "EntryExists",
+    "Event",
     "Exact",
+    "Group",
     "ImmutableTable",
+    "InUse",
     "Key",
     "LoadError",
     "Lpm",
     "Match",
     "MatchKind",
+    "Member",
     "NoSuchEntry",
     "Param",
     "Range",
@@ -74,9 +92,13 @@ __all__ = [
     "Table",
     "TableFull",
     "Ternary",
+    "ValueSet",
+    "WeightedAction",
 ]
 
-SOURCES = tuple(RUNTIME / name for name in ("core.c", "tables.c", "reclaim.c", "hashes.c", "meters.c"))
+SOURCES = tuple(
+    RUNTIME / name for name in ("core.c", "tables.c", "reclaim.c", "hashes.c", "meters.c", "profiles.c")
+)
 """What is compiled together with a program."""
 
 MAX_GROUP = (1 << 16) - 1
@@ -102,6 +124,8 @@ class Engine:
     counters: Mapping[str, Array]
     registers: Mapping[str, Array]
     meters: Mapping[str, Array]
+    action_profiles: Mapping[str, ActionProfile]
+    value_sets: Mapping[str, ValueSet]
     process_address: int
     quiesce_address: int
     state: int
@@ -114,18 +138,24 @@ class Engine:
         Raises LoadError or BuildError.
         """
         program = read_program(config)
-        path = build(
-            "program",
-            SOURCES,
-            generate=lambda: write_program(program),
-            inputs=(config, *_compiler_sources()),
-            cache=cache,
-        )
-        return cls(program, path)
 
-    def __init__(self, program: Program, path: Path) -> None:
-        """program and the shared object that was made of it; see `load`."""
+        def compiled(*, traced: bool) -> Path:
+            return build(
+                "traced" if traced else "program",
+                SOURCES,
+                generate=lambda: write_program(program),
+                inputs=(config, *_compiler_sources()),
+                cache=cache,
+                defines=("TRACE",) if traced else (),
+            )
+
+        return cls(program, compiled(traced=False), lambda: compiled(traced=True))
+
+    def __init__(self, program: Program, path: Path, traced: Callable[[], Path]) -> None:
+        """program and the shared object that was made of it, and what makes the traced one; see `load`."""
         self.path = path
+        self._traced = traced
+        self._tracer: tuple[Any, TraceReader] | None = None
         self._program = program
         self._library = load_library(path)
         state = self._library.program_create()
@@ -136,13 +166,29 @@ class Engine:
         self.quiesce_address = function_address(self._library.program_quiesce)
         self._lock = threading.Lock()
         self._processing = threading.Lock()
-        self._began = time.monotonic_ns()
+        self._virtual: int | None = None
         self._sent: list[tuple[int, bytes]] = []
         self._emit = EmitFunction(self._collect)
+        self.action_profiles = MappingProxyType(
+            {name: self._action_profile(profile) for name, profile in program.profiles.items()}
+        )
         self._tables = {
-            name: RunningTable(self._library, state, number, node, program)
+            name: RunningTable(
+                self._library,
+                state,
+                number,
+                node,
+                program,
+                self.action_profiles[node.profile.name] if node.profile else None,
+            )
             for number, (name, node) in enumerate(program.tables.items())
         }
+        self.value_sets = MappingProxyType(
+            {
+                name: ValueSet(value_set, number, self._library, state, self._lock)
+                for number, (name, value_set) in enumerate(program.value_sets.items(), len(program.tables))
+            }
+        )
         self._arrays: dict[str, Cells] = {}
         self._meter_cells: dict[str, int] = {}
         for number, array in enumerate(arrays(program)):
@@ -159,14 +205,21 @@ class Engine:
         self.registers = MappingProxyType(
             {r.name: Array(r.name, r.size, r.bits) for r in program.registers.values()}
         )
-        self.meters = MappingProxyType(
-            {m.name: Array(m.name, m.size, COUNTER_BITS) for m in program.meters.values()}
-        )
+        self.meters = MappingProxyType({m.name: _describe_meter(program, m) for m in program.meters.values()})
+
+    def _action_profile(self, declared: Profile) -> ActionProfile:
+        numbers = {action.id: place for place, action in enumerate(self._program.actions)}
+        tables = [t for t in self._program.tables.values() if t.profile is declared]
+        actions = {a.name: (numbers[a.id], a) for table in reversed(tables) for a in table.actions}
+        names = [table.name for table in tables]
+        return ActionProfile(declared, names, actions, self._library, self.state, self._lock)
 
     def close(self) -> None:
         """Free the program's state. No thread may be processing. Calling it again is harmless."""
         with self._processing, self._lock:
             if self.state:
+                for part in (*self.action_profiles.values(), *self.value_sets.values()):
+                    part.close()
                 self._library.program_destroy(self.state)
                 self.state = 0
 
@@ -185,7 +238,7 @@ class Engine:
     def insert(self, table: str, entry: Entry) -> None:
         """Raises EntryExists, TableFull, ImmutableTable or BadEntry."""
         with self._lock:
-            self._table(table).insert(entry)
+            self._table(table).insert(entry, self.now())
 
     def modify(self, table: str, entry: Entry) -> None:
         """Give an existing entry another action or data; its direct counter goes on.
@@ -199,6 +252,14 @@ class Engine:
         """Raises NoSuchEntry, ImmutableTable or BadEntry."""
         with self._lock:
             self._table(table).delete(match, priority)
+
+    def release_entries(self, table: str) -> None:
+        """Let the program's own entries be changed, and others be added: P4's `entries` without `const`.
+
+        (The JSON does not tell them from those with it.) Raises BadEntry.
+        """
+        with self._lock:
+            self._table(table).release()
 
     def entry(self, table: str, match: Sequence[Match], priority: int = 0) -> Entry:
         """The entry with exactly this match and priority (not a lookup). Raises NoSuchEntry or BadEntry."""
@@ -277,12 +338,17 @@ class Engine:
         self._check_open()
         if name not in self.meters:
             raise BadEntry(f"the program has no meter '{name}'")
+        if name not in self._meter_cells:
+            raise BadEntry(f"{name} is a direct meter: it has entries of a table, no indices")
         size = self.meters[name].size
         if not 0 <= index < size:
             raise BadEntry(f"{name} has {size} cells; there is no index {index}")
 
-    def _set_rates(self, name: str, index: int, rates: Any) -> None:
-        if not self._library.meter_configure(self.state, self._meter_cells[name], index, rates):
+    def _set_rates(self, address: int, index: int, rates: Rates | None) -> None:
+        numbers = None
+        if rates is not None:
+            numbers = (ctypes.c_uint64 * 4)(rates.cir, rates.cburst, rates.pir, rates.pburst)
+        if not self._library.meter_configure(self.state, address, index, numbers):
             raise MemoryError("no memory for the meter's rates")
 
     def meter_read(self, name: str, index: int) -> Rates | None:
@@ -293,22 +359,72 @@ class Engine:
 
     def meter_write(self, name: str, index: int, cir: int, cburst: int, pir: int, pburst: int) -> None:
         """Configure a cell, as Rates has it; its buckets are full then. Raises BadEntry."""
-        numbers = (cir, cburst, pir, pburst)
-        for what, number in zip(("cir", "cburst", "pir", "pburst"), numbers, strict=True):
-            _check_number(f"{name}: {what}", number, 0, MAX_RATE)
-        if cir > pir:
-            raise BadEntry(f"{name}: the committed rate {cir} is above the peak rate {pir}")
+        rates = _checked_rates(name, Rates(cir, cburst, pir, pburst))
         with self._lock:
             self._check_meter(name, index)
-            self._set_rates(name, index, (ctypes.c_uint64 * len(numbers))(*numbers))
-            self._rates[name, index] = Rates(*numbers)
+            self._set_rates(self._meter_cells[name], index, rates)
+            self._rates[name, index] = rates
 
     def meter_reset(self, name: str, index: int) -> None:
         """Back to no configuration: all packets are green. Raises BadEntry."""
         with self._lock:
             self._check_meter(name, index)
-            self._set_rates(name, index, None)
+            self._set_rates(self._meter_cells[name], index, None)
             self._rates.pop((name, index), None)
+
+    def direct_meter_read(self, table: str, match: Sequence[Match], priority: int = 0) -> Rates | None:
+        """How the meter of an entry is configured; None when it is not. Raises NoSuchEntry or BadEntry."""
+        with self._lock:
+            self._table(table).meter_address(match, priority)
+            return self._table(table).rates(match, priority)
+
+    def direct_meter_write(
+        self, table: str, match: Sequence[Match], priority: int, rates: Rates | None
+    ) -> None:
+        """Configure the meter of an entry, whose buckets are full then; None: green for all packets again.
+
+        Raises NoSuchEntry or BadEntry.
+        """
+        if rates is not None:
+            _checked_rates(table, rates)
+        with self._lock:
+            running = self._table(table)
+            self._set_rates(running.meter_address(match, priority), 0, rates)
+            running.set_rates(match, priority, rates)
+
+    # Idle timeouts.
+
+    def time_since_hit(self, table: str, match: Sequence[Match], priority: int = 0) -> int:
+        """Microseconds since an entry was hit or inserted, in a table with idle timeouts.
+
+        Raises NoSuchEntry or BadEntry.
+        """
+        with self._lock:
+            return self._table(table).time_since_hit(match, priority, self.now())
+
+    def expired(self) -> list[tuple[str, Entry]]:
+        """(table, entry) for each whose idle timeout is over, once for each further timeout without a hit.
+
+        Nothing is removed: that is the controller's to do.
+        """
+        with self._lock:
+            now = self.now()
+            return [(name, entry) for name, table in self._tables.items() for entry in table.expired(now)]
+
+    def now(self) -> int:
+        """The time of packets, in microseconds: virtual once `process` was given one."""
+        if self._virtual is not None:
+            return self._virtual
+        return microseconds()
+
+    # Ports.
+
+    def set_port_up(self, port: int, *, up: bool) -> None:
+        """Members that watch a port are chosen within groups only while it is up, as all are at first."""
+        with self._lock:
+            self._check_open()
+            for profile in self.action_profiles.values():
+                profile.set_port(port, up=up)
 
     # Replication.
 
@@ -408,14 +524,41 @@ class Engine:
 
         now: virtual time in microseconds since the start, not decreasing; default: the real time.
         """
-        if now is None:
-            now = (time.monotonic_ns() - self._began) // 1000
         with self._processing:
             self._check_open()
+            if now is not None:
+                self._virtual = now
+            now = self.now() if now is None else now
             self._library.program_process(self.state, port, packet, len(packet), now, self._emit, None)
             self._library.program_quiesce(self.state)
             sent, self._sent = self._sent, []
             return sent
+
+    def trace(
+        self, port: int, packet: bytes, now: int | None = None
+    ) -> tuple[list[tuple[int, bytes]], list[Event]]:
+        """As `process`, with everything that happened to the packet on its way.
+
+        The first call compiles the program once more. Not while a worker takes packets through
+        `process_address`. Raises BuildError.
+        """
+        if self._tracer is None:
+            library = load_library(self._traced(), traced=True)
+            self._tracer = library, TraceReader(self._program, self._tables, list(self.drops))
+        library, reader = self._tracer
+        words = (ctypes.c_uint64 * MAX_WORDS)()
+        with self._processing:
+            self._check_open()
+            if now is not None:
+                self._virtual = now
+            used = library.program_trace(
+                self.state, port, packet, len(packet), self.now(), self._emit, None, words, MAX_WORDS
+            )
+            with self._lock:  # no entry goes before its name is known
+                events = reader.read(words[:used])
+            library.program_quiesce(self.state)
+            sent, self._sent = self._sent, []
+            return sent, events
 
 
 def _check_number(what: str, number: int, low: int, high: int) -> None:
@@ -427,6 +570,19 @@ def _cells(array: Counter | Register, address: int) -> Cells:
     if isinstance(array, Register):
         return Cells(array.name, address, array.size, (array.bits,))
     return Cells(array.name, address, array.size, (COUNTER_BITS, COUNTER_BITS))
+
+
+def _checked_rates(what: str, rates: Rates) -> Rates:
+    for name, number in asdict(rates).items():
+        _check_number(f"{what}: {name}", number, 0, MAX_RATE)
+    if rates.cir > rates.pir:
+        raise BadEntry(f"{what}: the committed rate {rates.cir} is above the peak rate {rates.pir}")
+    return rates
+
+
+def _describe_meter(program: Program, meter: Meter) -> Array:
+    bound = program.tables.get(meter.table or "")
+    return Array(meter.name, bound.size if bound else meter.size, COUNTER_BITS, meter.table)
 
 
 def _describe_counters(program: Program) -> dict[str, Array]:

@@ -51,6 +51,52 @@ Match = Exact | Lpm | Ternary | Range
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """An action of the table's action profile."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One of the members of a group, chosen by the packet's hash."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A member of a group.
+
+    weight: how many shares of the hash space it gets. watch: the port that must be up, or None.
+    """
+
+    member: int
+    weight: int = 1
+    watch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedAction:
+    """An action of a one-shot entry, which needs no members and groups; as Choice."""
+
+    action: str
+    data: tuple[int, ...]
+    weight: int = 1
+    watch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSet:
+    """A one-shot entry's own group; it must not be empty."""
+
+    actions: tuple[WeightedAction, ...]
+
+
+Target = Member | Group | ActionSet
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One table entry.
 
@@ -59,12 +105,16 @@ class Entry:
     priority: of several matching entries the one with the *larger* priority wins (P4Runtime's sense);
         0 in tables without ternary or range fields.
     data: the action's parameters, in order.
+    target: in a table with an action profile, instead of action ("") and data (()).
+    idle_timeout_ns: after so long without a hit Engine.expired names the entry; 0: never.
     """
 
     match: tuple[Match, ...]
     priority: int
     action: str
     data: tuple[int, ...]
+    target: Target | None = None
+    idle_timeout_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +145,10 @@ class Table:
     const_default: bool
     immutable: bool
     direct_counter: str | None
+    direct_meter: str | None
+    action_profile: str | None
+    idle_timeout: bool
+    """Whether entries may have one."""
 
     @property
     def has_direct_counter(self) -> bool:
@@ -111,7 +165,7 @@ class Array:
     """An array of counters, registers or meters.
 
     bits: the width of a register's cell; 64 for counters and meters.
-    table: for a direct counter, the table whose entries it counts; None for one with indices.
+    table: for a direct counter or meter, the table whose entries it belongs to; None for one with indices.
     """
 
     name: str

@@ -8,6 +8,7 @@ EngineError
     ├── NoSuchEntry
     ├── TableFull
     ├── ImmutableTable
+    ├── InUse
     └── BadEntry
 """
 
@@ -48,6 +49,10 @@ class TableFull(EntryError):
 
 class ImmutableTable(EntryError):
     """The program fixed these entries or this default action (`const`)."""
+
+
+class InUse(EntryError):
+    """A member or group that something still refers to cannot be removed."""
 
 
 class BadEntry(EntryError):

@@ -1,6 +1,6 @@
 """The shared object of a compiled program, as functions.
 
-Their C side is runtime/core.c, runtime/meters.c and runtime/lifetime.h.
+Their C side is runtime/core.c, runtime/meters.c, runtime/profiles.c and runtime/lifetime.h.
 """
 
 import ctypes
@@ -24,12 +24,20 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "program_quiesce": (None, (c_void_p,)),
     "core_table_insert": (
         c_uint64,
-        (c_void_p, c_uint, c_char_p, c_char_p, c_int32, c_uint32, c_char_p, c_uint32),
+        (c_void_p, c_uint, c_char_p, c_char_p, c_int32, c_uint32, c_char_p, c_uint32, c_uint64),
     ),
     "core_table_replace": (c_uint64, (c_void_p, c_uint, c_uint64, c_uint32, c_char_p, c_uint32)),
     "core_table_remove": (c_bool, (c_void_p, c_uint, c_uint64)),
     "core_table_set_miss": (c_bool, (c_void_p, c_uint, c_uint32, c_char_p, c_uint32)),
     "core_entry_hits": (c_uint64, (c_uint64,)),
+    "core_entry_meter": (c_uint64, (c_uint64,)),
+    "core_entry_last_hit": (c_uint64, (c_uint64,)),
+    "profile_member_new": (c_void_p, ()),
+    "profile_member_set": (c_bool, (c_void_p, c_void_p, c_uint32, c_char_p, c_uint32)),
+    "profile_member_retire": (None, (c_void_p, c_void_p)),
+    "profile_group_new": (c_void_p, ()),
+    "profile_group_set": (c_bool, (c_void_p, c_void_p, POINTER(c_void_p), c_uint32)),
+    "profile_group_retire": (None, (c_void_p, c_void_p)),
     "core_set_group": (c_bool, (c_void_p, c_uint32, POINTER(Replica), c_uint32)),
     "core_set_session": (c_bool, (c_void_p, c_uint32, POINTER(Replica), c_uint32)),
     "meter_configure": (c_bool, (c_void_p, c_void_p, c_uint64, POINTER(c_uint64))),
@@ -40,10 +48,23 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
-def load_library(path: Path) -> Any:
+TRACE_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "program_trace": (
+        c_uint64,
+        (
+            *SIGNATURES["program_process"][1],
+            POINTER(c_uint64),
+            c_uint64,
+        ),
+    ),
+}
+"""What the traced build has besides."""
+
+
+def load_library(path: Path, *, traced: bool = False) -> Any:
     """The library with all signatures set. Calls release the GIL."""
     library = ctypes.CDLL(str(path))
-    for name, (result, arguments) in SIGNATURES.items():
+    for name, (result, arguments) in (SIGNATURES | (TRACE_SIGNATURES if traced else {})).items():
         function = getattr(library, name)
         function.restype = result
         function.argtypes = arguments

@@ -4,23 +4,29 @@ import errno
 import logging
 import signal
 import socket
+import ssl
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from enum import IntEnum
+from pathlib import Path
 from types import FrameType
 
 from switch.errors import BuildError, LoadError
-from switch.options import PROGRAM, Options, parse
-from switch.server.device import Device
-from switch.server.server import AddressError, Server
+from switch.options import PROGRAM, Options, TlsFiles, parse
+from switch.ports import Port
+from switch.recorder import Recorder
+from switch.server.device import DataPlane, Device
+from switch.server.listening import AddressError, Tls
+from switch.server.packet_service import PacketServer
+from switch.server.server import Server
 from switch.watch import PortWatch
 from switch.worker import PortError, Worker
 
 LOG = logging.getLogger(__name__)
 
-WATCH_INTERVAL = 1.0  # seconds
+CHECK_INTERVAL = 1.0  # seconds
 
 
 class ExitCode(IntEnum):
@@ -32,6 +38,7 @@ class ExitCode(IntEnum):
     BAD_ADDRESS = 5
     BAD_PROGRAM = 6
     NO_COMPILER = 7
+    BAD_CERTIFICATE = 8
 
 
 class StartError(Exception):
@@ -66,49 +73,100 @@ def main(arguments: Sequence[str]) -> int:
 def run(options: Options, stopping: threading.Event) -> None:
     """Start everything, say so in one line, and end it again when `stopping` is set. Raises StartError."""
     with ExitStack() as running:
-        worker = _worker(options)
-        running.callback(worker.close)
-        device = Device(options.device_id, worker)
+        by_grpc = options.packets_address is not None
+        plane, places = running.enter_context(_packet_server(options) if by_grpc else _worker(options))
+        device = Device(options.device_id, plane)
         running.callback(device.close)
         _load_program(options, device)
         try:
-            server = Server(device, options.address)
+            server = Server(device, options.address, _tls(options.tls) if options.tls else None)
         except AddressError as error:
             raise StartError(ExitCode.BAD_ADDRESS, str(error)) from error
-        worker.start()
         server.start()
         running.callback(server.stop)
-        print(_ready_line(options, server.address), flush=True)
+        print(_ready_line(options, [f"P4Runtime on {server.address}", *places]), flush=True)
         if options.ignored:
             LOG.info("these flags do nothing here: %s", ", ".join(options.ignored))
-        watch = PortWatch(worker)
-        while not stopping.wait(WATCH_INTERVAL):
-            watch.look()
+        while not stopping.wait(CHECK_INTERVAL):
             if server.failure is not None:
                 raise server.failure
-        watch.sum_up()
 
 
-def _ready_line(options: Options, address: str) -> str:
+def _ready_line(options: Options, places: Sequence[str]) -> str:
     ports = [f"{number}@{name}" for number, name in options.interfaces.items()]
-    parts = [f"device {options.device_id}", f"P4Runtime on {address}", f"ports {' '.join(ports) or 'none'}"]
+    parts = [f"device {options.device_id}", *places, f"ports {' '.join(ports) or 'none'}"]
     if options.cpu_port is not None:
         parts.append(f"CPU port {options.cpu_port}")
     return f"{PROGRAM}: ready: {', '.join(parts)}"
 
 
-def _worker(options: Options) -> Worker:
+@contextmanager
+def _worker(options: Options) -> Iterator[tuple[DataPlane, list[str]]]:
+    """Packets come and go by interfaces."""
+    with ExitStack() as running:
+        try:
+            worker = Worker(options.cpu_port)
+        except BuildError as error:
+            raise StartError(ExitCode.NO_COMPILER, str(error)) from error
+        running.callback(worker.close)
+        try:
+            for number, name in options.interfaces.items():
+                worker.attach(number, name)
+        except PortError as error:
+            raise _port_problem(error) from error
+        if options.pcap:
+            running.enter_context(_recording(options.pcap, options.interfaces.values()))
+        worker.start()
+        watch = PortWatch(worker)
+        watch.start()
+        running.callback(watch.stop)
+        yield worker, []
+        watch.sum_up()
+
+
+@contextmanager
+def _packet_server(options: Options) -> Iterator[tuple[DataPlane, list[str]]]:
+    """Packets come and go by gRPC; interfaces give their names to ports, as in the reference switch."""
+    assert options.packets_address is not None
     try:
-        worker = Worker(options.cpu_port)
-    except BuildError as error:
-        raise StartError(ExitCode.NO_COMPILER, str(error)) from error
+        packets = PacketServer(options.device_id, options.cpu_port, options.packets_address)
+    except AddressError as error:
+        raise StartError(ExitCode.BAD_ADDRESS, str(error)) from error
+    for number, name in options.interfaces.items():
+        packets.plane.ports.add(Port(number, name))
+    packets.start()
     try:
-        for number, name in options.interfaces.items():
-            worker.attach(number, name)
-    except PortError as error:
-        worker.close()
-        raise _port_problem(error) from error
-    return worker
+        yield packets.plane, [f"packets on {packets.address}"]
+    finally:
+        packets.stop()
+
+
+def _recording(folder: Path, interfaces: Iterable[str]) -> AbstractContextManager[object]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Recorder(folder, interfaces)
+    except OSError as error:
+        raise StartError(ExitCode.BAD_INTERFACE, f"cannot record packets in {folder}: {error}") from error
+
+
+def _tls(files: TlsFiles) -> Tls:
+    """Also tries the files, because gRPC only fails to listen when they are wrong."""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(files.certificate, files.key)
+        if files.client_authority is not None:
+            context.load_verify_locations(files.client_authority)
+        return Tls(
+            files.certificate.read_bytes(),
+            files.key.read_bytes(),
+            files.client_authority.read_bytes() if files.client_authority else None,
+            files.with_client_auth,
+        )
+    except OSError as error:  # ssl.SSLError too
+        named = ", ".join(
+            str(file) for file in (files.certificate, files.key, files.client_authority) if file
+        )
+        raise StartError(ExitCode.BAD_CERTIFICATE, f"cannot use {named}: {error}") from error
 
 
 def _port_problem(error: PortError) -> StartError:

@@ -29,20 +29,37 @@ example:
 
 exit codes:
   2 wrong usage   3 no permission   4 an interface cannot be used   5 the address cannot be listened on
-  6 the program cannot be loaded    7 the C compiler is missing or failed
+  6 the program cannot be loaded    7 the C compiler is missing or failed   8 a certificate cannot be used
 """
 
 TARGET_EXAMPLE = "these come behind --, as with simple_switch_grpc"
 
 
 @dataclass(frozen=True)
+class TlsFiles:
+    """PEM files. client_authority: what signed the clients' certificates."""
+
+    certificate: Path
+    key: Path
+    client_authority: Path | None
+    with_client_auth: bool
+
+
+@dataclass(frozen=True)
 class Options:
-    """What the command line says. ignored: flags that are taken for compatibility and do nothing here."""
+    """What the command line says.
+
+    packets_address: where packets come and go by gRPC, instead of by interfaces. pcap: the folder to record
+    packets in. ignored: flags that are taken for compatibility and do nothing here.
+    """
 
     program: Path | None
     interfaces: dict[int, str]
     device_id: int
     address: str
+    tls: TlsFiles | None
+    packets_address: str | None
+    pcap: Path | None
     cpu_port: int | None
     log_console: bool
     log_file: Path | None
@@ -55,9 +72,8 @@ def parse(arguments: Sequence[str]) -> Options:
     split = arguments.index("--") if "--" in arguments else len(arguments)
     parser, target_parser = _parser(), _target_parser()
     # As with the reference switch, --pcap's folder comes behind "=" only: the next word is the program.
-    general = parser.parse_args(
-        [word.split("=")[0] if word.startswith("--pcap=") else word for word in arguments[:split]]
-    )
+    words = ["--pcap=." if word == "--pcap" else word for word in arguments[:split]]
+    general = parser.parse_args(words)
     target = target_parser.parse_args(arguments[split + 1 :])
     if general.program is None and not general.no_p4:
         parser.error("give a BMv2 JSON, or --no-p4 to begin without a program")
@@ -69,21 +85,33 @@ def parse(arguments: Sequence[str]) -> Options:
         parser.error(
             f"--drop-port {target.drop_port}: the drop port of this switch is always {DROP_PORT}, v1model's"
         )
-    ignored = tuple(f"--{name.replace('_', '-')}" for name in _IGNORED if getattr(general, name) is not None)
+    ignored = [name for name in _IGNORED if getattr(general, _attribute(name)) is not None]
+    if general.pcap and target.dp_grpc_server_addr:
+        ignored.append("--pcap")  # there are no interfaces
+    ignored += [name for name in _IGNORED_BY_TARGET if getattr(target, _attribute(name)) is not None]
     return Options(
         program=general.program,
         interfaces=interfaces,
         device_id=general.device_id,
         address=target.grpc_server_addr,
+        tls=_tls(parser, target),
+        packets_address=target.dp_grpc_server_addr,
+        pcap=general.pcap,
         cpu_port=target.cpu_port,
         log_console=general.log_console,
         log_file=general.log_file,
         log_level=general.log_level,
-        ignored=ignored,
+        ignored=tuple(ignored),
     )
 
 
-_IGNORED = ("nanolog", "thrift_port", "notifications_addr", "pcap")
+_IGNORED = ("--nanolog", "--thrift-port", "--notifications-addr")
+_IGNORED_BY_TARGET = ("--priority-queues", "--max-mc-groups", "--max-l1-entries", "--max-l2-entries")
+
+
+def _attribute(flag: str) -> str:
+    """Where argparse puts a flag's value."""
+    return flag.removeprefix("--").replace("-", "_")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,14 +148,15 @@ def _parser() -> _Parser:
     add("--log-console", action="store_true", help="log to standard error")
     add("--log-file", type=Path, metavar="FILE", help="log to a file")
     add("-L", "--log-level", choices=LOG_LEVELS, default="info", help="what to log (default: %(default)s)")
-    for name in ("--nanolog", "--thrift-port", "--notifications-addr"):
-        add(name, metavar="X", help="taken for compatibility; does nothing")
     add(
         "--pcap",
-        action="store_const",
-        const="",
-        help="--pcap[=FOLDER]: taken for compatibility; does nothing",
+        type=Path,
+        metavar="FOLDER",
+        help="record the packets of each interface there, as INTERFACE_in.pcap and INTERFACE_out.pcap "
+        "(behind =, as --pcap=FOLDER; --pcap alone: the current folder)",
     )
+    for name in _IGNORED:
+        add(name, metavar="X", help="taken for compatibility; does nothing")
     return parser
 
 
@@ -138,20 +167,54 @@ def _target_parser() -> _Parser:
         add_help=False,
         allow_abbrev=False,
     )
-    group = parser.add_argument_group("target options", TARGET_EXAMPLE)
-    group.add_argument(
+    add = parser.add_argument_group("target options", TARGET_EXAMPLE).add_argument
+    add(
         "--grpc-server-addr",
         default=DEFAULT_ADDRESS,
         metavar="HOST:PORT",
         help="where to serve P4Runtime; port 0: any free one (default: %(default)s)",
     )
-    group.add_argument(
-        "--cpu-port", type=int, metavar="N", help="the port number of packets from and to the controller"
+    add("--grpc-server-ssl", action="store_true", help="serve P4Runtime by TLS only")
+    add("--grpc-server-cert", type=Path, metavar="PEM", help="the switch's certificate")
+    add("--grpc-server-key", type=Path, metavar="PEM", help="its key")
+    add("--grpc-server-cacert", type=Path, metavar="PEM", help="what signed the clients' certificates")
+    add("--grpc-server-with-client-auth", action="store_true", help="serve clients with a certificate only")
+    add(
+        "--dp-grpc-server-addr",
+        metavar="HOST:PORT",
+        help="packets come and go here by gRPC (p4.bm.DataplaneInterface), and not by interfaces",
     )
-    group.add_argument(
-        "--drop-port", type=int, default=DROP_PORT, metavar="N", help="only %(default)s is possible"
-    )
+    add("--cpu-port", type=int, metavar="N", help="the port number of packets from and to the controller")
+    add("--drop-port", type=int, default=DROP_PORT, metavar="N", help="only %(default)s is possible")
+    for name in _IGNORED_BY_TARGET:
+        add(name, metavar="N", help="taken for compatibility; does nothing")
     return parser
+
+
+def _tls(parser: _Parser, target: argparse.Namespace) -> TlsFiles | None:
+    """Without --grpc-server-ssl the others are refused: who gives them does not mean to serve everybody."""
+    others = (
+        "--grpc-server-cert",
+        "--grpc-server-key",
+        "--grpc-server-cacert",
+        "--grpc-server-with-client-auth",
+    )
+    given = {name for name in others if getattr(target, _attribute(name))}
+    if not target.grpc_server_ssl:
+        for name in sorted(given):
+            parser.error(f"{name} means nothing without --grpc-server-ssl")
+        return None
+    needed = {"--grpc-server-cert", "--grpc-server-key"}
+    if target.grpc_server_with_client_auth:
+        needed.add("--grpc-server-cacert")
+    for name in sorted(needed - given):
+        parser.error(f"{name} is missing")
+    return TlsFiles(
+        certificate=target.grpc_server_cert,
+        key=target.grpc_server_key,
+        client_authority=target.grpc_server_cacert,
+        with_client_auth=target.grpc_server_with_client_auth,
+    )
 
 
 def _interfaces(parser: _Parser, words: Sequence[str]) -> dict[int, str]:

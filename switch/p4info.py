@@ -1,21 +1,15 @@
 """The P4Info of a program, as the server uses it: objects by id, with the names that the engine uses.
 
-    schema = Schema.parse(p4info)
-    schema.check(engine)
-
-`parse` refuses what no server could serve (two objects with one id, a field without a width); `check` refuses
-a P4Info that does not describe the program in the engine.
+`Schema.parse` refuses what no server could serve (two objects with one id, a field without a width).
+Whether a P4Info describes the program in the engine is p4info_check.py's to say.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 from finsy.proto import p4i, p4t
 
-from switch.entries import Array, MatchKind, Table
-
-T = TypeVar("T")
+from switch.entries import MatchKind
 
 
 class P4InfoError(Exception):
@@ -71,14 +65,21 @@ class CounterUnit:
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
+    """initial_entries: whether it begins with entries that may be changed.
+    action_profile: the id of that which its entries refer to; None: they have actions of their own.
+    """
+
     id: int
     name: str
     fields: tuple[MatchField, ...]
     actions: Mapping[int, ActionChoice]
     const_default: bool
     const_entries: bool
+    initial_entries: bool
     idle_timeouts: bool
     direct_counter: CounterUnit | None
+    direct_meter: bool
+    action_profile: int | None
 
     @property
     def needs_priority(self) -> bool:
@@ -112,6 +113,31 @@ class MeterInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileInfo:
+    """An action profile; a selector if it has groups.
+
+    max_group_size: 0 if there is no bound; of the sum of weights, or with `counts_members` of their number,
+    each of a weight of at most max_member_weight (0: any).
+    """
+
+    id: int
+    name: str
+    with_selector: bool
+    max_group_size: int
+    counts_members: bool
+    max_member_weight: int
+    weights_disallowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSetInfo:
+    id: int
+    name: str
+    size: int
+    fields: tuple[MatchField, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DigestInfo:
     """struct: whether the values are the members of a struct, rather than a single number."""
 
@@ -133,19 +159,6 @@ class ControllerHeader:
         return sum(field.bits for field in self.fields) // 8
 
 
-class Program(Protocol):
-    """What `Schema.check` needs to know of an engine."""
-
-    @property
-    def tables(self) -> Mapping[str, Table]: ...
-    @property
-    def counters(self) -> Mapping[str, Array]: ...
-    @property
-    def registers(self) -> Mapping[str, Array]: ...
-    @property
-    def meters(self) -> Mapping[str, Array]: ...
-
-
 @dataclass(frozen=True)
 class Schema:
     """What a P4Info describes; all mappings are by id."""
@@ -154,6 +167,8 @@ class Schema:
     counters: Mapping[int, CounterInfo]
     registers: Mapping[int, RegisterInfo]
     meters: Mapping[int, MeterInfo]
+    profiles: Mapping[int, ProfileInfo]
+    value_sets: Mapping[int, ValueSetInfo]
     digests: Mapping[int, DigestInfo]
     packet_in: ControllerHeader
     packet_out: ControllerHeader
@@ -165,9 +180,12 @@ class Schema:
         types = p4info.type_info
         actions = {action.preamble.id: _action(action, types) for action in p4info.actions}
         direct = {counter.direct_table_id: _unit(counter.spec) for counter in p4info.direct_counters}
+        metered = {_direct_meter(meter) for meter in p4info.direct_meters}
+        profiles = {profile.preamble.id: _profile(profile) for profile in p4info.action_profiles}
         return cls(
             tables={
-                t.preamble.id: _table(t, actions, direct.get(t.preamble.id), types) for t in p4info.tables
+                t.preamble.id: _table(t, actions, direct.get(t.preamble.id), metered, profiles, types)
+                for t in p4info.tables
             },
             counters={
                 c.preamble.id: CounterInfo(c.preamble.id, c.preamble.name, c.size, _unit(c.spec))
@@ -180,27 +198,12 @@ class Schema:
                 for r in p4info.registers
             },
             meters={m.preamble.id: _meter(m) for m in p4info.meters},
+            profiles=profiles,
+            value_sets={v.preamble.id: _value_set(v, types) for v in p4info.value_sets},
             digests={d.preamble.id: _digest(d, types) for d in p4info.digests},
             packet_in=_controller_header("packet_in", p4info),
             packet_out=_controller_header("packet_out", p4info),
         )
-
-    def check(self, program: Program) -> None:
-        """Raises P4InfoError when this P4Info is not that of the program."""
-        for table in self.tables.values():
-            _check_table(table, _named(program.tables, table.name, "table"))
-        for counter in self.counters.values():
-            _check_size(counter, _named(program.counters, counter.name, "counter"))
-        for meter in self.meters.values():
-            _check_size(meter, _named(program.meters, meter.name, "meter"))
-        for register in self.registers.values():
-            array = _named(program.registers, register.name, "register")
-            _check_size(register, array)
-            if register.bits not in (None, array.bits):
-                raise P4InfoError(
-                    f"register {register.name} has {register.bits} bits in the P4Info, "
-                    f"{array.bits} in the program"
-                )
 
 
 def _refuse_shared_ids(p4info: p4i.P4Info) -> None:
@@ -266,22 +269,27 @@ _MATCH_KINDS = {
 }
 
 
-def _match_field(table: str, field: p4i.MatchField, types: p4t.P4TypeInfo) -> MatchField:
+def _match_field(owner: str, field: p4i.MatchField, types: p4t.P4TypeInfo) -> MatchField:
     kind = _MATCH_KINDS.get(field.match_type)
     if kind is None:
         what = field.other_match_type or "none"
-        raise P4InfoError(f"table {table}: this switch does not know the match type of {field.name}: {what}")
+        raise P4InfoError(f"{owner}: this switch does not know the match type of {field.name}: {what}")
     return MatchField(
         field.id,
         field.name,
         kind,
-        _width(f"table {table}", field.name, field.bitwidth, field.type_name, types, at_least=0),
+        _width(owner, field.name, field.bitwidth, field.type_name, types, at_least=0),
         optional=field.match_type == p4i.MatchField.OPTIONAL,
     )
 
 
 def _table(
-    table: p4i.Table, actions: Mapping[int, Action], direct_counter: CounterUnit | None, types: p4t.P4TypeInfo
+    table: p4i.Table,
+    actions: Mapping[int, Action],
+    direct_counter: CounterUnit | None,
+    metered: set[int],
+    profiles: Mapping[int, ProfileInfo],
+    types: p4t.P4TypeInfo,
 ) -> TableInfo:
     name = table.preamble.name
     choices: dict[int, ActionChoice] = {}
@@ -293,15 +301,21 @@ def _table(
             for_entries=reference.scope != p4i.ActionRef.DEFAULT_ONLY,
             for_default=reference.scope != p4i.ActionRef.TABLE_ONLY,
         )
+    profile = table.implementation_id or None
+    if profile is not None and profile not in profiles:
+        raise P4InfoError(f"table {name}: there is no action profile with id {profile}")
     return TableInfo(
         id=table.preamble.id,
         name=name,
-        fields=tuple(_match_field(name, field, types) for field in table.match_fields),
+        fields=tuple(_match_field(f"table {name}", field, types) for field in table.match_fields),
         actions=choices,
         const_default=table.const_default_action_id != 0,
         const_entries=table.is_const_table,
+        initial_entries=table.has_initial_entries and not table.is_const_table,
         idle_timeouts=table.idle_timeout_behavior == p4i.Table.NOTIFY_CONTROL,
         direct_counter=direct_counter,
+        direct_meter=table.preamble.id in metered,
+        action_profile=profile,
     )
 
 
@@ -312,10 +326,43 @@ def _unit(spec: p4i.CounterSpec) -> CounterUnit:
     )
 
 
-def _meter(meter: p4i.Meter) -> MeterInfo:
+def _check_two_rates(meter: p4i.Meter | p4i.DirectMeter) -> None:
     if meter.spec.type != p4i.MeterSpec.TWO_RATE_THREE_COLOR:
         raise P4InfoError(f"meter {meter.preamble.name}: this switch has meters of two rates only")
+
+
+def _meter(meter: p4i.Meter) -> MeterInfo:
+    _check_two_rates(meter)
     return MeterInfo(meter.preamble.id, meter.preamble.name, meter.size)
+
+
+def _direct_meter(meter: p4i.DirectMeter) -> int:
+    """Its table."""
+    _check_two_rates(meter)
+    return meter.direct_table_id
+
+
+def _profile(profile: p4i.ActionProfile) -> ProfileInfo:
+    return ProfileInfo(
+        id=profile.preamble.id,
+        name=profile.preamble.name,
+        with_selector=profile.with_selector,
+        max_group_size=profile.max_group_size,
+        counts_members=profile.HasField("sum_of_members"),
+        max_member_weight=profile.sum_of_members.max_member_weight,
+        weights_disallowed=profile.weights_disallowed,
+    )
+
+
+def _value_set(value_set: p4i.ValueSet, types: p4t.P4TypeInfo) -> ValueSetInfo:
+    name = value_set.preamble.name
+    fields = tuple(_match_field(f"value set {name}", field, types) for field in value_set.match)
+    for field in fields:
+        if field.kind is MatchKind.RANGE:
+            raise P4InfoError(f"value set {name}: {field.name} is a range, which this switch cannot do there")
+        if not field.bits:
+            raise P4InfoError(f"value set {name}: {field.name} has no bit width")
+    return ValueSetInfo(value_set.preamble.id, name, value_set.size, fields)
 
 
 def _unsigned_bits(spec: p4t.P4DataTypeSpec, types: p4t.P4TypeInfo) -> int | None:
@@ -360,43 +407,3 @@ def _controller_header(name: str, p4info: p4i.P4Info) -> ControllerHeader:
                 raise P4InfoError(f"the {name} header has {bits} bits, which is not a whole number of bytes")
             return ControllerHeader(name, fields)
     return ControllerHeader(name, ())
-
-
-def _named(objects: Mapping[str, T], name: str, kind: str) -> T:
-    try:
-        return objects[name]
-    except KeyError:
-        raise P4InfoError(
-            f"the P4Info has a {kind} {name}, the program has none: are they of the same program?"
-        ) from None
-
-
-def _check_table(info: TableInfo, table: Table) -> None:
-    described = [(field.kind, field.bits) for field in info.fields]
-    actual = [(key.kind, key.bits) for key in table.keys]
-    agree = len(described) == len(actual) and all(
-        kind == key.kind and bits in (0, key.bits)
-        for (kind, bits), key in zip(described, table.keys, strict=True)
-    )
-    if not agree:
-        raise P4InfoError(
-            f"table {info.name}: its key is {_key(described)} in the P4Info, {_key(actual)} in the program"
-        )
-    if info.direct_counter is not None and table.direct_counter is None:
-        raise P4InfoError(f"table {info.name}: the P4Info gives it a direct counter, the program does not")
-    for choice in info.actions.values():
-        action = choice.action
-        params = table.actions.get(action.name)
-        if params is None:
-            raise P4InfoError(f"table {info.name}: the program has no action {action.name} in it")
-        if [param.bits for param in action.params] != [param.bits for param in params]:
-            raise P4InfoError(f"action {action.name}: the P4Info and the program disagree on its parameters")
-
-
-def _key(fields: list[tuple[MatchKind, int]]) -> str:
-    return "(" + ", ".join(f"{kind} {bits}" for kind, bits in fields) + ")"
-
-
-def _check_size(info: CounterInfo | RegisterInfo | MeterInfo, array: Array) -> None:
-    if info.size != array.size:
-        raise P4InfoError(f"{info.name}: the P4Info says {info.size} cells, the program has {array.size}")

@@ -87,13 +87,15 @@ class DataPacker:
         self._action = action
         layout = DataLayout.of(action)
         codes, end = "=", 0
-        self._wide: list[bool] = []
+        self._words: list[int] = []
         for place in layout.places:
-            codes += f"{place.offset - end}x" + {1: "B", 2: "H", 4: "I", 8: "Q", 16: "QQ"}[place.size]
+            codes += f"{place.offset - end}x" + {1: "B", 2: "H", 4: "I"}.get(
+                place.size, f"{place.size // WORD_BYTES}Q"
+            )
             end = place.offset + place.size
-            self._wide.append(place.size > WORD_BYTES)
+            self._words.append(max(place.size // WORD_BYTES, 1))
         self._struct = struct.Struct(f"{codes}{layout.size - end}x")
-        self._any_wide = any(self._wide)
+        self._any_wide = any(words > 1 for words in self._words)
 
     def pack(self, data: Sequence[int]) -> bytes:
         """Raises BadEntry."""
@@ -107,7 +109,7 @@ class DataPacker:
         if self._any_wide:
             data = [
                 part
-                for value, wide in zip(data, self._wide, strict=True)
-                for part in ((value & ones(WORD), value >> WORD) if wide else (value,))
+                for value, words in zip(data, self._words, strict=True)
+                for part in (value >> (WORD * place) & ones(WORD) for place in range(words))
             ]
         return self._struct.pack(*data)

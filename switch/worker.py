@@ -13,10 +13,14 @@ import os
 import select
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from switch.build import RUNTIME, build
+from switch.clock import BEGAN
+from switch.ports import Port, Ports
 
 SOURCES = (RUNTIME / "interface.c", RUNTIME / "ports.c")
 
@@ -72,11 +76,12 @@ class _Losses(ctypes.Structure):
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     pointer, text, unsigned = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint
     signatures: dict[str, tuple[object, list[object]]] = {
-        "ports_create": (pointer, [unsigned]),
+        "ports_create": (pointer, [unsigned, ctypes.c_uint64]),
         "ports_attach": (text, [pointer, unsigned, text]),
         "ports_start": (ctypes.c_int, [pointer]),
         "ports_destroy": (None, [pointer]),
         "ports_run": (None, [pointer, pointer, pointer, pointer]),
+        "ports_hold": (None, [pointer, ctypes.c_bool]),
         "ports_inject": (ctypes.c_int, [pointer, text, ctypes.c_uint32]),
         "ports_take": (ctypes.c_int64, [pointer, pointer, ctypes.c_uint32]),
         "ports_take_event": (ctypes.c_int, [pointer]),
@@ -99,7 +104,7 @@ class Worker:
     def __init__(self, cpu_port: int | None = None) -> None:
         self.cpu_port = cpu_port
         self._library = _load_library()
-        self._ports = self._library.ports_create(NO_CPU_PORT if cpu_port is None else cpu_port)
+        self._ports = self._library.ports_create(NO_CPU_PORT if cpu_port is None else cpu_port, BEGAN)
         if not self._ports:
             raise MemoryError("no memory for the switch's ports")
         self._injecting = threading.Lock()
@@ -108,6 +113,7 @@ class Worker:
         self._event: int = self._library.ports_take_event(self._ports)
         self._program: Program | None = None
         self.interfaces: dict[int, str] = {}
+        self.ports = Ports()
 
     def attach(self, number: int, interface: str) -> None:
         """Make an interface a port. Before `start`. Raises PortError."""
@@ -124,6 +130,7 @@ class Worker:
                 f"port {number}: cannot {failed.decode()} {interface}: {os.strerror(errno)}", errno
             )
         self.interfaces[number] = interface
+        self.ports.add(Port(number, interface, self.link_is_up(number)))
 
     def start(self) -> None:
         errno = self._library.ports_start(self._ports)
@@ -148,6 +155,17 @@ class Worker:
                 self._ports, program.process_address, program.quiesce_address, program.state
             )
         self._program = program  # the packet thread works in its memory
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For the duration no packet is processed: they wait in the interfaces' rings, which take some
+        thousands. `run` may be called meanwhile. One thread at a time.
+        """
+        self._library.ports_hold(self._ports, True)
+        try:
+            yield
+        finally:
+            self._library.ports_hold(self._ports, False)
 
     def packet_out(self, packet: bytes) -> bool:
         """Give the program a packet from the CPU port; False if there is no room for it."""

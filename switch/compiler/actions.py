@@ -56,6 +56,8 @@ def _write_action(w: Writer, program: Program, symbols: Symbols, action: Action)
     targets = {jump_target(p, what) for p in action.primitives if p.op in JUMPS}
     with w.function(f"static inline void action_{name}(struct state *s, struct packet *p, {data})"):
         w.line("(void)s, (void)p, (void)d;")
+        size = DataLayout.of(action).size
+        w.line(f"TRACE_BYTES(TRACE_ACTION, ACTION_{name}, d, {size});")
         for number, primitive in enumerate(action.primitives):
             if number in targets:
                 w.label(f"at_{number}")

@@ -10,9 +10,20 @@ from dataclasses import dataclass
 from switch.compiler.expressions import Expressions
 from switch.compiler.headers import BYTE, Piece, store_pieces
 from switch.compiler.jsonin import refuse
-from switch.compiler.model import Bits, Calculation, Checksum, FieldRef, Header, HeaderRef, Payload, Program
+from switch.compiler.model import (
+    MAX_BITS,
+    Bits,
+    Calculation,
+    Checksum,
+    FieldRef,
+    Header,
+    HeaderRef,
+    Payload,
+    Program,
+)
+from switch.compiler.operators import put_bits
 from switch.compiler.symbols import VALID, Symbols
-from switch.compiler.widths import UNSIGNED, CType, literal, ones, storage
+from switch.compiler.widths import CType, literal, ones, storage
 from switch.compiler.writer import Writer
 
 U16, U32, U64 = (storage(bits) for bits in (16, 32, 64))
@@ -53,8 +64,14 @@ class Run:
         return sum(p.bits for p in self.pieces)
 
 
+def all_calculations(program: Program) -> list[Calculation]:
+    """Those of the program, and those that choose within groups."""
+    selectors = (p.selector for p in program.profiles.values() if p.selector is not None)
+    return [*program.calculations.values(), *selectors]
+
+
 def write_calculations(w: Writer, program: Program, symbols: Symbols) -> None:
-    for calculation in program.calculations.values():
+    for calculation in all_calculations(program):
         _write_calculation(w, symbols, calculation)
 
 
@@ -99,10 +116,7 @@ def _most_bytes(inputs: Sequence[Input]) -> int:
 def scratch_bytes(program: Program) -> int:
     """Room for the inputs in front of a payload."""
     return max(
-        (
-            _most_bytes([i for i in c.inputs if not isinstance(i, Payload)])
-            for c in program.calculations.values()
-        ),
+        (_most_bytes([i for i in c.inputs if not isinstance(i, Payload)]) for c in all_calculations(program)),
         default=0,
     )
 
@@ -140,10 +154,10 @@ def _runs(symbols: Symbols, what: str, inputs: Sequence[Input]) -> list[Run | He
             runs.append(item)
             continue
         if isinstance(item, Bits):
-            type_ = storage(item.width) if item.width <= UNSIGNED[-1].bits else None
-            if type_ is None:
-                raise refuse(what, f"a constant of {item.width} bits is too wide")
-            header, piece = None, Piece(literal(item.value & ones(item.width), type_), item.width)
+            if not 0 < item.width <= MAX_BITS:
+                raise refuse(what, f"a constant has {item.width} bits; this switch does {MAX_BITS}")
+            value = literal(item.value & ones(item.width), storage(item.width))
+            header, piece = None, Piece(value, item.width)
         else:
             header = None if item.header.metadata else item.header
             piece = Piece(symbols.place(item), item.field.bits)
@@ -166,7 +180,7 @@ def _pack_bits(
             raise refuse(what, f"a part of the header '{run.header.name}' does not begin at a whole byte")
         with w.block(f"if ({symbols.header(run.header)}.{VALID})" if run.header else ""):
             for piece in run.pieces:
-                w.line(f"put_bits(b, at, {piece.bits}, {piece.text});")
+                w.line(put_bits(storage(piece.bits), "b", "at", piece.bits, piece.text))
                 w.line(f"at += {piece.bits};")
     w.line(f"b += (at + {BYTE - 1}) / {BYTE};")
 

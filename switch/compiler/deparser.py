@@ -1,8 +1,9 @@
 """The way out: headers to bytes, and what a program keeps or tells of a packet (field lists, digests)."""
 
+from switch.compiler.expressions import raw, word_texts
 from switch.compiler.model import FieldRef, Program
 from switch.compiler.symbols import VALID, Symbols
-from switch.compiler.widths import U64
+from switch.compiler.widths import ones, storage
 from switch.compiler.writer import Writer
 
 WORD = 64
@@ -55,11 +56,10 @@ def write_learn(w: Writer, program: Program, symbols: Symbols) -> None:
                 w.line(f"case {learn_list.id}: /* {learn_list.name} */")
                 at = 1
                 for reference in learn_list.fields:
-                    text = symbols.place(reference)
-                    w.line(f"    record[{at}] = ({U64.name}){text};")
-                    at += 1
-                    if reference.field.bits > WORD:
-                        w.line(f"    record[{at}] = ({U64.name})({text} >> {WORD});")
+                    bits = reference.field.bits
+                    value = raw(symbols.place(reference), storage(bits), 0, ones(bits))
+                    for text in word_texts(value, digest_words((reference,))):
+                        w.line(f"    record[{at}] = {text};")
                         at += 1
                 w.line("    break;")
             w.line("default: return;")

@@ -29,11 +29,36 @@ from switch.compiler.model import (
     Op,
     StackElement,
     StackRef,
+    UnionRef,
     Valid,
     ValidUnion,
 )
+from switch.compiler.operators import (
+    binary,
+    clamp,
+    compare,
+    complement,
+    convert,
+    divide,
+    get_bits,
+    shift_left,
+    shift_right,
+)
 from switch.compiler.symbols import VALID, Symbols, identifier
-from switch.compiler.widths import S64, S128, U8, U32, U64, CType, container, fitting, literal, ones, storage
+from switch.compiler.widths import (
+    S64,
+    U8,
+    U32,
+    U64,
+    U128,
+    WIDEST,
+    CType,
+    container,
+    fitting,
+    literal,
+    ones,
+    storage,
+)
 
 COMPARISONS = frozenset(("==", "!=", "<", ">", "<=", ">="))
 MODULAR = frozenset(("+", "-", "*", "|", "^"))
@@ -73,13 +98,15 @@ class Value:
         """The value as an operand of exactly that type."""
         if self.constant is not None:
             return literal(self.low & ones(type_.bits) if not type_.signed else self.low, type_)
-        return self.closed if self.type is type_ else f"({type_.name}){self.closed}"
+        return self.closed if self.type is type_ else convert(self.closed, self.type, type_)
 
     def beside(self, type_: CType) -> str:
         """The value as the other operand of one that has that type.
 
         C's own conversions do where they suffice.
         """
+        if type_.wide:
+            return self.cast(type_)
         if self.constant is not None and 0 <= self.low < 1 << 31:
             return literal(self.low, U8)
         return self.closed if self.type.bits < type_.bits else self.cast(type_)
@@ -92,6 +119,17 @@ def raw(text: str, type_: CType, low: int, high: int) -> Value:
 def number(value: int) -> Value | None:
     type_ = fitting(value, value)
     return raw(literal(value, type_), type_, value, value) if type_ else None
+
+
+def word_texts(value: Value, count: int) -> list[str]:
+    """A number as that many 64-bit words, low word first."""
+    if value.type.bits <= U64.bits:
+        return [value.cast(U64), *["0"] * (count - 1)]
+    if value.type.wide:
+        words = value.type.bits // U64.bits
+        return [f"{value.closed}.w[{place}]" if place < words else "0" for place in range(count)]
+    parts = [f"(uint64_t){value.closed}", f"(uint64_t)({value.closed} >> {U64.bits})"]
+    return [parts[place] if place < len(parts) else "0" for place in range(count)]
 
 
 class Expressions:
@@ -112,7 +150,7 @@ class Expressions:
 
     def bits(self, expr: Expr, width: int) -> Value:
         """The low `width` bits, as a non-negative number."""
-        return self._masked(self._data(expr, width), width)
+        return self.masked(self._data(expr, width), width)
 
     def condition(self, expr: Expr) -> str:
         """A boolean, as C's."""
@@ -125,7 +163,8 @@ class Expressions:
         size = len(expr.stack.headers)
         index = self.exact(expr.index)
         text = f"{self.symbols.stack(expr.stack.name)}[{index.text}]"
-        return (None if index.within(0, size - 1) else f"{index.cast(U64)} < {size}"), text
+        guard = f"in_range(&s->core, {index.cast(U64)}, {size})"
+        return (None if index.within(0, size - 1) else guard), text
 
     def size(self, expr: Expr, limit: int) -> Value:
         """A number that is used as an index or length.
@@ -139,6 +178,18 @@ class Expressions:
         return Value(f"(uint64_t)({text})", U64, 0, limit, atom=True)
 
     # Data.
+
+    def _container(self, need: int | None, what: str) -> CType:
+        type_ = container(need) if need is not None else None
+        if type_ is None:
+            raise self._refuse(f"{what} needs more than {WIDEST} bits")
+        return type_
+
+    def _fitting(self, low: int, high: int, what: str) -> CType:
+        type_ = fitting(low, high)
+        if type_ is None:
+            raise self._refuse(f"{what} needs more than {WIDEST} bits")
+        return type_
 
     def _refuse(self, why: str) -> Exception:
         return refuse(self.what, why)
@@ -154,12 +205,12 @@ class Expressions:
                 place = (
                     f"{self.symbols.stack(stack.name)}[{count} - 1].{self.symbols.field(stack.type, field)}"
                 )
-                return self._load(f"({count} ? {place} : 0)", field, need)
+                return self._load(f"({count} ? {place} : {_zero(field)})", field, need)
             case Member(header, field):
                 guard, place = self.header(header)
                 type_ = header.stack.type if isinstance(header, StackElement) else header.header.type
                 text = f"{place}.{self.symbols.field(type_, field)}"
-                return self._load(f"({guard} ? {text} : 0)" if guard else text, field, need)
+                return self._load(f"({guard} ? {text} : {_zero(field)})" if guard else text, field, need)
             case Local(index):
                 return self._local(index)
             case Cell(array, index):
@@ -167,9 +218,8 @@ class Expressions:
                 text = f"read_{self.symbols.registers[array]}(s, {at.text})"
                 return raw(text, storage(array.bits), 0, ones(array.bits))
             case Lookahead(offset, bits):
-                return raw(
-                    f"(({storage(bits).name})get_bits(b, {offset}, {bits}))", storage(bits), 0, ones(bits)
-                )
+                type_ = storage(bits)
+                return raw(f"({get_bits(type_, 'b', offset, bits)})", type_, 0, ones(bits))
             case Op():
                 return self._operator(expr, need)
             case Bool() | Valid() | ValidUnion():
@@ -200,22 +250,25 @@ class Expressions:
         return raw(f"d->{identifier(parameter.name)}", storage(parameter.bits), 0, ones(parameter.bits))
 
     def _sign(self, value: Value, width: int) -> Value:
-        wide = width > 64
-        call = f"signed_128({value.cast(fitting(0, ones(128)) or U64)}, {width})" if wide else ""
-        text = call or f"signed_64({value.cast(U64)}, {width})"
-        return raw(text, S128 if wide else S64, -(1 << (width - 1)), ones(width - 1))
+        low, high = -(1 << (width - 1)), ones(width - 1)
+        type_ = self._fitting(low, high, "a signed number")
+        if type_.wide:
+            unsigned = self._container(width, "a signed number")
+            return raw(f"{type_.name}_cut({value.cast(unsigned)}, {width}, true)", type_, low, high)
+        unsigned = U64 if type_ is S64 else U128
+        return raw(f"signed_{type_.bits}({value.cast(unsigned)}, {width})", type_, low, high)
 
-    def _masked(self, value: Value, width: int) -> Value:
+    def masked(self, value: Value, width: int) -> Value:
         """Modulo 2**width; the value must have been asked for with at least that need."""
         if value.within(0, ones(width)):
             return value
-        type_ = container(width)
-        if type_ is None:
-            raise self._refuse(f"{width} bits are too wide for this switch")
+        type_ = self._container(width, "a number")
         if value.type.signed or value.type.bits > type_.bits:
             value = Value(value.cast(type_), type_, 0, type_.high)
         if value.type.bits == width and not value.type.promoted:
             return replace(value, low=0, high=ones(width), exact=True)
+        if value.type.wide:
+            return raw(f"{type_.name}_cut({value.closed}, {width}, false)", type_, 0, ones(width))
         text = f"{value.closed} & {literal(ones(width), U8 if width < 32 else type_)}"
         return Value(text, value.type, 0, ones(width))
 
@@ -262,21 +315,20 @@ class Expressions:
                     return Value(
                         f"{left.closed} {op} {right.closed}", max(left.type, right.type, key=_bits), low, high
                     )
-                return Value(f"{left.cast(type_)} {op} {right.beside(type_)}", type_, low, high)
-        type_ = container(need) if need is not None else None
-        if type_ is None:
-            raise self._refuse(f"the result of '{op}' needs more than 128 bits")
-        return Value(f"{left.cast(type_)} {op} {right.beside(type_)}", type_, 0, type_.high, exact=False)
+                text = binary(op, type_, left.cast(type_), right.beside(type_))
+                return Value(text, type_, low, high, atom=type_.wide)
+        type_ = self._container(need, f"the result of '{op}'")
+        text = binary(op, type_, left.cast(type_), right.beside(type_))
+        return Value(text, type_, 0, type_.high, exact=False, atom=type_.wide)
 
     def _complement(self, value: Value, need: int | None) -> Value:
         type_ = container(need) if need is not None else None
         if type_:
-            return Value(f"~{value.cast(type_)}", type_, 0, type_.high, exact=False)
+            text = complement(type_, value.cast(type_))
+            return Value(text, type_, 0, type_.high, exact=False, atom=type_.wide)
         low, high = -value.high - 1, -value.low - 1
-        signed = fitting(min(low, -1), high)
-        if not value.exact or signed is None:
-            raise self._refuse("the result of '~' needs more than 128 bits")
-        return Value(f"~{value.cast(signed)}", signed, low, high)
+        signed = self._fitting(min(low, -1), high, "the result of '~'")
+        return Value(complement(signed, value.cast(signed)), signed, low, high, atom=signed.wide)
 
     def _and(self, left: Expr, right: Expr, need: int | None) -> Value:
         if isinstance(left, Const):
@@ -289,7 +341,8 @@ class Expressions:
             if a.type.promoted and b.type.promoted:
                 return Value(f"{a.closed} & {b.closed}", max(a.type, b.type, key=_bits), 0, high)
             type_ = max(a.type, b.type, key=_bits)
-            return Value(f"{a.cast(type_)} & {b.beside(type_)}", type_, 0, high)
+            text = binary("&", type_, a.cast(type_), b.beside(type_))
+            return Value(text, type_, 0, high, atom=type_.wide)
         return self._modular("&", a, b, need)
 
     def _and_constant(self, expr: Expr, mask: int) -> Value:
@@ -298,62 +351,73 @@ class Expressions:
         width = mask.bit_length()
         value = self._data(expr, width)
         if mask == ones(width):
-            return self._masked(value, width)
-        value = self._masked(value, width) if value.type.signed or not value.exact else value
+            return self.masked(value, width)
+        value = self.masked(value, width) if value.type.signed or not value.exact else value
         if value.type.bits < width:  # the mask's high bits meet only zeros
             mask &= ones(value.type.bits)
+        if value.type.wide:
+            text = binary("&", value.type, value.closed, literal(mask, value.type))
+            return raw(text, value.type, 0, min(mask, value.high))
         small = literal(mask, U8 if mask < 1 << 31 else value.type)
         return Value(f"{value.closed} & {small}", value.type, 0, min(mask, value.high))
 
     def _shift_left(self, left: Expr, right: Expr, need: int | None) -> Value:
         value, by = self._data(left, need), self.exact(right)
-        if value.exact and by.constant is not None and by.low <= 128:
-            type_ = fitting(value.low << by.low, value.high << by.low)
-            wanted = container(need) if need is not None else None
-            if type_ and (need is None or (value.low >= 0 and wanted and type_.bits <= wanted.bits)):
-                return Value(
-                    f"{value.cast(type_)} << {by.low}", type_, value.low << by.low, value.high << by.low
-                )
-        type_ = container(need) if need is not None else None
-        if type_ is None:
-            high = value.high << by.high if by.high <= 128 and value.within(0, ones(128)) else ones(129)
-            type_ = fitting(0, high)
+        wanted = container(need) if need is not None else None
+        if value.exact and by.constant is not None and by.low <= WIDEST:
+            low, high = value.low << by.low, value.high << by.low
+            type_ = fitting(low, high)
+            if type_ and (need is None or (low >= 0 and wanted and type_.bits <= wanted.bits)):
+                return self._left_by(value, by.low, type_, low, high, exact=True)
+        if wanted is None:
+            most = value.high << by.high if by.high <= WIDEST and value.within(0, ones(WIDEST)) else None
+            type_ = fitting(0, most) if most is not None else None
             if type_ is None or not value.exact:
-                raise self._refuse("the result of '<<' needs more than 128 bits")
-            return raw(f"shift_left_{type_.bits}({value.text}, {self._amount(by)})", type_, 0, high)
+                raise self._refuse(f"the result of '<<' needs more than {WIDEST} bits")
+            return raw(shift_left(type_, value.cast(type_), self._amount(by)), type_, 0, most or 0)
         if by.constant is not None:
-            text = f"{value.cast(type_)} << {by.low}" if by.low < type_.bits else literal(0, type_)
-            return Value(text, type_, 0, type_.high, exact=False)
-        text = f"shift_left_{type_.bits}({value.cast(type_)}, {self._amount(by)})"
-        return Value(text, type_, 0, type_.high, exact=False, atom=True)
+            return self._left_by(value, by.low, wanted, 0, wanted.high, exact=False)
+        text = shift_left(wanted, value.cast(wanted), self._amount(by))
+        return Value(text, wanted, 0, wanted.high, exact=False, atom=True)
+
+    def _left_by(self, value: Value, by: int, type_: CType, low: int, high: int, *, exact: bool) -> Value:
+        if by >= type_.bits:
+            return Value(literal(0, type_), type_, low, high, exact=exact, atom=True)
+        if type_.wide:
+            text = shift_left(type_, value.cast(type_), str(by))
+            return Value(text, type_, low, high, exact=exact, atom=True)
+        return Value(f"{value.cast(type_)} << {by}", type_, low, high, exact=exact)
 
     def _shift_right(self, left: Expr, right: Expr, need: int | None) -> Value:
         value, by = self.exact(left), self.exact(right)
-        low = min(value.low >> max(by.low, 0), value.low >> min(by.high, 256))
-        high = max(value.high >> max(by.low, 0), value.high >> min(by.high, 256))
-        if by.constant is not None and by.low >= 0:
+        least, most = max(by.low, 0), min(max(by.high, 0), 2 * WIDEST)
+        low = min(value.low >> least, value.low >> most)
+        high = max(value.high >> least, value.high >> most)
+        type_ = U32 if value.type.promoted else value.type
+        if by.constant is not None and by.low >= 0 and not type_.wide:
             places = min(
                 by.low, value.type.bits - 1
             )  # C shifts no further; what is left then is 0 or the sign
             if not value.type.signed and places < by.low:
                 return raw("0", U32, 0, 0)
             return Value(f"{value.closed} >> {places}", value.type, low, high)
-        type_ = U32 if value.type.promoted else value.type
-        sign = "s" if type_.signed else ""
-        return raw(f"shift_right_{sign}{type_.bits}({value.text}, {self._amount(by)})", type_, low, high)
+        shifted = raw(shift_right(type_, value.closed, self._amount(by)), type_, low, high)
+        narrow = fitting(low, high)
+        if type_.wide and narrow is not None and narrow.bits < type_.bits:
+            return raw(f"({shifted.cast(narrow)})", narrow, low, high)
+        return shifted
 
     def _amount(self, by: Value) -> str:
         """A shift's amount as 64 bits: what is too far stays too far."""
         if by.high <= ones(64):
-            return by.text
-        return f"(uint64_t)({by.closed} > 255 ? 255 : {by.closed})"
+            return by.text if not by.type.wide else by.cast(U64)
+        limit = compare(">", by.type, by.closed, literal(WIDEST, by.type))
+        return f"({limit} ? {WIDEST} : {by.cast(U64)})"
 
     def _divide(self, op: str, left: Expr, right: Expr) -> Value:
         a, b = self.exact(left), self.exact(right)
         low, high = min(a.low, b.low), max(a.high, b.high)
-        type_ = fitting(low, high)
-        if type_ is None:
-            raise self._refuse(f"the operands of '{op}' need more than 128 bits")
+        type_ = self._fitting(low, high, f"an operand of '{op}'")
         if low >= 0 and op == "/":
             bounds = (0, a.high // max(b.low, 1))
         elif low >= 0:
@@ -361,10 +425,9 @@ class Expressions:
         else:
             most = max(abs(a.low), abs(a.high))
             bounds = (-most, most)
-        text = f"{a.cast(type_)} {op} {b.beside(type_)}"
-        if b.low <= 0 <= b.high:
-            text = f"{b.closed} == 0 ? 0 : {text}"
-        return Value(text, type_, *bounds)
+        zero_possible = b.low <= 0 <= b.high
+        text = divide(op, type_, a.cast(type_), b.beside(type_), zero_possible=zero_possible)
+        return Value(text, type_, *bounds, atom=type_.wide)
 
     def _choice(self, condition: Value, left: Value, right: Value, need: int | None) -> Value:
         exact = left.exact and right.exact
@@ -385,16 +448,14 @@ class Expressions:
                 return value
             if need is not None and need <= width:
                 return replace(value, exact=False)
-            return self._sign(self._masked(value, width), width)
+            return self._sign(self.masked(value, width), width)
         value = self.exact(left)
         low, high = (0, ones(width)) if op == "usat_cast" else (-(1 << (width - 1)), ones(width - 1))
         if value.within(low, high):
             return value
         low, high = max(low, value.low), min(high, value.high)
         type_ = value.type if value.type.bits >= 64 else U64
-        sign = "s" if type_.signed else ""
-        ends = f"{literal(low, type_)}, {literal(high, type_)}"
-        return raw(f"clamp_{sign}{type_.bits}({value.text}, {ends})", type_, low, high)
+        return raw(clamp(type_, value.text, low, high), type_, low, high)
 
     # Booleans.
 
@@ -406,11 +467,11 @@ class Expressions:
                 guard, text = self.header(header)
                 found = f"{guard} && {text}.{VALID}" if guard else f"{text}.{VALID}"
                 return Value(found, U8, 0, 1, atom=guard is None)
-            case ValidUnion(union):
-                members = [f"{self.symbols.header(h)}.{VALID}" for h in union.headers]
+            case ValidUnion(headers):
+                members = [self._bool(Valid(header)).closed for header in headers]
                 return Value(" || ".join(members) or "false", U8, 0, 1)
             case Op(op="d2b", right=right) if right is not None:
-                return Value(f"{self.exact(right).closed} != 0", U8, 0, 1)
+                return self._not_zero(self.exact(right))
             case Op(op="not", right=right) if right is not None:
                 return Value(f"!{self._bool(right).closed}", U8, 0, 1, atom=True)
             case Op(op="and" | "or", left=left, right=right) if left is not None and right is not None:
@@ -423,23 +484,26 @@ class Expressions:
                 op in COMPARISONS and left is not None and right is not None
             ):
                 return self._comparison(op, left, right)
-        value = self.exact(expr)
-        return Value(f"{value.closed} != 0", U8, 0, 1)
+        return self._not_zero(self.exact(expr))
+
+    def _not_zero(self, value: Value) -> Value:
+        return Value(compare("!=", value.type, value.closed, literal(0, value.type)), U8, 0, 1)
 
     def _comparison(self, op: str, left: Expr, right: Expr) -> Value:
         if isinstance(left, HeaderRef | StackElement) and isinstance(right, HeaderRef | StackElement):
             return self._same_header(op, left, right)
+        if isinstance(left, UnionRef) and isinstance(right, UnionRef):
+            return self._same_union(op, left, right)
         if _is_varbit(left) and _is_varbit(right):
             return self._same_varbit(op, self.symbols.place(left), self.symbols.place(right))
         if is_boolean(left) and is_boolean(right):
             return Value(f"{self._truth(left)} {op} {self._truth(right)}", U8, 0, 1)
         a, b = self.exact(left), self.exact(right)
-        if a.type.promoted and (b.type.promoted or b.constant is not None):
+        if a.type.promoted and (b.type.promoted or (b.constant is not None and 0 <= b.constant <= U32.high)):
             return Value(f"{a.closed} {op} {b.beside(U32)}", U8, 0, 1)
-        type_ = fitting(min(a.low, b.low), max(a.high, b.high))
-        if type_ is None:
-            raise self._refuse(f"the operands of '{op}' have no common type")
-        return Value(f"{a.cast(type_) if a.type.signed else a.beside(type_)} {op} {b.cast(type_)}", U8, 0, 1)
+        type_ = self._fitting(min(a.low, b.low), max(a.high, b.high), f"an operand of '{op}'")
+        first = a.cast(type_) if a.type.signed else a.beside(type_)
+        return Value(compare(op, type_, first, b.cast(type_)), U8, 0, 1)
 
     def _truth(self, expr: Expr) -> str:
         return f"!!{self._bool(expr).closed}"
@@ -457,6 +521,17 @@ class Expressions:
         for guard in filter(None, (guard_a, guard_b)):
             text = f"({guard} && {text})"
         return Value(f"!{text}" if op == "!=" else text, U8, 0, 1, atom=True)
+
+    def _same_union(self, op: str, left: UnionRef, right: UnionRef) -> Value:
+        """Equal as BMv2 has it: the same header valid in both, and equal."""
+        pairs = zip(left.headers, right.headers, strict=True)
+        tests = [self._same_header("==", a, b).text for a, b in pairs]
+        text = f"({' || '.join(tests)})"
+        return Value(f"!{text}" if op == "!=" else text, U8, 0, 1, atom=True)
+
+
+def _zero(field: Field) -> str:
+    return literal(0, storage(field.bits))
 
 
 def _is_varbit(expr: Expr) -> TypeGuard[FieldRef]:

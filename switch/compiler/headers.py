@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from switch.compiler.jsonin import refuse
 from switch.compiler.model import Field, HeaderType, Program, Stack
+from switch.compiler.operators import compare, get_bits, put_bits
 from switch.compiler.symbols import VALID, Symbols
 from switch.compiler.widths import U32, U64, literal, ones, storage
 from switch.compiler.writer import Writer
@@ -44,7 +45,7 @@ def write_types(w: Writer, symbols: Symbols, program: Program) -> None:
     w.line()
     w.comment("How many headers the parser (and push, pop) put into each stack.")
     with w.block("struct next_free", "};"):
-        for name in symbols.stacks.values():
+        for name in symbols.counts.values():
             w.line(f"uint8_t {name};")
     w.line()
     with w.block("struct packet", "};"):
@@ -74,8 +75,8 @@ def write_conversions(w: Writer, symbols: Symbols, program: Program) -> None:
         _extract(w, symbols, type_)
         _emit(w, symbols, type_)
         _same(w, symbols, type_)
-    for stack in program.stacks.values():
-        _push_pop(w, symbols, stack)
+    for name in symbols.counts:
+        _push_pop(w, symbols, name, [s for s in program.stacks.values() if s.counter == name])
 
 
 def byte_length(symbols: Symbols, type_: HeaderType, text: str) -> str:
@@ -145,7 +146,7 @@ def _load_fields(w: Writer, symbols: Symbols, type_: HeaderType, fields: Sequenc
         else:
             offset = at
             for field, name in zip(run, names, strict=True):
-                w.line(f"h->{name} = ({storage(field.bits).name})get_bits(b, {offset}, {field.bits});")
+                w.line(f"h->{name} = {get_bits(storage(field.bits), 'b', offset, field.bits)};")
                 offset += field.bits
         at += bits
 
@@ -200,7 +201,7 @@ def store_pieces(w: Writer, pieces: Sequence[Piece]) -> None:
                 w.line(f"b[{(at + bits) // BYTE}] = 0;")
             offset = at
             for piece in run:
-                w.line(f"put_bits(b, {offset}, {piece.bits}, {piece.text});")
+                w.line(put_bits(storage(piece.bits), "b", offset, piece.bits, piece.text))
                 offset += piece.bits
         at += bits
 
@@ -233,22 +234,28 @@ def _same(w: Writer, symbols: Symbols, type_: HeaderType) -> None:
                 tests.append(f"a->{text}_length == b->{text}_length")
                 tests.append(f"memcmp(a->{text}, b->{text}, a->{text}_length) == 0")
             else:
-                tests.append(f"a->{text} == b->{text}")
+                tests.append(compare("==", storage(field.bits), f"a->{text}", f"b->{text}"))
         w.line(f"return {' && '.join(tests)};")
 
 
-def _push_pop(w: Writer, symbols: Symbols, stack: Stack) -> None:
-    """The whole stack moves; what comes in is invalid (P4-16, section 8.18)."""
-    name, size = symbols.stacks[stack.name], len(stack.headers)
-    place = symbols.stack(stack.name)
-    count = symbols.next_free(stack)
+def _push_pop(w: Writer, symbols: Symbols, counter: str, stacks: Sequence[Stack]) -> None:
+    """The whole stack moves; what comes in is invalid (P4-16, section 8.18).
+
+    stacks: one, or for a union stack those of its members.
+    """
+    name, size = symbols.counts[counter], len(stacks[0].headers)
+    count = symbols.next_free(stacks[0])
     with w.function(f"static inline void push_{name}(struct packet *p, uint64_t by)"):
         w.line(f"const unsigned n = by < {size} ? (unsigned)by : {size};")
-        w.line(f"memmove({place} + n, {place}, ({size} - n) * sizeof {place}[0]);")
-        w.line(f"memset({place}, 0, n * sizeof {place}[0]);")
+        for stack in stacks:
+            place = symbols.stack(stack.name)
+            w.line(f"memmove({place} + n, {place}, ({size} - n) * sizeof {place}[0]);")
+            w.line(f"memset({place}, 0, n * sizeof {place}[0]);")
         w.line(f"{count} = (uint8_t)({count} + n < {size} ? {count} + n : {size});")
     with w.function(f"static inline void pop_{name}(struct packet *p, uint64_t by)"):
         w.line(f"const unsigned n = by < {size} ? (unsigned)by : {size};")
-        w.line(f"memmove({place}, {place} + n, ({size} - n) * sizeof {place}[0]);")
-        w.line(f"memset({place} + {size} - n, 0, n * sizeof {place}[0]);")
+        for stack in stacks:
+            place = symbols.stack(stack.name)
+            w.line(f"memmove({place}, {place} + n, ({size} - n) * sizeof {place}[0]);")
+            w.line(f"memset({place} + {size} - n, 0, n * sizeof {place}[0]);")
         w.line(f"{count} = (uint8_t)({count} > n ? {count} - n : 0);")

@@ -2,14 +2,14 @@
 that reads them.
 
 A key is a number of 64-bit words. Fields are placed in order, each into the current word if it still fits,
-else into the next; one wider than 64 bits gets two words of its own. Range fields have a word each, apart.
+else into the next; one wider than 64 bits gets words of its own. Range fields have a word each, apart.
 Parameters lie as a C compiler lays out a struct.
 """
 
 from dataclasses import dataclass
 
 from switch.compiler.jsonin import refuse
-from switch.compiler.model import Action, TableNode
+from switch.compiler.model import Action, TableNode, ValueSet
 from switch.compiler.symbols import identifier
 from switch.compiler.widths import storage
 from switch.entries import MatchKind
@@ -23,6 +23,9 @@ ENTRY_HEAD = 16
 """Bytes of `struct entry` before the words."""
 
 DATA_ALIGNMENT = 16
+
+MEMBER_DATA = ENTRY_HEAD
+"""Where the action data of an action profile's member begins, as in profiles.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,21 @@ class KeyLayout:
         return -(-end // DATA_ALIGNMENT) * DATA_ALIGNMENT
 
 
+def data_offset(table: TableNode) -> int:
+    """Where the data of the action begins in what an entry comes to: itself, or a member of its profile."""
+    return MEMBER_DATA if table.profile is not None else KeyLayout.of(table).data_offset(table.kind)
+
+
+def words_of(value_set: ValueSet) -> int:
+    """A value set's members are ternary entries with one field."""
+    words = -(-value_set.bits // WORD)
+    if words > MAX_KEY_WORDS:
+        raise refuse(
+            f"value set '{value_set.name}'", f"has over {MAX_KEY_WORDS * WORD} bits", value_set.source
+        )
+    return words
+
+
 @dataclass(frozen=True, slots=True)
 class DataPlace:
     """A parameter: name in C, width in bits, offset and size in bytes."""
@@ -95,9 +113,10 @@ class DataLayout:
         places: list[DataPlace] = []
         end, widest = 0, 1
         for parameter in action.parameters:
-            size = storage(parameter.bits).bytes
-            end = -(-end // size) * size
+            type_ = storage(parameter.bits)
+            size = type_.bytes
+            end = -(-end // type_.alignment) * type_.alignment
             places.append(DataPlace(identifier(parameter.name), parameter.bits, end, size))
             end += size
-            widest = max(widest, size)
+            widest = max(widest, type_.alignment)
         return cls(tuple(places), -(-end // widest) * widest)

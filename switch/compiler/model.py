@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from switch.entries import MatchKind
 
-MAX_BITS = 128
-"""The widest value that generated code computes with (`unsigned __int128`)."""
+MAX_BITS = 2048
+"""The widest field, register or parameter. Results on the way may be twice as wide (widths.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,12 @@ class Header:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stack:
+    """counter: whose fill is counted; that of the union stack, if the stack is a part of one."""
+
     name: str
     type: HeaderType
     headers: tuple[Header, ...]
+    counter: str
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -85,6 +88,15 @@ class Union:
 
     name: str
     headers: tuple[Header, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class UnionStack:
+    """A stack of header unions: as a stack for each member of the union, which are filled together."""
+
+    name: str
+    members: Mapping[str, Stack]
+    unions: tuple[Union, ...]
 
 
 # Expressions. Numbers are integers of unlimited size, as in BMv2; the compiler keeps them
@@ -172,15 +184,22 @@ class StackRef:
 
 
 @dataclass(frozen=True, slots=True)
+class UnionStackRef:
+    stack: UnionStack
+
+
+@dataclass(frozen=True, slots=True)
 class UnionRef:
-    union: Union
+    """A union: its headers, which may be elements of stacks by a run-time index."""
+
+    headers: "tuple[HeaderExpr, ...]"
 
 
 @dataclass(frozen=True, slots=True)
 class ValidUnion:
     """Whether any header of a union is valid."""
 
-    union: Union
+    headers: "tuple[HeaderExpr, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +226,7 @@ Expr = (
     | HeaderRef
     | StackElement
     | StackRef
+    | UnionStackRef
     | UnionRef
     | ValidUnion
     | Op
@@ -236,12 +256,17 @@ class Register:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Meter:
-    """An array of meters; octets: whether it counts bytes rather than packets."""
+    """An array of meters; octets: whether it counts bytes rather than packets.
+
+    Direct ones belong to the entries of `table`, and put the colour into `target` when an entry is hit.
+    """
 
     name: str
     size: int
     octets: bool
     source: Source | None
+    table: str | None = None
+    target: FieldRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +292,30 @@ class Calculation:
     name: str
     algorithm: str
     inputs: tuple[CalculationInput, ...]
+    source: Source | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ActionProfile:
+    """Actions that entries refer to.
+
+    size: the most members, 0 for any number. selector: the hash that chooses within a group; None where
+    there are no groups.
+    """
+
+    name: str
+    size: int
+    selector: Calculation | None
+    source: Source | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ValueSet:
+    """Values that the control plane gives to a parser. bits: of all parts of the select key together."""
+
+    name: str
+    size: int
+    bits: int
     source: Source | None
 
 
@@ -332,7 +381,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """Into a header, or the next free one of a stack. length: of the varbit, in bits."""
+    """Into a header, or the next free one of a stack (for a union stack: of one member's).
+
+    length: of the varbit, in bits.
+    """
 
     target: Header | Stack
     length: Expr | None = None
@@ -370,11 +422,12 @@ class KeyPart:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A transition: values and masks one for each key part. next: None accepts."""
+    """A transition: values and masks one for each key part, or a value set. next: None accepts."""
 
     values: tuple[int, ...]
     masks: tuple[int, ...]
     next: str | None
+    value_set: ValueSet | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -442,6 +495,10 @@ class TableNode:
     size: int
     actions: tuple[Action, ...]
     counter: Counter | None
+    meter: Meter | None
+    profile: ActionProfile | None
+    ageing: bool
+    """Whether entries can have an idle timeout."""
     default: DefaultEntry | None
     entries: tuple[ConstEntry, ...] | None
     by_hit: bool
@@ -450,6 +507,11 @@ class TableNode:
     next: Mapping[int, str | None]
     default_next: str | None
     source: Source | None
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the entries gather something (struct entry_state)."""
+        return self.counter is not None or self.meter is not None or self.ageing
 
     @property
     def inline(self) -> bool:
@@ -488,6 +550,7 @@ class Program:
     headers: Mapping[str, Header]
     stacks: Mapping[str, Stack]
     unions: Mapping[str, Union]
+    union_stacks: Mapping[str, UnionStack]
     aliases: Mapping[str, FieldRef]
     errors: Mapping[str, int]
     parser: Parser
@@ -499,6 +562,8 @@ class Program:
     registers: Mapping[str, Register]
     meters: Mapping[str, Meter]
     calculations: Mapping[str, Calculation]
+    profiles: Mapping[str, ActionProfile]
+    value_sets: Mapping[str, ValueSet]
     checksums: tuple[Checksum, ...]
     field_lists: Mapping[int, FieldList]
     learn_lists: Mapping[int, LearnList]

@@ -1,24 +1,29 @@
 """The parser: states to labels, selects to comparisons."""
 
-from switch.compiler.expressions import Expressions
+from switch.compiler.expressions import Expressions, word_texts
 from switch.compiler.jsonin import refuse
+from switch.compiler.layout import words_of
 from switch.compiler.model import (
     Advance,
     Case,
     Const,
+    Expr,
     Extract,
     Header,
     KeyPart,
     Lookahead,
+    Op,
     Parser,
     ParserState,
     Program,
     Set,
+    Stack,
+    ValueSet,
     Verify,
 )
 from switch.compiler.primitives import STOPPING, Primitives
 from switch.compiler.symbols import VALID, Scope, Symbols
-from switch.compiler.widths import U8, U64, literal, ones
+from switch.compiler.widths import U64, literal, ones
 from switch.compiler.writer import Writer
 
 BYTE = 8
@@ -80,6 +85,7 @@ class _ParserWriter:
                 self._state(state)
             w.line()
             w.label("done")
+            w.line("if (error != ERROR_NoError) TRACE_WORDS(TRACE_ERROR, error);")
             w.line("p->c.parser_error = error;")
             w.line("p->c.payload = b;")
             w.line("p->c.payload_length = (uint32_t)(end - b);")
@@ -105,6 +111,8 @@ class _ParserWriter:
         what = f"parser state '{state.name}'"
         expressions = Expressions(self.symbols, what)
         with self.w.block():
+            number = list(self.program.parser.states).index(state.name)
+            self.w.line(f"TRACE_WORDS(TRACE_STATE, {number});")
             if self.loops:
                 self.w.line(f"if (++states > {MAX_STATES}) {self._fail('ParserTimeout')}")
             for op in state.ops:
@@ -144,10 +152,19 @@ class _ParserWriter:
             w.line(f"b += {fixed};")
         else:
             self._extract_varbit(op, place, expressions)
+        headers = list(self.program.headers.values())
         if isinstance(target, Header):
-            for rival in self.symbols.rivals(target):
-                w.line(f"{rival}.{VALID} = false;")
+            w.line(f"TRACE_WORDS(TRACE_EXTRACT, {headers.index(target)});")
         else:
+            places = ", ".join(str(headers.index(h)) for h in target.headers)
+            w.line(f"TRACE_WORDS(TRACE_EXTRACT, ((const uint64_t[]){{ {places} }})[{count}]);")
+        if isinstance(target, Header):
+            rivals = self.symbols.rivals(target)
+        else:
+            rivals = self.symbols.rivals_at(target, self.symbols.next_free(target))
+        for rival in rivals:
+            w.line(f"{rival}.{VALID} = false;")
+        if isinstance(target, Stack):
             w.line(f"{self.symbols.next_free(target)}++;")
 
     def _extract_varbit(self, op: Extract, place: str, expressions: Expressions) -> None:
@@ -191,17 +208,33 @@ class _ParserWriter:
             return
         for part in state.key:
             self._look_ahead_of(part.value)
-        keys = [expressions.bits(part.value, part.bits).closed for part in state.key]
         if (
-            len(keys) == 1
+            len(state.key) == 1
             and state.key[0].bits <= U64.bits
             and all(_whole(c, state.key) for c in state.cases)
         ):
-            self._switch(state, keys[0])
+            self._switch(state, expressions.bits(state.key[0].value, state.key[0].bits).closed)
         else:
             for case in state.cases:
-                self.w.line(f"if ({_test(case, state.key, keys)}) goto {self._target(case.next)};")
+                if case.value_set is not None:
+                    self._in_value_set(case.value_set, state.key, expressions)
+                    self.w.line(f"goto {self._target(case.next)};")
+                    continue
+                self.w.line(f"if ({_test(case, state.key, expressions)}) goto {self._target(case.next)};")
             self.w.line(f"goto {self._target(state.default)};")
+
+    def _in_value_set(
+        self, value_set: ValueSet, parts: tuple[KeyPart, ...], expressions: Expressions
+    ) -> None:
+        """Writes the `if` and its condition: the parts side by side are a member."""
+        joined: Expr = Const(0)
+        for part in parts:
+            value = Op("&", part.value, Const(ones(part.bits)))
+            joined = Op("|", Op("<<", joined, Const(part.bits)), value)
+        words = word_texts(expressions.bits(joined, value_set.bits), words_of(value_set))
+        table = f"&s->tables[VALUE_SET_{self.symbols.value_sets[value_set]}]"
+        key = f"(const uint64_t[]){{ {', '.join(words)} }}"
+        self.w.line(f"if (ternary_find({table}, {key}, {len(words)}, NULL, 0))")
 
     def _switch(self, state: ParserState, key: str) -> None:
         seen: set[int] = set()
@@ -215,26 +248,19 @@ class _ParserWriter:
 
 
 def _whole(case: Case, key: tuple[KeyPart, ...]) -> bool:
-    """Whether all bits of the key are compared."""
-    return all(mask & ones(part.bits) == ones(part.bits) for mask, part in zip(case.masks, key, strict=True))
+    """Whether all bits of the key are compared, with a constant."""
+    return case.value_set is None and all(
+        mask & ones(part.bits) == ones(part.bits) for mask, part in zip(case.masks, key, strict=True)
+    )
 
 
-def _test(case: Case, key: tuple[KeyPart, ...], texts: list[str]) -> str:
+def _test(case: Case, key: tuple[KeyPart, ...], expressions: Expressions) -> str:
     tests = []
-    for value, mask, part, text in zip(case.values, case.masks, key, texts, strict=True):
+    for value, mask, part in zip(case.values, case.masks, key, strict=True):
         mask &= ones(part.bits)
-        type_ = U64 if part.bits <= U64.bits else None
-        if mask == 0 and value == 0:
-            continue
-        compared = text if mask == ones(part.bits) else f"({text} & {_wide(mask, type_)})"
-        tests.append(f"{compared} == {_wide(value, type_)}")
+        if mask != 0 or value != 0:
+            tests.append(expressions.condition(Op("==", Op("&", part.value, Const(mask)), Const(value))))
     return " && ".join(tests) or "true"
-
-
-def _wide(value: int, type_: object) -> str:
-    if value < 1 << 31:
-        return literal(value, U8)
-    return literal(value, U64) if type_ is U64 else f"U128({hex(value >> 64)}, {hex(value & ones(64))})"
 
 
 def _has_loop(parser: Parser) -> bool:

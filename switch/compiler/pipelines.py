@@ -3,21 +3,29 @@
 from switch.compiler.actions import may_stop
 from switch.compiler.expressions import Expressions
 from switch.compiler.jsonin import refuse
-from switch.compiler.layout import DataLayout, KeyLayout
-from switch.compiler.model import Action, Conditional, Node, Pipeline, Program, TableNode
+from switch.compiler.layout import DataLayout, KeyLayout, data_offset
+from switch.compiler.model import Action, ActionProfile, Conditional, Node, Pipeline, Program, TableNode
+from switch.compiler.primitives import write_direct_meter
 from switch.compiler.read_pipeline import successors
 from switch.compiler.symbols import Scope, Symbols
 from switch.compiler.widths import literal, storage
 from switch.compiler.writer import Writer
 
 
+def conditions(program: Program) -> list[Conditional]:
+    """In the order in which the trace numbers them."""
+    nodes = (*program.ingress.nodes.values(), *program.egress.nodes.values())
+    return [node for node in nodes if isinstance(node, Conditional)]
+
+
 def write_pipeline(w: Writer, program: Program, symbols: Symbols, pipeline: Pipeline) -> None:
-    _PipelineWriter(w, symbols, pipeline).write()
+    _PipelineWriter(w, program, symbols, pipeline).write()
 
 
 class _PipelineWriter:
-    def __init__(self, w: Writer, symbols: Symbols, pipeline: Pipeline) -> None:
+    def __init__(self, w: Writer, program: Program, symbols: Symbols, pipeline: Pipeline) -> None:
         self.w = w
+        self.program = program
         self.symbols = symbols
         self.pipeline = pipeline
         scope = Scope()
@@ -61,7 +69,8 @@ class _PipelineWriter:
         if isinstance(node, Conditional):
             self.w.comment("", node.source)
             condition = Expressions(self.symbols, f"condition '{node.name}'").condition(node.condition)
-            self.w.line(f"if ({condition}) {self._go(node.on_true)}")
+            number = conditions(self.program).index(node)
+            self.w.line(f"if (TRACE_BOOL({number}, {condition})) {self._go(node.on_true)}")
             self.w.line(self._go(node.on_false))
         elif node.inline:
             self._inline(node)
@@ -97,14 +106,13 @@ class _PipelineWriter:
         w.comment(f"table {table.name}", table.source)
         if table.keys:
             w.line(f"const struct entry *e = find_{name}(s, p);")
+            w.line("if (e) TRACE_WORDS(TRACE_HIT, (uintptr_t)e);")
+            w.line("else TRACE_WORDS(TRACE_MISS, 0);")
             if table.by_hit:
                 w.line("const bool hit = e != NULL;")
-            if table.counter is not None:
-                w.line("if (e) count(e->hits, p->c.ingress_length);")
-                w.line(f"else e = table_miss(&s->tables[TABLE_{name}]);")
-            else:
-                w.line(f"if (!e) e = table_miss(&s->tables[TABLE_{name}]);")
+            self._hit_or_miss(table)
         else:
+            w.line(f"TRACE_WORDS(TRACE_KEY, TABLE_{name});")
             w.line(f"const struct entry *e = table_miss(&s->tables[TABLE_{name}]);")
             if table.by_hit:
                 w.line("const bool hit = false;")
@@ -117,9 +125,39 @@ class _PipelineWriter:
         else:
             w.line(self._go(table.default_next))
 
+    def _hit_or_miss(self, table: TableNode) -> None:
+        """What a hit does before its action: counter, idle timeout, direct meter, choice within a group."""
+        w, miss = self.w, f"e = table_miss(&s->tables[TABLE_{self.symbols.tables[table]}]);"
+        if not table.stateful and table.profile is None:
+            w.line(f"if (!e) {miss}")
+            return
+        with w.block("if (e)"):
+            if table.counter is not None:
+                w.line("count(&e->state->hits, p->c.ingress_length);")
+            if table.ageing:
+                w.line("touch(e->state, s->core.now);")
+            if table.meter is not None:
+                write_direct_meter(w, self.program, self.symbols, table.meter)
+            if table.profile is not None:
+                self._choose(table, table.profile)
+        w.line(f"else {miss}")
+
+    def _choose(self, table: TableNode, profile: ActionProfile) -> None:
+        """From the entry to the action that it refers to."""
+        w = self.w
+        w.comment(f"action profile {profile.name}", profile.source)
+        offset = KeyLayout.of(table).data_offset(table.kind)
+        w.line(f"const struct target *target = entry_target(e, {offset});")
+        if profile.selector is None:
+            w.line("e = member_action(target->member);")
+            return
+        call = f"calculate_{self.symbols.calculations[profile.selector]}(s, p)"
+        w.line(f"e = target->group ? group_action(&s->core, target->group, {call})")
+        w.line("                  : member_action(target->member);")
+
     def _actions(self, table: TableNode) -> None:
         w = self.w
-        offset = KeyLayout.of(table).data_offset(table.kind)
+        offset = data_offset(table)
         with w.block("switch (e->action)"):
             for action in table.actions:
                 name = self.symbols.actions[action]

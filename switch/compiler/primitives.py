@@ -24,9 +24,10 @@ from switch.compiler.model import (
     StackElement,
     StackRef,
     UnionRef,
+    UnionStackRef,
 )
 from switch.compiler.symbols import VALID, Symbols
-from switch.compiler.widths import U32, U64, literal, ones, storage
+from switch.compiler.widths import U32, U64, CType, literal, ones, storage
 from switch.compiler.writer import Writer
 
 JUMPS = frozenset(("_jump", "_jump_if_zero"))
@@ -57,6 +58,7 @@ class Primitives:
             "copy_header": self._assign_header,
             "assign_header_stack": self._assign_stack,
             "assign_union": self._assign_union,
+            "assign_union_stack": self._assign_union_stack,
             "add_header": self._add_header,
             "remove_header": self._remove_header,
             "push": self._push_pop,
@@ -77,7 +79,7 @@ class Primitives:
             "exit": self._exit,
             "assert": self._assert,
             "assume": self._assert,
-            "log_msg": self._nothing,
+            "log_msg": self._log,
             "no_op": self._nothing,
         }
 
@@ -103,13 +105,15 @@ class Primitives:
         if value is None:
             assert source is not None
             value = self.expressions.bits(source, field.bits)
-        elif not value.within(0, ones(field.bits)):
-            mask = "" if field.bits == storage(field.bits).bits else f" & {ones(field.bits):#x}"
-            value = Value(f"{value.closed}{mask}", value.type, 0, ones(field.bits))
-        kind = storage(field.bits)
-        text = f"({kind.name}){value.closed}" if value.type.bits > kind.bits else value.text
+        else:
+            value = self.expressions.masked(value, field.bits)
+        text = self._as_stored(value, storage(field.bits))
         statement = f"{place}.{self.symbols.field(type_, field)} = {text};"
         self.w.line(f"if ({guard}) {statement}" if guard else statement)
+
+    def _as_stored(self, value: Value, kind: CType) -> str:
+        """A value, already cut to its width, as that type; C's own conversion does where it suffices."""
+        return value.cast(kind) if kind.wide or value.type.bits > kind.bits else value.text
 
     def _lvalue(self, target: Expr) -> tuple[Field, HeaderType, str | None, str]:
         """(field, its header's type, condition under which it exists, the header's struct)."""
@@ -168,16 +172,20 @@ class Primitives:
             self.w.line(f"else {to}.{VALID} = false;")
 
     def _invalidate_rivals(self, header: object) -> None:
+        rivals: list[str] = []
         if isinstance(header, HeaderRef):
-            for rival in self.symbols.rivals(header.header):
-                self.w.line(f"{rival}.{VALID} = false;")
+            rivals = self.symbols.rivals(header.header)
+        elif isinstance(header, StackElement):
+            rivals = self.symbols.rivals_at(header.stack, self.expressions.exact(header.index).text)
+        for rival in rivals:
+            self.w.line(f"{rival}.{VALID} = false;")
 
     def _assign_union(self, p: Primitive) -> None:
         to, source = p.arguments
         if not isinstance(to, UnionRef) or not isinstance(source, UnionRef):
             raise refuse(self.expressions.what, "expected two header unions")
-        for target, origin in zip(to.union.headers, source.union.headers, strict=True):
-            self._assign_header(Primitive(p.op, (HeaderRef(target), HeaderRef(origin)), None))
+        for target, origin in zip(to.headers, source.headers, strict=True):
+            self._assign_header(Primitive(p.op, (target, origin), None))
 
     def _assign_stack(self, p: Primitive) -> None:
         to, source = p.arguments
@@ -186,6 +194,14 @@ class Primitives:
         for target, origin in zip(to.stack.headers, source.stack.headers, strict=True):
             self._assign_header(Primitive(p.op, (HeaderRef(target), HeaderRef(origin)), None))
         self.w.line(f"{self.symbols.next_free(to.stack)} = {self.symbols.next_free(source.stack)};")
+
+    def _assign_union_stack(self, p: Primitive) -> None:
+        to, source = p.arguments
+        if not isinstance(to, UnionStackRef) or not isinstance(source, UnionStackRef):
+            raise refuse(self.expressions.what, "expected two stacks of header unions")
+        parts = zip(to.stack.members.values(), source.stack.members.values(), strict=True)
+        for target, origin in parts:
+            self._assign_stack(Primitive(p.op, (StackRef(target), StackRef(origin)), None))
 
     def _add_header(self, p: Primitive) -> None:
         type_, guard, place = self._header(p.arguments[0])
@@ -205,9 +221,9 @@ class Primitives:
 
     def _push_pop(self, p: Primitive) -> None:
         stack, by = p.arguments
-        if not isinstance(stack, StackRef):
+        if not isinstance(stack, StackRef | UnionStackRef):
             raise refuse(self.expressions.what, "expected a header stack")
-        self.w.line(f"{p.op}_{self.symbols.stacks[stack.stack.name]}(p, {self._number(by)});")
+        self.w.line(f"{p.op}_{self.symbols.counts[stack.stack.name]}(p, {self._number(by)});")
 
     # Stateful objects.
 
@@ -224,6 +240,7 @@ class Primitives:
             self.w.line(f"const uint64_t at = {index};")
             with self.w.block(f"if (at < {size})"):
                 write("at")
+            self.w.line("else out_of_range(&s->core);")
 
     def _register_read(self, p: Primitive) -> None:
         target, array, index = p.arguments
@@ -240,8 +257,7 @@ class Primitives:
         array, index, source = p.arguments
         assert isinstance(array, Register)
         value = self.expressions.bits(source, array.bits)  # type: ignore[arg-type]
-        kind = storage(array.bits)
-        text = f"({kind.name}){value.closed}" if value.type.bits > kind.bits else value.text
+        text = self._as_stored(value, storage(array.bits))
         name = f"s->registers.{self.symbols.registers[array]}"
         self._indexed(
             *self._index(index, array.size), array.size, lambda at: self.w.line(f"{name}[{at}] = {text};")
@@ -258,9 +274,9 @@ class Primitives:
         )
 
     def _meter(self, p: Primitive) -> None:
-        """Direct ones have no index and never come here: their tables are refused."""
+        """Of an array; the direct ones work when an entry is hit (pipelines.py)."""
         meter, index, target = p.arguments
-        assert isinstance(meter, Meter)
+        assert isinstance(meter, Meter) and meter.table is None
         name = f"s->meters.{self.symbols.meters[meter]}"
         amount = "p->c.ingress_length" if meter.octets else "1"
 
@@ -343,8 +359,34 @@ class Primitives:
             self.w.line("p->c.stop = FAILED;")
             self.w.line("return;")
 
+    def _log(self, p: Primitive) -> None:
+        """Only the trace shows it. Values are cut to 64 bits."""
+        message, values = p.arguments[0], p.arguments[1] if len(p.arguments) > 1 else ()
+        if not isinstance(message, str) or not isinstance(values, tuple):
+            raise refuse(self.expressions.what, "expected a text and a list of values")
+        texts = [self.expressions.bits(value, 64).closed for value in values]
+        number = log_messages(self.program).index(message)
+        self.w.line(f"TRACE_WORDS(TRACE_LOG, {', '.join((str(number), *texts))});")
+
     def _nothing(self, p: Primitive) -> None:
         """Has no effect on packets."""
+
+
+def log_messages(program: Program) -> list[str]:
+    """The texts of log_msg, in the order in which the trace numbers them."""
+    actions = (primitive for action in program.actions for primitive in action.primitives)
+    states = (op for state in program.parser.states.values() for op in state.ops)
+    calls = (op for op in (*actions, *states) if isinstance(op, Primitive) and op.op == "log_msg")
+    return list(dict.fromkeys(str(call.arguments[0]) for call in calls if call.arguments))
+
+
+def write_direct_meter(w: Writer, program: Program, symbols: Symbols, meter: Meter) -> None:
+    """The colour of the entry `e` that was hit, as BMv2 has it: before the action runs."""
+    assert meter.target is not None
+    w.comment(f"direct meter {meter.name}", meter.source)
+    amount = "p->c.ingress_length" if meter.octets else "1"
+    color = Value(f"meter_color(&e->state->meter, s->core.now, {amount})", U32, 0, RED, atom=True)
+    Primitives(w, program, symbols, f"direct meter '{meter.name}'", None).store(meter.target, color)
 
 
 def jump_target(primitive: Primitive, what: str) -> int:

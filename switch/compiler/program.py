@@ -16,7 +16,7 @@ from switch.compiler.parser import write_parser
 from switch.compiler.pipelines import write_pipeline
 from switch.compiler.symbols import Symbols
 from switch.compiler.tables import write_find, write_shapes, write_table_numbers
-from switch.compiler.widths import storage
+from switch.compiler.widths import literal, storage
 from switch.compiler.writer import Writer
 
 HITS_BYTES = 16
@@ -26,7 +26,8 @@ HITS_BYTES = 16
 def arrays(program: Program) -> list[Register | Counter | Meter]:
     """Registers, then indirect counters, then meters: the order in which the C numbers them."""
     counters = (c for c in program.counters.values() if c.table is None)
-    return [*program.registers.values(), *counters, *program.meters.values()]
+    meters = (m for m in program.meters.values() if m.table is None)
+    return [*program.registers.values(), *counters, *meters]
 
 
 def write_program(program: Program) -> str:
@@ -40,6 +41,8 @@ def write_program(program: Program) -> str:
     w.line('#include "core.h"')
     w.line('#include "meters.h"')
     w.line('#include "packet.h"')
+    w.line('#include "profiles.h"')
+    w.line('#include "wide.h"')
     w.line()
     write_types(w, symbols, program)
     w.line()
@@ -48,6 +51,7 @@ def write_program(program: Program) -> str:
     write_table_numbers(w, program, symbols)
     _write_state_parts(w, program, symbols)
     w.line('#include "state.h"')
+    _write_register_reads(w, program, symbols)
     w.line()
     write_intrinsics(w, program, symbols)
     write_conversions(w, symbols, program)
@@ -82,7 +86,8 @@ def _write_state_parts(w: Writer, program: Program, symbols: Symbols) -> None:
     w.line()
     with w.block("struct meters", "};"):
         for meter in program.meters.values():
-            w.line(f"struct meter *{symbols.meters[meter]}; /* [{meter.size}] */")
+            if meter.table is None:
+                w.line(f"struct meter *{symbols.meters[meter]}; /* [{meter.size}] */")
     w.line()
     digests = [digest_words(learn_list.fields) for learn_list in program.learn_lists.values()]
     with w.block("enum", "};"):
@@ -90,6 +95,17 @@ def _write_state_parts(w: Writer, program: Program, symbols: Symbols) -> None:
         w.line(f"SCRATCH_BYTES = MAX_PACKET + {scratch_bytes(program)},")
         w.line(f"DIGEST_WORDS = {max(digests, default=0)},")
     w.line()
+
+
+def _write_register_reads(w: Writer, program: Program, symbols: Symbols) -> None:
+    """For registers inside expressions: out of range reads 0, and is counted."""
+    for register in program.registers.values():
+        type_, name = storage(register.bits), symbols.registers[register]
+        head = f"static inline {type_.name} read_{name}(struct state *s, uint64_t at)"
+        with w.function(head):
+            w.line(f"if (at < {register.size}) return s->registers.{name}[at];")
+            w.line("out_of_range(&s->core);")
+            w.line(f"return {literal(0, type_)};")
 
 
 def _write_arrays(w: Writer, program: Program, symbols: Symbols) -> None:

@@ -21,6 +21,7 @@ from switch.compiler.jsonin import (
 from switch.compiler.model import (
     MAX_BITS,
     Action,
+    ActionProfile,
     Bits,
     Calculation,
     CalculationInput,
@@ -41,16 +42,21 @@ from switch.compiler.model import (
     Register,
     Stack,
     Union,
+    UnionStack,
+    ValueSet,
 )
 from switch.compiler.read_expressions import Names, read_argument, read_expression
 from switch.compiler.read_parser import read_parser
-from switch.compiler.read_pipeline import read_pipeline
+from switch.compiler.read_pipeline import DEFAULT_SIZE, read_pipeline
 from switch.errors import LoadError
 
 FORMAT_MAJOR = 2
 """Major version of the JSON format that this reader understands."""
 
 BITS_PER_BYTE = 8
+
+MAX_CHECKSUM_BITS = 64
+"""What an algorithm gives at the most."""
 
 METER_RATES = 2
 """Committed and peak: v1model has no other meters."""
@@ -68,6 +74,8 @@ def read_program(config: bytes) -> Program:
     _read_headers(names, document)
     _read_state(names, document)
     _read_calculations(names, document)
+    _read_value_sets(names, document)
+    _read_profiles(names, document)
     actions = {action.id: action for action in _actions(names, document)}
     pipelines = _pipelines(names, actions, document)
     return Program(
@@ -75,6 +83,7 @@ def read_program(config: bytes) -> Program:
         headers=names.headers,
         stacks=names.stacks,
         unions=names.unions,
+        union_stacks=names.union_stacks,
         aliases=names.aliases,
         errors=dict(_error(e) for e in anything(document, "errors", "the program")),
         parser=read_parser(names, document),
@@ -86,6 +95,8 @@ def read_program(config: bytes) -> Program:
         registers=names.registers,
         meters=names.meters,
         calculations=names.calculations,
+        profiles=names.profiles,
+        value_sets=names.value_sets,
         checksums=_checksums(names, document),
         field_lists=_field_lists(names, document),
         learn_lists=_learn_lists(names, document),
@@ -103,8 +114,6 @@ def _check_version(document: dict[str, Any]) -> None:
 def _read_refused(names: Names, document: dict[str, Any]) -> None:
     """Notes what cannot be done, so that the error names the use of it."""
     kinds = {
-        "header_union_stacks": "the stack of header unions",
-        "parse_vsets": "the value set",
         "extern_instances": "the extern",
     }
     for key, kind in kinds.items():
@@ -126,9 +135,10 @@ def _read_headers(names: Names, document: dict[str, Any]) -> None:
         if any(i not in by_id for i in ids):
             raise refuse(what, f"names a header that there is not, of {ids}")
         own = tuple(Header(by_id[i]["name"], type_, False, name, place) for place, i in enumerate(ids))
-        names.stacks[name] = Stack(name, type_, own)
-    in_stacks = {header.name: header for stack in names.stacks.values() for header in stack.headers}
+        names.stacks[name] = Stack(name, type_, own, counter=name)
     in_unions = _union_members(document)
+    _read_union_stacks(names, document, by_id)
+    in_stacks = {header.name: header for stack in names.stacks.values() for header in stack.headers}
     for what, obj in members(document, "headers", "header"):
         name = member(obj, "name", str, what)
         type_ = names.find(names.types, obj.get("header_type"), "header type", what)
@@ -141,10 +151,53 @@ def _read_headers(names: Names, document: dict[str, Any]) -> None:
         name = member(obj, "name", str, what)
         own = tuple(header for header in names.headers.values() if header.union == name)
         names.unions[name] = Union(name, own)
+    for what, obj in members(document, "header_union_stacks", "stack of header unions"):
+        name = member(obj, "name", str, what)
+        parts = {
+            part.name.removeprefix(f"{name}."): part for part in names.stacks.values() if part.counter == name
+        }
+        unions = tuple(names.unions[u] for u in _stacked_unions(document, what, obj))
+        names.union_stacks[name] = UnionStack(name, parts, unions)
     for alias, target in (
         pair(a, "field_aliases") for a in anything(document, "field_aliases", "the program")
     ):
         names.aliases[str(alias)] = names.plain_field(target, f"field alias '{alias}'")
+
+
+def _stacked_unions(document: dict[str, Any], what: str, obj: dict[str, Any]) -> dict[str, list[int]]:
+    """The unions of a stack in order: name to the headers' ids."""
+    unions = {
+        member(union, "id", int, within): (
+            member(union, "name", str, within),
+            integers(union, "header_ids", within),
+        )
+        for within, union in members(document, "header_unions", "header union")
+    }
+    ids = integers(obj, "header_union_ids", what)
+    if any(i not in unions for i in ids):
+        raise refuse(what, f"names a header union that there is not, of {ids}")
+    return dict(unions[i] for i in ids)
+
+
+def _read_union_stacks(names: Names, document: dict[str, Any], by_id: dict[int, dict[str, Any]]) -> None:
+    """The stacks of their members; the unions themselves follow when all headers are known."""
+    types = {
+        member(obj, "name", str, what): [pair(item, what) for item in member(obj, "headers", list, what)]
+        for what, obj in members(document, "header_union_types", "header union type")
+    }
+    for what, obj in members(document, "header_union_stacks", "stack of header unions"):
+        name = member(obj, "name", str, what)
+        union_type = names.find(types, obj.get("union_type"), "header union type", what)
+        unions = _stacked_unions(document, what, obj)
+        for place, (part, type_name) in enumerate(union_type):
+            type_ = names.find(names.types, type_name, "header type", what)
+            own: list[Header] = []
+            for index, (union, ids) in enumerate(unions.items()):
+                if len(ids) != len(union_type) or ids[place] not in by_id:
+                    raise refuse(what, f"its header union '{union}' is not of the type")
+                header = member(by_id[ids[place]], "name", str, what)
+                own.append(Header(header, type_, False, f"{name}.{part}", index, union))
+            names.stacks[f"{name}.{part}"] = Stack(f"{name}.{part}", type_, tuple(own), counter=name)
 
 
 def _union_members(document: dict[str, Any]) -> dict[int, str]:
@@ -206,16 +259,44 @@ def _read_state(names: Names, document: dict[str, Any]) -> None:
 
 def _read_meter(names: Names, what: str, obj: dict[str, Any]) -> None:
     name = member(obj, "name", str, what)
-    if obj.get("is_direct"):
-        names.refused[name] = "the direct meter"
-        return
     rates = member(obj, "rate_count", int, what)
     if rates != METER_RATES:
         raise refuse(what, f"has {rates} rates; this switch does {METER_RATES}", source(obj))
     unit = member(obj, "type", str, what)
     if unit not in METER_UNITS:
         raise refuse(what, f"measures '{unit}', not one of {', '.join(METER_UNITS)}", source(obj))
+    if obj.get("is_direct"):
+        table = member(obj, "binding", str, what)
+        target = names.plain_field(obj.get("result_target"), what)
+        names.meters[name] = Meter(name, 0, METER_UNITS[unit], source(obj), table, target)
+        return
     names.meters[name] = Meter(name, member(obj, "size", int, what), METER_UNITS[unit], source(obj))
+
+
+def _read_value_sets(names: Names, document: dict[str, Any]) -> None:
+    for what, obj in members(document, "parse_vsets", "value set"):
+        name = member(obj, "name", str, what)
+        bits = member(obj, "compressed_bitwidth", int, what)
+        if bits < 1:
+            raise refuse(what, f"has {bits} bits", source(obj))
+        size = member(obj, "max_size", int, what) if "max_size" in obj else DEFAULT_SIZE
+        names.value_sets[name] = ValueSet(name, size, bits, source(obj))
+
+
+def _read_profiles(names: Names, document: dict[str, Any]) -> None:
+    for _, pipeline in members(document, "pipelines", "pipeline"):
+        for what, obj in members(pipeline, "action_profiles", "action profile"):
+            name = member(obj, "name", str, what)
+            selector = obj.get("selector")
+            calculation = None
+            if selector is not None:
+                inputs = tuple(
+                    _calculation_input(names, i, what) for i in member(selector, "input", list, what)
+                )
+                algorithm = member(selector, "algo", str, what)
+                calculation = Calculation(f"{name}_selector", algorithm, inputs, source(obj))
+            size = member(obj, "max_size", int, what) if "max_size" in obj else 0
+            names.profiles[name] = ActionProfile(name, size, calculation, source(obj))
 
 
 def _read_calculations(names: Names, document: dict[str, Any]) -> None:
@@ -290,11 +371,14 @@ def _checksums(names: Names, document: dict[str, Any]) -> tuple[Checksum, ...]:
     for what, obj in members(document, "checksums", "checksum"):
         if obj.get("type", "generic") != "generic":
             raise refuse(what, f"this switch cannot do checksums of type '{obj['type']}'", source(obj))
+        target = names.plain_field(obj.get("target"), what)
+        if target.field.bits > MAX_CHECKSUM_BITS:
+            raise refuse(what, f"its target has {target.field.bits} bits", source(obj))
         condition = obj.get("if_cond")
         found.append(
             Checksum(
                 name=member(obj, "name", str, what),
-                target=names.plain_field(obj.get("target"), what),
+                target=target,
                 calculation=names.find(names.calculations, obj.get("calculation"), "calculation", what),
                 verify=bool(obj.get("verify", True)),
                 update=bool(obj.get("update", True)),

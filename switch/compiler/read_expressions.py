@@ -6,6 +6,7 @@ from typing import Any
 
 from switch.compiler.jsonin import member, number, pair, refuse
 from switch.compiler.model import (
+    ActionProfile,
     Bool,
     Calculation,
     Cell,
@@ -30,8 +31,11 @@ from switch.compiler.model import (
     StackRef,
     Union,
     UnionRef,
+    UnionStack,
+    UnionStackRef,
     Valid,
     ValidUnion,
+    ValueSet,
 )
 
 VALID_FIELD = "$valid$"
@@ -72,11 +76,14 @@ class Names:
     headers: dict[str, Header] = field(default_factory=dict)
     stacks: dict[str, Stack] = field(default_factory=dict)
     unions: dict[str, Union] = field(default_factory=dict)
+    union_stacks: dict[str, UnionStack] = field(default_factory=dict)
     aliases: dict[str, FieldRef] = field(default_factory=dict)
     counters: dict[str, Counter] = field(default_factory=dict)
     registers: dict[str, Register] = field(default_factory=dict)
     meters: dict[str, Meter] = field(default_factory=dict)
     calculations: dict[str, Calculation] = field(default_factory=dict)
+    profiles: dict[str, ActionProfile] = field(default_factory=dict)
+    value_sets: dict[str, ValueSet] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     """Names of objects that the switch cannot do, and what they are."""
 
@@ -92,6 +99,16 @@ class Names:
 
     def stack(self, name: Any, what: str) -> Stack:
         return self.find(self.stacks, name, "header stack", what)
+
+    def union_stack(self, name: Any, what: str) -> UnionStack:
+        return self.find(self.union_stacks, name, "stack of header unions", what)
+
+    def member_stack(self, stack: Any, member: Any, what: str) -> Stack:
+        """The stack of one member of a union stack."""
+        found = self.union_stack(stack, what)
+        if member not in found.members:
+            raise refuse(what, f"the header unions of '{found.name}' have no member '{member}'")
+        return found.members[member]
 
     def field_of(self, type_: HeaderType, name: Any, what: str) -> Field:
         found = type_.field(name)
@@ -139,11 +156,19 @@ def read_expression(names: Names, obj: Any, what: str) -> Expr:
         case "header_stack":
             return StackRef(names.stack(value, what))
         case "header_union":
-            return UnionRef(names.find(names.unions, value, "header union", what))
+            union = names.find(names.unions, value, "header union", what)
+            return _union(union)
+        case "header_union_stack":
+            return UnionStackRef(names.union_stack(value, what))
         case "stack_field":
             stack_name, field_name = pair(value, what)
             stack = names.stack(stack_name, what)
             return LastField(stack, names.field_of(stack.type, field_name, what))
+        case "union_stack_field":
+            if not isinstance(value, list) or len(value) != 3:
+                raise refuse(what, f"expected a list of three, not {value!r}")
+            stack = names.member_stack(value[0], value[1], what)
+            return LastField(stack, names.field_of(stack.type, value[2], what))
         case "register":
             array, index = pair(value, what)
             register = names.find(names.registers, array, "register", what)
@@ -171,11 +196,11 @@ def _operator(names: Names, obj: dict[str, Any], what: str) -> Expr:
         case "valid_union":
             union = operand("right")
             if not isinstance(union, UnionRef):
-                raise refuse(what, f"this switch can do '{op}' only of a union by its name")
-            return ValidUnion(union.union)
+                raise refuse(what, f"operator '{op}' needs a header union")
+            return ValidUnion(union.headers)
         case "?":
             return Op(op, operand("left"), operand("right"), operand("cond"))
-        case "==b" | "!=b" | "==h" | "!=h":
+        case "==b" | "!=b" | "==h" | "!=h" | "==u" | "!=u":
             return Op(op[:2], operand("left"), operand("right"))
         case "+" | "-" if obj.get("left") is None:
             return Op(op, Const(0), operand("right"))
@@ -187,6 +212,19 @@ def _operator(names: Names, obj: dict[str, Any], what: str) -> Expr:
             if isinstance(index, Const) and 0 <= index.value < len(stack.stack.headers):
                 return HeaderRef(stack.stack.headers[index.value])
             return StackElement(stack.stack, index)
+        case "dereference_union_stack":
+            stack = operand("left")
+            if not isinstance(stack, UnionStackRef):
+                raise refuse(what, f"operator '{op}' needs a stack of header unions")
+            index = operand("right")
+            if isinstance(index, Const) and 0 <= index.value < len(stack.stack.unions):
+                return _union(stack.stack.unions[index.value])
+            return UnionRef(tuple(StackElement(part, index) for part in stack.stack.members.values()))
+        case "access_union_header":
+            union, place = operand("left"), member(obj, "right", int, what)
+            if not isinstance(union, UnionRef) or not 0 <= place < len(union.headers):
+                raise refuse(what, f"operator '{op}' needs a header union with a member number {place}")
+            return union.headers[place]
         case "access_field":
             return _access_field(operand("left"), member(obj, "right", int, what), what)
     if op in BINARY:
@@ -194,6 +232,10 @@ def _operator(names: Names, obj: dict[str, Any], what: str) -> Expr:
     if op in UNARY:
         return Op(op, None, operand("right" if obj.get("right") is not None else "left"))
     raise refuse(what, f"this switch cannot do the operator '{op}'")
+
+
+def _union(union: Union) -> UnionRef:
+    return UnionRef(tuple(HeaderRef(header) for header in union.headers))
 
 
 def _header(value: Expr, what: str) -> HeaderExpr:

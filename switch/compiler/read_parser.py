@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from switch.compiler.jsonin import member, members, number, objects, optional_name, refuse, source
+from switch.compiler.jsonin import member, members, number, objects, optional_name, pair, refuse, source
 from switch.compiler.model import (
     Advance,
     Case,
@@ -60,6 +60,8 @@ def _state(names: Names, what: str, obj: dict[str, Any]) -> ParserState:
                 default = next_state
             case "hexstr":
                 cases.append(_case(what, transition, key, next_state))
+            case "parse_vset":
+                cases.append(_value_set_case(names, what, transition, key, next_state))
             case kind:
                 raise refuse(
                     what,
@@ -85,6 +87,18 @@ def _case(what: str, transition: dict[str, Any], key: tuple[KeyPart, ...], targe
     if value:
         raise refuse(what, f"the transition value {transition.get('value')} is wider than the select key")
     return Case(tuple(reversed(values)), tuple(reversed(masks)), target)
+
+
+def _value_set_case(
+    names: Names, what: str, transition: dict[str, Any], key: tuple[KeyPart, ...], target: str | None
+) -> Case:
+    found = names.find(names.value_sets, transition.get("value"), "value set", what)
+    bits = sum(part.bits for part in key)
+    if found.bits != bits:
+        raise refuse(what, f"selects on {bits} bits by the value set '{found.name}', which has {found.bits}")
+    if transition.get("mask") is not None:
+        raise refuse(what, f"this switch cannot put a mask on the value set '{found.name}'")
+    return Case((), (), target, found)
 
 
 def _key_part(names: Names, what: str, obj: dict[str, Any]) -> KeyPart:
@@ -137,4 +151,6 @@ def _extract_target(names: Names, what: str, obj: dict[str, Any]) -> Header | St
             return names.header(obj.get("value"), what)
         case "stack":
             return names.stack(obj.get("value"), what)
+        case "union_stack":
+            return names.member_stack(*pair(obj.get("value"), what), what)
     raise refuse(what, f"this switch cannot extract into a '{kind}'")

@@ -16,12 +16,14 @@ from switch.compiler.jsonin import (
 )
 from switch.compiler.model import (
     Action,
+    ActionProfile,
     Conditional,
     ConstEntry,
     Counter,
     DefaultEntry,
     FieldRef,
     MatchField,
+    Meter,
     Node,
     Pipeline,
     TableKey,
@@ -29,6 +31,9 @@ from switch.compiler.model import (
 )
 from switch.compiler.read_expressions import VALID_FIELD, Names, read_expression
 from switch.entries import MatchKind
+
+TABLE_TYPES = ("simple", "indirect", "indirect_ws")
+"""With actions of their own; with an action profile; with one that has groups too ("with selector")."""
 
 DEFAULT_SIZE = 1024
 """Room of a table whose size nobody gave."""
@@ -67,20 +72,16 @@ def successors(node: Node) -> tuple[str | None, ...]:
 
 def _table(names: Names, actions: Mapping[int, Action], what: str, obj: dict[str, Any]) -> TableNode:
     where = source(obj)
-    table_type = obj.get("type", "simple")
-    if table_type != "simple":
-        raise refuse(what, f"this switch cannot do tables of type '{table_type}' (action profiles)", where)
-    if obj.get("direct_meters") is not None:
-        raise refuse(
-            what, f"uses the direct meter '{obj['direct_meters']}'; this switch does indexed ones only", where
-        )
     keys = tuple(_key(names, what, key) for key in objects(obj, "key", what))
     lpm = [key.name for key in keys if key.kind is MatchKind.LPM]
     kind = _table_kind(keys)
     if kind is MatchKind.LPM and len(lpm) > 1:
         raise refuse(what, f"has {len(lpm)} lpm keys ({', '.join(lpm)}); one is possible", where)
     own = _table_actions(actions, what, obj)
+    profile = _profile(names, what, obj)
     entries = _entries(actions, keys, kind, what, obj) if obj.get("entries") is not None else None
+    if profile is not None and (entries or obj.get("default_entry") is not None):
+        raise refuse(what, "has both actions of its own and an action profile", where)
     size = obj.get("max_size", DEFAULT_SIZE)
     next_tables = member(obj, "next_tables", dict, what)
     by_hit = "__HIT__" in next_tables or "__MISS__" in next_tables
@@ -91,6 +92,9 @@ def _table(names: Names, actions: Mapping[int, Action], what: str, obj: dict[str
         size=max(size, len(entries)) if entries is not None else size,
         actions=own,
         counter=_direct_counter(names, member(obj, "name", str, what), obj),
+        meter=_direct_meter(names, member(obj, "name", str, what), what, obj),
+        profile=profile,
+        ageing=bool(obj.get("support_timeout")),
         default=_default(actions, what, obj),
         entries=entries,
         by_hit=by_hit,
@@ -142,6 +146,27 @@ def _direct_counter(names: Names, table: str, obj: dict[str, Any]) -> Counter | 
         if counter.table == table:
             return counter
     return Counter(f"{table}.counter", 0, table, source(obj)) if obj.get("with_counters") else None
+
+
+def _direct_meter(names: Names, table: str, what: str, obj: dict[str, Any]) -> Meter | None:
+    if obj.get("direct_meters") is None:
+        return None
+    meter = names.find(names.meters, obj["direct_meters"], "meter", what)
+    if meter.table != table:
+        raise refuse(what, f"uses the meter '{meter.name}', which is not its own", source(obj))
+    return meter
+
+
+def _profile(names: Names, what: str, obj: dict[str, Any]) -> ActionProfile | None:
+    kind = obj.get("type", "simple")
+    if kind not in TABLE_TYPES:
+        raise refuse(what, f"this switch cannot do tables of type '{kind}'", source(obj))
+    if kind == "simple":
+        return None
+    profile = names.find(names.profiles, obj.get("action_profile"), "action profile", what)
+    if (kind == "indirect_ws") != (profile.selector is not None):
+        raise refuse(what, f"is of type '{kind}', which the action profile '{profile.name}' is not")
+    return profile
 
 
 def _default(actions: Mapping[int, Action], what: str, obj: dict[str, Any]) -> DefaultEntry | None:

@@ -17,9 +17,10 @@ from switch.compiler.model import (
     Register,
     Stack,
     TableNode,
+    ValueSet,
 )
 
-N = TypeVar("N", Action, TableNode, Register, Counter, Meter, Calculation)
+N = TypeVar("N", Action, TableNode, Register, Counter, Meter, Calculation, ValueSet)
 
 C_WORDS = frozenset(
     """auto bool break case char const continue default do double else enum extern false float for goto if
@@ -35,8 +36,9 @@ OWN_STRUCTS = ("headers", "metadata", "next_free", "packet", "registers", "count
 """The structs that every generated program has beside those of its header types."""
 
 RUNTIME_STRUCTS = tuple(
-    """array block bucket core digest_ring entry group hits index meter ordered packet_context pending prefix
-    prefixes rates reclaimer replica state table table_shape""".split()  # noqa: SIM905
+    """array block bucket choices core digest_ring entry entry_state group hits index member meter ordered
+    packet_context pending prefix prefixes rates reclaimer replica selector_group state table table_shape
+    target""".split()  # noqa: SIM905
 )
 """Those of the runtime's headers that it includes."""
 
@@ -86,12 +88,18 @@ class Symbols:
             if h.stack is None
         }
         self._unions = program.unions
+        self._union_stacks = program.union_stacks
+        counters = Scope()
+        names = dict.fromkeys(stack.counter for stack in program.stacks.values())
+        self.counts: dict[str, str] = {name: counters.name(name) for name in names}
         self.actions: dict[Action, str] = _named(program.actions)
         self.tables: dict[TableNode, str] = _named(program.tables.values())
         self.registers: dict[Register, str] = _named(program.registers.values())
         self.counters: dict[Counter, str] = _named(program.counters.values())
         self.meters: dict[Meter, str] = _named(program.meters.values())
-        self.calculations: dict[Calculation, str] = _named(program.calculations.values())
+        selectors = (p.selector for p in program.profiles.values() if p.selector is not None)
+        self.calculations: dict[Calculation, str] = _named((*program.calculations.values(), *selectors))
+        self.value_sets: dict[ValueSet, str] = _named(program.value_sets.values())
 
     def header(self, header: Header) -> str:
         """A header or metadata struct of the packet `p`."""
@@ -104,7 +112,7 @@ class Symbols:
 
     def next_free(self, stack: Stack) -> str:
         """The number of headers that the parser (and push, pop) put into a stack."""
-        return f"p->next.{self.stacks[stack.name]}"
+        return f"p->next.{self.counts[stack.counter]}"
 
     def place(self, reference: FieldRef) -> str:
         """A field of the packet."""
@@ -115,6 +123,13 @@ class Symbols:
         if header.union is None:
             return []
         return [self.header(other) for other in self._unions[header.union].headers if other is not header]
+
+    def rivals_at(self, stack: Stack, index: str) -> list[str]:
+        """The same for an element of a union stack by a run-time index that is in range."""
+        if stack.counter not in self._union_stacks:
+            return []
+        others = self._union_stacks[stack.counter].members.values()
+        return [f"{self.stack(other.name)}[{index}]" for other in others if other is not stack]
 
     def field(self, type_: HeaderType, field: Field) -> str:
         return self.fields[type_, field]

@@ -1,10 +1,9 @@
 """Tables: their shapes, their keys out of a packet, and applying them."""
 
-from switch.compiler.expressions import Expressions
-from switch.compiler.layout import WORD, KeyLayout
-from switch.compiler.model import Program, TableKey, TableNode
+from switch.compiler.expressions import Expressions, Value, word_texts
+from switch.compiler.layout import ENTRY_HEAD, WORD, WORD_BYTES, KeyLayout, words_of
+from switch.compiler.model import Const, Op, Program, TableKey, TableNode
 from switch.compiler.symbols import Symbols
-from switch.compiler.widths import U64, literal
 from switch.compiler.writer import Writer
 from switch.entries import MatchKind
 
@@ -15,6 +14,8 @@ def write_table_numbers(w: Writer, program: Program, symbols: Symbols) -> None:
     with w.block("enum table_number", "};"):
         for table in program.tables.values():
             w.line(f"TABLE_{symbols.tables[table]},")
+        for value_set in program.value_sets.values():
+            w.line(f"VALUE_SET_{symbols.value_sets[value_set]},")
         w.line("TABLES,")
     w.line()
 
@@ -30,8 +31,14 @@ def write_shapes(w: Writer, program: Program, symbols: Symbols) -> None:
                 w.line(f".kind = {KINDS[table.kind]},")
                 w.line(f".key_words = {layout.words},")
                 w.line(f".ranges = {layout.ranges},")
-                w.line(f".counted = {str(table.counter is not None).lower()},")
+                w.line(f".stateful = {str(table.stateful).lower()},")
                 w.line(f".data_offset = {layout.data_offset(table.kind)},")
+        for value_set in program.value_sets.values():
+            w.comment(f"value set {value_set.name}: {value_set.bits} bits", value_set.source)
+            with w.block(f"[VALUE_SET_{symbols.value_sets[value_set]}] =", "},"):
+                w.line(".kind = TABLE_TERNARY,")
+                w.line(f".key_words = {words_of(value_set)},")
+                w.line(f".data_offset = {ENTRY_HEAD + 2 * words_of(value_set) * WORD_BYTES},")
 
 
 def _describe(table: TableNode) -> str:
@@ -51,19 +58,22 @@ def _write_find(w: Writer, symbols: Symbols, table: TableNode) -> None:
     name = symbols.tables[table]
     w.line()
     w.comment(_describe(table), table.source)
-    w.line(f"static inline const struct entry *find_{name}(const struct state *s, const struct packet *p)")
+    w.line(f"static inline const struct entry *find_{name}(struct state *s, const struct packet *p)")
     with w.block():
         words, ranges = _key_words(symbols, table, layout)
         at = f"&s->tables[TABLE_{name}]"
         with w.block(f"const uint64_t key[{max(layout.words, 1)}] =", "};"):
             for terms in words or [["0"]]:
                 w.line(f"{' | '.join(terms)},")
+        w.line(f"TRACE_BYTES(TRACE_KEY, TABLE_{name}, key, {WORD_BYTES * layout.words});")
         if table.kind is not MatchKind.TERNARY:
             w.line(f"return {table.kind}_find({at}, key, {layout.words});")
             return
         with w.block(f"const uint64_t range[{max(layout.ranges, 1)}] =", "};"):
             for text in ranges or ["0"]:
                 w.line(f"{text},")
+        if layout.ranges:
+            w.line(f"TRACE_BYTES(TRACE_KEY, TABLE_{name}, range, {WORD_BYTES * layout.ranges});")
         w.line(f"return ternary_find({at}, key, {layout.words}, range, {layout.ranges});")
 
 
@@ -73,22 +83,22 @@ def _key_words(symbols: Symbols, table: TableNode, layout: KeyLayout) -> tuple[l
     ranges: list[str] = []
     expressions = Expressions(symbols, f"table '{table.name}'")
     for key, place in zip(table.keys, layout.places, strict=True):
-        text, wide = _key_value(expressions, key)
+        value = _key_value(expressions, key)
         if place.kind is MatchKind.RANGE:
-            ranges.append(text)
+            ranges.append(value.closed)
             continue
         word, shift = divmod(place.shift, WORD)
-        low = f"(uint64_t){text}" if wide or shift else text
-        words[word].append(f"{low} << {shift}" if shift else low)
         if key.bits > WORD:
-            words[word + 1].append(f"(uint64_t)({text} >> {WORD})")
+            for at, text in enumerate(word_texts(value, -(-key.bits // WORD))):
+                words[word + at].append(text)
+        elif value.type.bits > WORD or shift:
+            words[word].append(f"(uint64_t){value.closed}" + (f" << {shift}" if shift else ""))
+        else:
+            words[word].append(value.closed)
     return words, ranges
 
 
-def _key_value(expressions: Expressions, key: TableKey) -> tuple[str, bool]:
-    """(the field's value as far as it takes part, whether it is wider than a word)."""
-    value = expressions.bits(key.value, key.bits)
-    if key.mask is None:
-        return value.closed, value.type.bits > WORD
-    wide = value.type.bits > WORD
-    return f"({value.closed} & {literal(key.mask, value.type if wide else U64)})", wide
+def _key_value(expressions: Expressions, key: TableKey) -> Value:
+    """The field's value as far as it takes part."""
+    expr = key.value if key.mask is None else Op("&", key.value, Const(key.mask))
+    return expressions.bits(expr, key.bits)

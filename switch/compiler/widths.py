@@ -1,4 +1,4 @@
-"""The C types that hold P4 numbers."""
+"""The C types that hold P4 numbers: C's own up to 128 bits, and structs of words beyond (runtime/wide.h)."""
 
 from dataclasses import dataclass
 
@@ -27,6 +27,16 @@ class CType:
         return self.bits < 32
 
     @property
+    def wide(self) -> bool:
+        """Whether it is a struct, for which C has no operators."""
+        return self.bits > 128
+
+    @property
+    def alignment(self) -> int:
+        """In bytes."""
+        return 8 if self.wide else self.bytes
+
+    @property
     def bytes(self) -> int:
         return self.bits // 8
 
@@ -39,9 +49,15 @@ U128 = CType("uint128_t", 128)
 S64 = CType("int64_t", 64, signed=True)
 S128 = CType("int128_t", 128, signed=True)
 
-STORAGE = (U8, U16, U32, U64, U128)
-UNSIGNED = (U32, U64, U128)
-SIGNED = (S64, S128)
+WIDE_BITS = (256, 512, 1024, 2048, 4096)
+WIDE = tuple(CType(f"wide_{bits}", bits) for bits in WIDE_BITS)
+WIDE_SIGNED = tuple(CType(f"wide_{bits}", bits, signed=True) for bits in WIDE_BITS)
+
+STORAGE = (U8, U16, U32, U64, U128, *WIDE)
+UNSIGNED = (U32, U64, U128, *WIDE)
+SIGNED = (S64, S128, *WIDE_SIGNED)
+
+WIDEST = WIDE_BITS[-1]
 
 
 def ones(bits: int) -> int:
@@ -66,6 +82,11 @@ def fitting(low: int, high: int) -> CType | None:
 
 def literal(value: int, type_: CType) -> str:
     """A C constant of exactly that type (plain `int` for the promoted ones)."""
+    if type_.wide:
+        value &= ones(type_.bits)
+        count = max(-(-value.bit_length() // U64.bits), 1)
+        words = ", ".join(f"{value >> (U64.bits * i) & ones(U64.bits):#x}" for i in range(count))
+        return f"(({type_.name}){{{{{words}}}}})"
     text = str(value) if -10 < value < 10 else hex(value)
     if type_.promoted:
         return text

@@ -18,6 +18,8 @@ static const char *const drop_names[DROP_REASONS] = {
     [DROP_ASSERTION] = "assertion failed",
     [DROP_TOO_LONG] = "packet too long",
     [DROP_DIGEST] = "digest queue full",
+    [DROP_EMPTY_GROUP] = "no member in the selector group",
+    [DROP_OUT_OF_RANGE] = "index out of range",
 };
 
 bool core_init(struct core *core, struct table *tables, const struct table_shape *shapes, unsigned table_count,
@@ -57,6 +59,10 @@ void core_free(struct core *core)
     reclaim_all(&core->reclaimer);
 }
 
+#ifdef TRACE
+_Thread_local struct trace trace;
+#endif
+
 /* Digests. */
 
 uint64_t *digest_begin(struct core *core)
@@ -77,6 +83,11 @@ void digest_send(struct core *core)
     atomic_store_explicit(&ring->written, written + 1, memory_order_release);
 }
 
+void out_of_range(struct core *core)
+{
+    drop(core, DROP_OUT_OF_RANGE);
+}
+
 /* xorshift64* (Vigna, 2016), brought into the range by multiplication (Lemire, 2019). */
 uint64_t random_between(struct core *core, uint64_t low, uint64_t high)
 {
@@ -91,11 +102,11 @@ uint64_t random_between(struct core *core, uint64_t low, uint64_t high)
 /* For the control plane. Results that are addresses are 0 when memory ran out. */
 
 EXPORT uint64_t core_table_insert(void *state, unsigned table, const uint64_t *words, const uint64_t *mask,
-                                  int32_t rank, uint32_t action, const void *data, uint32_t data_size)
+                                  int32_t rank, uint32_t action, const void *data, uint32_t data_size, uint64_t now)
 {
     struct core *core = state;
     return (uint64_t)(uintptr_t)table_insert(&core->reclaimer, &core->tables[table], words, mask, rank, action, data,
-                                             data_size);
+                                             data_size, now);
 }
 
 EXPORT uint64_t core_table_replace(void *state, unsigned table, uint64_t entry, uint32_t action, const void *data,
@@ -118,10 +129,21 @@ EXPORT bool core_table_set_miss(void *state, unsigned table, uint32_t action, co
     return table_set_miss(&core->reclaimer, &core->tables[table], action, data, data_size);
 }
 
-/* The address of an entry's direct counter: packets and bytes, two 64-bit numbers. */
+/* The addresses of parts of an entry's state. The direct counter is packets and bytes, two 64-bit numbers. */
 EXPORT uint64_t core_entry_hits(uint64_t entry)
 {
-    return (uint64_t)(uintptr_t)((const struct entry *)(uintptr_t)entry)->hits;
+    return (uint64_t)(uintptr_t)&((const struct entry *)(uintptr_t)entry)->state->hits;
+}
+
+EXPORT uint64_t core_entry_meter(uint64_t entry)
+{
+    return (uint64_t)(uintptr_t)&((const struct entry *)(uintptr_t)entry)->state->meter;
+}
+
+/* When the entry was last hit, or inserted: microseconds. */
+EXPORT uint64_t core_entry_last_hit(uint64_t entry)
+{
+    return atomic_load_explicit(&((const struct entry *)(uintptr_t)entry)->state->last_hit, memory_order_relaxed);
 }
 
 static bool set_group(struct core *core, _Atomic(struct group *) *place, const struct replica *replicas, uint32_t count)

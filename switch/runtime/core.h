@@ -11,6 +11,7 @@
 #include "program.h"
 #include "reclaim.h"
 #include "tables.h"
+#include "trace.h"
 
 enum {
     MAX_PACKET = 65536,      /* longest packet that is taken, in bytes */
@@ -34,6 +35,8 @@ enum drop {
     DROP_ASSERTION,    /* an assert or assume of the program was false */
     DROP_TOO_LONG,     /* longer than MAX_PACKET */
     DROP_DIGEST,       /* a digest, not a packet: nobody took the ones before */
+    DROP_EMPTY_GROUP,  /* an action, not a packet: the group has no member, or all of them are down */
+    DROP_OUT_OF_RANGE, /* an access, not a packet: there is no such element of a stack or array */
     DROP_REASONS,
 };
 
@@ -77,8 +80,21 @@ void core_free(struct core *core);
 
 static inline void drop(struct core *core, enum drop reason)
 {
+    TRACE_WORDS(TRACE_DROP, reason);
     atomic_store_explicit(&core->drops[reason],
                           atomic_load_explicit(&core->drops[reason], memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+/* Counts an access to what is not there, which has no effect. Apart, so that it does not weigh on inlining. */
+__attribute__((cold, noinline)) void out_of_range(struct core *core);
+
+/* Whether there is such an element; counts it where not. */
+static inline bool in_range(struct core *core, uint64_t index, uint64_t size)
+{
+    if (__builtin_expect(index < size, 1))
+        return true;
+    out_of_range(core);
+    return false;
 }
 
 /* A place for the next digest's record, or NULL (and counted) when the ring is full; digest_send makes it visible. */

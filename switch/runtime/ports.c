@@ -51,7 +51,8 @@ struct ports {
     int wake; /* eventfd: the worker has something else to do than packets */
 
     struct program program;           /* the worker's */
-    struct program next_program;      /* under the mutex */
+    struct program next_program;      /* under the mutex, as `held` */
+    bool held;                        /* the worker is to wait, and leave packets where they are */
     _Atomic bool program_changes;
     pthread_mutex_t mutex;
     pthread_cond_t program_changed;
@@ -155,12 +156,18 @@ static unsigned one_round(struct ports *ports)
     return received;
 }
 
+/* Uses the next program from here on, and stays here while the ports are held. */
 static void adopt_program(struct ports *ports)
 {
     pthread_mutex_lock(&ports->mutex);
-    ports->program = ports->next_program;
-    atomic_store(&ports->program_changes, false);
-    pthread_cond_broadcast(&ports->program_changed);
+    for (;;) {
+        ports->program = ports->next_program;
+        atomic_store(&ports->program_changes, false);
+        pthread_cond_broadcast(&ports->program_changed);
+        if (!ports->held)
+            break;
+        pthread_cond_wait(&ports->program_changed, &ports->mutex);
+    }
     pthread_mutex_unlock(&ports->mutex);
 }
 
@@ -212,7 +219,7 @@ static void *work(void *argument)
 
 /* ---- Called by Python ---- */
 
-struct ports *ports_create(unsigned cpu_port)
+struct ports *ports_create(unsigned cpu_port, uint64_t began)
 {
     struct ports *ports = calloc(1, sizeof *ports);
     if (ports == NULL)
@@ -224,7 +231,7 @@ struct ports *ports_create(unsigned cpu_port)
     ports->scratch = malloc(PACKET_ROOM);
     pthread_mutex_init(&ports->mutex, NULL);
     pthread_cond_init(&ports->program_changed, NULL);
-    clock_gettime(CLOCK_MONOTONIC, &ports->start);
+    ports->start = (struct timespec){.tv_sec = (time_t)(began / 1000000000), .tv_nsec = (long)(began % 1000000000)};
     bool queues = packet_queue_open(&ports->from_cpu, CPU_QUEUE_BYTES);
     queues = packet_queue_open(&ports->to_cpu, CPU_QUEUE_BYTES) && queues;
     if (!queues || ports->scratch == NULL || ports->wake < 0 || ports->take_event < 0 || ports->control < 0) {
@@ -292,19 +299,34 @@ void ports_destroy(struct ports *ports)
     free(ports);
 }
 
+/* With the mutex: until the worker knows of `next_program` and `held`. */
+static void await_worker(struct ports *ports)
+{
+    if (!ports->started) {
+        ports->program = ports->next_program;
+        return;
+    }
+    atomic_store(&ports->program_changes, true);
+    signal_event(ports->wake);
+    pthread_cond_broadcast(&ports->program_changed);
+    while (atomic_load(&ports->program_changes))
+        pthread_cond_wait(&ports->program_changed, &ports->mutex);
+}
+
 void ports_run(struct ports *ports, process_fn process, quiesce_fn quiesce, void *state)
 {
     struct program program = {.process = process, .quiesce = quiesce, .state = state};
-    if (!ports->started) {
-        ports->program = program;
-        return;
-    }
     pthread_mutex_lock(&ports->mutex);
     ports->next_program = program;
-    atomic_store(&ports->program_changes, true);
-    signal_event(ports->wake);
-    while (atomic_load(&ports->program_changes))
-        pthread_cond_wait(&ports->program_changed, &ports->mutex);
+    await_worker(ports);
+    pthread_mutex_unlock(&ports->mutex);
+}
+
+void ports_hold(struct ports *ports, bool hold)
+{
+    pthread_mutex_lock(&ports->mutex);
+    ports->held = hold;
+    await_worker(ports);
     pthread_mutex_unlock(&ports->mutex);
 }
 

@@ -5,6 +5,7 @@
 #ifndef SWITCH_PORTS_H
 #define SWITCH_PORTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "program.h"
@@ -18,8 +19,11 @@ struct ports;
 
 #pragma GCC visibility push(default)
 
-/* cpu_port: the number of the port whose packets go to and come from Python, or NO_CPU_PORT. NULL: no memory. */
-struct ports *ports_create(unsigned cpu_port);
+/*
+ * cpu_port: the number of the port whose packets go to and come from Python, or NO_CPU_PORT. began: time 0 of the
+ * packets' time, in nanoseconds of CLOCK_MONOTONIC. NULL: no memory.
+ */
+struct ports *ports_create(unsigned cpu_port, uint64_t began);
 
 /* Gives a port number to an interface, before ports_start. Returns NULL, or says what failed, with errno set. */
 const char *ports_attach(struct ports *ports, unsigned number, const char *interface);
@@ -33,6 +37,9 @@ void ports_destroy(struct ports *ports);
 /* From here on packets go through this program (process NULL: are dropped). On return the worker no longer uses
  * the program before it. */
 void ports_run(struct ports *ports, process_fn process, quiesce_fn quiesce, void *state);
+
+/* While held, the worker takes no packets: they wait in the interfaces' rings. On return it is between two packets. */
+void ports_hold(struct ports *ports, bool hold);
 
 /* Gives the program a packet as if it had come in at the CPU port. Returns 0, or -1 if the queue is full.
  * One thread at a time. */

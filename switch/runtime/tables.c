@@ -11,8 +11,8 @@ static uint32_t word_count(const struct table_shape *shape)
     return shape->kind == TABLE_TERNARY ? 2 * key + 2u * shape->ranges : key;
 }
 
-static struct entry *entry_new(const struct table_shape *shape, const uint64_t *words, int32_t rank, uint32_t action,
-                               const void *data, uint32_t data_size)
+struct entry *entry_new(const struct table_shape *shape, const uint64_t *words, int32_t rank, uint32_t action,
+                        const void *data, uint32_t data_size)
 {
     struct entry *e = block_new(shape->data_offset + data_size);
     if (!e)
@@ -195,13 +195,17 @@ bool table_init(struct table *t, const struct table_shape *shape, uint64_t seed)
     atomic_init(&t->prefixes, prefixes_new(0));
     atomic_init(&t->ordered, ordered_new(0));
     atomic_init(&t->miss, NULL);
+    if (shape->kind == TABLE_LPM && !(t->of_length = calloc(MAX_PREFIX + 1, sizeof *t->of_length)))
+        return false;
     return t->index && t->prefixes && t->ordered;
 }
 
 static void entry_free(const struct entry *e)
 {
-    if (e)
-        block_free(e->hits);
+    if (e && e->state) {
+        meters_free(&e->state->meter, 1);
+        block_free(e->state);
+    }
     block_free((void *)e);
 }
 
@@ -220,6 +224,7 @@ void table_free(struct table *t)
     block_free(index);
     block_free(ordered);
     block_free(atomic_load(&t->prefixes));
+    free(t->of_length);
 }
 
 static bool publish(struct reclaimer *r, struct table *t, struct entry *e, const uint64_t *mask)
@@ -238,14 +243,14 @@ static bool publish(struct reclaimer *r, struct table *t, struct entry *e, const
 }
 
 const struct entry *table_insert(struct reclaimer *r, struct table *t, const uint64_t *words, const uint64_t *mask,
-                                 int32_t rank, uint32_t action, const void *data, uint32_t data_size)
+                                 int32_t rank, uint32_t action, const void *data, uint32_t data_size, uint64_t now)
 {
     struct entry *e = entry_new(&t->shape, words, rank, action, data, data_size);
     if (!e)
         return NULL;
-    if (t->shape.counted)
-        e->hits = block_new(sizeof *e->hits);
-    if ((t->shape.counted && !e->hits) || !publish(r, t, e, mask)) {
+    if (t->shape.stateful && (e->state = block_new(sizeof *e->state)))
+        touch(e->state, now);
+    if ((t->shape.stateful && !e->state) || !publish(r, t, e, mask)) {
         entry_free(e);
         return NULL;
     }
@@ -259,7 +264,7 @@ const struct entry *table_replace(struct reclaimer *r, struct table *t, const st
     struct entry *e = entry_new(&t->shape, old->words, old->rank, action, data, data_size);
     if (!e)
         return NULL;
-    e->hits = old->hits;
+    e->state = old->state;
     if (t->shape.kind == TABLE_TERNARY) {
         if (!ordered_replace(r, t, old, e)) {
             block_free(e);
@@ -288,7 +293,10 @@ bool table_remove(struct reclaimer *r, struct table *t, const struct entry *old)
         atomic_store_explicit(slot, SLOT_DELETED, memory_order_release);
     }
     t->entries--;
-    block_retire(r, old->hits);
+    if (old->state) {
+        block_retire(r, atomic_load_explicit(&old->state->meter.rates, memory_order_relaxed));
+        block_retire(r, old->state);
+    }
     block_retire(r, (void *)old);
     return true;
 }

@@ -16,10 +16,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "meters.h"
 #include "reclaim.h"
 
 enum { MAX_KEY_WORDS = 16 };
-enum { MAX_PREFIX = 128 };
+enum { MAX_PREFIX = 64 * MAX_KEY_WORDS };
 
 enum table_kind { TABLE_EXACT, TABLE_LPM, TABLE_TERNARY };
 
@@ -36,8 +37,20 @@ static inline void count(struct hits *h, uint64_t bytes)
     atomic_store_explicit(&h->bytes, atomic_load_explicit(&h->bytes, memory_order_relaxed) + bytes, memory_order_relaxed);
 }
 
+/* What an entry gathers beside its action. Outlives modifications of the entry. */
+struct entry_state {
+    struct hits hits;          /* the direct counter */
+    _Atomic uint64_t last_hit; /* microseconds, for the idle timeout; the insertion counts as a hit */
+    struct meter meter;        /* the direct meter */
+};
+
+static inline void touch(struct entry_state *state, uint64_t now)
+{
+    atomic_store_explicit(&state->last_hit, now, memory_order_relaxed);
+}
+
 struct entry {
-    struct hits *hits; /* outlives modifications of the entry; NULL without a direct counter */
+    struct entry_state *state; /* NULL in tables without direct counter, direct meter and idle timeout */
     uint32_t action;
     int32_t rank; /* lpm: prefix length; ternary: priority, the larger wins; exact: 0 */
     uint64_t words[];
@@ -69,7 +82,7 @@ struct table_shape {
     enum table_kind kind;
     uint8_t key_words;
     uint8_t ranges;
-    bool counted;
+    bool stateful; /* whether entries have an entry_state */
     uint32_t data_offset; /* of the action's data within an entry, in bytes */
 };
 
@@ -82,7 +95,7 @@ struct table {
     /* For writers only. */
     struct table_shape shape;
     uint64_t entries;
-    uint32_t of_length[MAX_PREFIX + 1];
+    uint32_t *of_length; /* of an lpm table, MAX_PREFIX + 1: entries with that prefix length */
 };
 
 static const uint64_t SLOT_EMPTY = 0;
@@ -177,17 +190,21 @@ static inline const struct entry *table_miss(const struct table *t)
     return atomic_load_explicit(&t->miss, memory_order_acquire);
 }
 
+/* An entry that stands in no table; `shape` says where its data is. */
+struct entry *entry_new(const struct table_shape *shape, const uint64_t *words, int32_t rank, uint32_t action,
+                        const void *data, uint32_t data_size);
+
 /* Changing tables. All return false or NULL only when memory ran out, and then nothing has changed. */
 
 bool table_init(struct table *t, const struct table_shape *shape, uint64_t seed);
 void table_free(struct table *t);
 
 /*
- * words: as in struct entry; mask: of an lpm entry's prefix, over the key's words. The caller knows that the table
- * holds no such entry yet. Returns the entry, which is the handle for the functions below.
+ * words: as in struct entry; mask: of an lpm entry's prefix, over the key's words; now: microseconds. The caller knows
+ * that the table holds no such entry yet. Returns the entry, which is the handle for the functions below.
  */
 const struct entry *table_insert(struct reclaimer *r, struct table *t, const uint64_t *words, const uint64_t *mask,
-                                 int32_t rank, uint32_t action, const void *data, uint32_t data_size);
+                                 int32_t rank, uint32_t action, const void *data, uint32_t data_size, uint64_t now);
 const struct entry *table_replace(struct reclaimer *r, struct table *t, const struct entry *old, uint32_t action,
                                   const void *data, uint32_t data_size);
 bool table_remove(struct reclaimer *r, struct table *t, const struct entry *old);

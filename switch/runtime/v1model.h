@@ -72,6 +72,7 @@ static void pass_again(struct state *s, struct packet *p, enum instance_type typ
 {
     if (!another_pass(s, &p->c))
         return;
+    TRACE_WORDS(TRACE_AGAIN, type);
     if (s->pending_count == PENDING) {
         drop(&s->core, DROP_PENDING_FULL);
         return;
@@ -101,6 +102,7 @@ static void replicate(struct state *s, const struct packet *p, const struct grou
 static const struct group *clone_session(struct state *s, const struct packet *p)
 {
     const uint16_t session = p->c.clone & (uint16_t)~CLONE_REQUESTED;
+    TRACE_WORDS(TRACE_CLONE, session);
     const struct group *group = atomic_load_explicit(&s->core.sessions[session], memory_order_acquire);
     if (!group)
         drop(&s->core, DROP_NO_SESSION);
@@ -145,6 +147,7 @@ static __attribute__((noinline)) void clone_egress(struct state *s, const struct
 
 static __attribute__((noinline)) void multicast(struct state *s, struct packet *p, uint32_t id)
 {
+    TRACE_WORDS(TRACE_MULTICAST, id);
     const struct group *group = atomic_load_explicit(&s->core.groups[id % GROUPS], memory_order_acquire);
     if (!group || group->count == 0) {
         drop(&s->core, DROP_NO_GROUP);
@@ -170,8 +173,10 @@ static void ingress_and_after(struct state *s, struct packet *p)
         clone_ingress(s, p);
         p->c.clone = p->c.clone_list = 0;
     }
-    if (p->c.learn_list)
+    if (p->c.learn_list) {
+        TRACE_WORDS(TRACE_DIGEST, p->c.learn_list);
         learn(s, p);
+    }
     if (p->c.resubmit_list) {
         settle_original(&p->c);
         pass_again(s, p, INSTANCE_RESUBMITTED, p->c.resubmit_list, p->c.bytes, p->c.length);
@@ -193,6 +198,7 @@ static void ingress_and_after(struct state *s, struct packet *p)
 
 static void egress_and_after(struct state *s, struct packet *p, uint32_t port)
 {
+    TRACE_WORDS(TRACE_EGRESS, port);
     set_enq_timestamp(p, s->core.now);
     set_egress_global_timestamp(p, s->core.now);
     set_egress_port(p, port);
@@ -218,8 +224,10 @@ static void egress_and_after(struct state *s, struct packet *p, uint32_t port)
     const uint32_t length = whole < p->c.truncate_to ? whole : p->c.truncate_to;
     if (p->c.recirculate_list)
         pass_again(s, p, INSTANCE_RECIRCULATED, p->c.recirculate_list, s->out + whole - length, length);
-    else
+    else {
+        TRACE_WORDS(TRACE_EMIT, port, length);
         s->core.emit(s->core.emit_context, port, s->out, length);
+    }
 }
 
 static void run_pending(struct state *s)
@@ -232,6 +240,7 @@ static void run_pending(struct state *s)
         p->meta = from->meta;
         set_instance_type(p, from->type);
         set_packet_length(p, from->length);
+        TRACE_WORDS(TRACE_PACKET, from->type, from->ingress_port, from->length);
         if (from->length > MAX_PACKET)
             drop(&s->core, DROP_TOO_LONG);
         else
@@ -260,10 +269,25 @@ __attribute__((visibility("default"))) void program_process(void *state, unsigne
     set_ingress_port(p, port);
     set_packet_length(p, length);
     set_ingress_global_timestamp(p, now_us);
+    TRACE_WORDS(TRACE_PACKET, INSTANCE_NORMAL, port, length);
     ingress_and_after(s, p);
     if (s->pending_count)
         run_pending(s);
 }
+
+#ifdef TRACE
+/* As program_process, and notes events in up to `capacity` words; returns how many words they are. */
+__attribute__((visibility("default"))) uint64_t program_trace(void *state, unsigned port, const uint8_t *bytes,
+                                                              unsigned length, uint64_t now_us, emit_fn emit,
+                                                              void *context, uint64_t *words, uint64_t capacity)
+{
+    hashes_init(); /* this library's own tables */
+    trace = (struct trace){.words = words, .capacity = capacity};
+    program_process(state, port, bytes, length, now_us, emit, context);
+    trace.words = NULL;
+    return trace.used;
+}
+#endif
 
 __attribute__((visibility("default"))) void program_quiesce(void *state)
 {

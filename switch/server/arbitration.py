@@ -11,7 +11,7 @@ from typing import Protocol
 
 from finsy.proto import p4r, rpc_code, rpc_status
 
-from switch.server.status import RequestError, failed_precondition, invalid, not_found, unimplemented
+from switch.server.status import exhausted, failed_precondition, invalid, not_found, unimplemented
 
 MAX_CLIENTS = 32
 
@@ -23,7 +23,7 @@ class Stream(Protocol):
         """What must not be lost."""
         ...
 
-    def offer(self, response: p4r.StreamMessageResponse) -> bool:
+    def offer_message(self, response: p4r.StreamMessageResponse) -> bool:
         """What may be lost when the client is slow; False if it was."""
         ...
 
@@ -105,9 +105,7 @@ class Arbiter:
         if message.role.HasField("config"):
             raise invalid("this switch knows no role configurations: leave role.config unset")
         if client is None and len(self._clients) >= MAX_CLIENTS:
-            raise RequestError(
-                rpc_code.RESOURCE_EXHAUSTED, f"this switch serves {MAX_CLIENTS} clients at a time"
-            )
+            raise exhausted(f"this switch serves {MAX_CLIENTS} clients at a time")
         if message.HasField("election_id"):
             wanted = uint128(message.election_id)
             if any(other.election_id == wanted for other in self._clients if other is not client):

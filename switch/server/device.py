@@ -6,13 +6,15 @@ and COMMIT puts that engine into the data plane. The specification's "replaying 
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
 from finsy.proto import p4r
 
 from switch.engine import Engine
+from switch.ports import Port, Ports
 from switch.server.pipeline import LoadEngine, Pipeline
+from switch.server.reconcile import carry_counts, carry_written
 from switch.server.status import failed_precondition, not_found
 
 # The reference server's text, which clients look for.
@@ -25,8 +27,15 @@ class DataPlane(Protocol):
     @property
     def cpu_port(self) -> int | None: ...
 
+    @property
+    def ports(self) -> Ports: ...
+
     def run(self, program: Engine | None) -> None:
         """Use this engine from now on. On return the one before is no longer in use."""
+        ...
+
+    def held(self) -> AbstractContextManager[None]:
+        """No packet is processed for the duration; they wait. `run` may be called meanwhile."""
         ...
 
     def packet_out(self, packet: bytes) -> bool:
@@ -36,6 +45,10 @@ class DataPlane(Protocol):
     def packet_in(self, timeout: float) -> bytes | None:
         """The next packet that the program sent to the CPU port, waiting `timeout` seconds for one."""
         ...
+
+
+def _same_program(one: p4r.ForwardingPipelineConfig, other: p4r.ForwardingPipelineConfig) -> bool:
+    return one.p4_device_config == other.p4_device_config and one.p4info == other.p4info
 
 
 class Device:
@@ -53,6 +66,7 @@ class Device:
         self._saved: Pipeline | None = None
         self._program: Engine | None = None  # runs without a P4Info
         self._load_engine = load_engine
+        self._stop_listening = data_plane.ports.listen(self._port_changed)
 
     @property
     def config(self) -> p4r.ForwardingPipelineConfig | None:
@@ -92,7 +106,7 @@ class Device:
 
     def load(self, config: p4r.ForwardingPipelineConfig) -> Pipeline:
         """Compile a config, without any effect on the device. Raises RequestError."""
-        return Pipeline.load(config, self._load_engine)
+        return Pipeline.load(config, self._load_engine, self.data_plane.ports)
 
     def save(self, pipeline: Pipeline) -> None:
         """Let reads and writes go to this pipeline, until it is committed."""
@@ -113,10 +127,32 @@ class Device:
             self._replace(running=pipeline, saved=None)
             self._close_program()
 
-    def can_keep_state(self, config: p4r.ForwardingPipelineConfig) -> bool:
-        """Whether this config is the one that runs already (its cookie included)."""
-        with self._pipelines:
-            return self._running is not None and self._running.config == config
+    def reconcile(self, pipeline: Pipeline) -> None:
+        """As `commit`, with the state of the pipeline that runs until now.
+
+        Raises RequestError when this pipeline cannot hold it; nothing has changed then.
+        """
+        with self.lock:
+            running = self._running
+            if running is None:
+                self.commit(pipeline)
+                return
+            carry_written(running, pipeline)
+            with self.data_plane.held():
+                carry_counts(running, pipeline)
+                self.commit(pipeline)
+
+    def reconcile_cookie(self, config: p4r.ForwardingPipelineConfig) -> bool:
+        """Take this config over if it is, except for the cookie, the one that runs; False if it is not."""
+        with self.lock, self._pipelines:
+            running = self._running
+            if running is None or not _same_program(running.config, config):
+                return False
+            running.config = config
+            saved, self._saved = self._saved, None
+        if saved is not None:
+            saved.retire()
+        return True
 
     def close(self) -> None:
         """Take the program out of the data plane and free everything."""
@@ -124,6 +160,18 @@ class Device:
             self.data_plane.run(None)
             self._replace(running=None, saved=None)
             self._close_program()
+        self._stop_listening()
+
+    def _port_changed(self, port: Port) -> None:
+        with ExitStack() as leases:
+            with self._pipelines:
+                pipelines = {self._running, self._saved} - {None}
+                for pipeline in pipelines:
+                    if pipeline is not None:
+                        leases.enter_context(pipeline.lease())
+            for pipeline in pipelines:
+                if pipeline is not None:
+                    pipeline.port_changed(port)
 
     def _close_program(self) -> None:
         if self._program:
@@ -134,6 +182,8 @@ class Device:
         with self._pipelines:
             before = {self._running, self._saved}
             self._running, self._saved = running, saved
+        # From here on the new ones hear of changes; what was before, they are told now.
+        self.data_plane.ports.tell(self._port_changed)
         for pipeline in before - {running, saved}:
             if pipeline is not None:
                 pipeline.retire()

@@ -13,12 +13,17 @@ from finsy.proto import p4r
 from switch.engine import Engine
 from switch.entries import Match
 from switch.errors import EngineError
-from switch.p4info import P4InfoError, Schema
+from switch.p4info import P4InfoError, ProfileInfo, Schema
+from switch.p4info_check import check_schema
+from switch.ports import Port, Ports
+from switch.server.actions import ActionCodec
 from switch.server.digests import DigestLists
 from switch.server.packets import HeaderCodec
+from switch.server.profiles import Profile
 from switch.server.replication import Replication
 from switch.server.status import invalid
 from switch.server.tables import TableCodec
+from switch.server.value_sets import ValueSetCodec
 
 LoadEngine = Callable[[bytes], Engine]
 
@@ -27,25 +32,48 @@ EntryKey = tuple[tuple[Match, ...], int]
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """What a controller attached to a table entry: opaque to the switch, given back on read."""
+    """What a controller attached to a table entry: means nothing to the switch, is given back on read.
+
+    modes: action_selection_mode and size_semantics of a one-shot entry, which can be said in two ways.
+    """
 
     metadata: bytes
     controller_metadata: int
+    modes: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, entry: p4r.TableEntry) -> "Annotations | None":
         """None when there are none, as for nearly all entries."""
-        if not entry.metadata and not entry.controller_metadata:
+        modes = (0, 0)
+        if entry.action.HasField("action_profile_action_set"):
+            chosen = entry.action.action_profile_action_set
+            modes = (chosen.action_selection_mode, chosen.size_semantics)
+        if not entry.metadata and not entry.controller_metadata and modes == (0, 0):
             return None
-        return cls(entry.metadata, entry.controller_metadata)
+        return cls(entry.metadata, entry.controller_metadata, modes)
+
+
+def show(annotations: Annotations | None, message: p4r.TableEntry) -> None:
+    """In the entry's message."""
+    if annotations is None:
+        return
+    message.metadata = annotations.metadata
+    message.controller_metadata = annotations.controller_metadata
+    if message.action.HasField("action_profile_action_set"):
+        chosen = message.action.action_profile_action_set
+        chosen.action_selection_mode, chosen.size_semantics = annotations.modes  # type: ignore[assignment]
 
 
 @dataclass(slots=True)
 class TableState:
-    """A table's codec, and the annotations of its entries; None stands for the default entry."""
+    """A table's codec, and the annotations of its entries; None stands for the default entry.
+
+    default_written: whether the default action is a controller's rather than the program's.
+    """
 
     codec: TableCodec
     annotations: dict[EntryKey | None, Annotations] = field(default_factory=dict)
+    default_written: bool = False
 
     def annotate(self, key: EntryKey | None, annotations: Annotations | None) -> None:
         if annotations is not None:
@@ -54,17 +82,46 @@ class TableState:
             self.annotations.pop(key, None)
 
 
-class Pipeline:
-    """`tables` and `replication` are used under the device's lock; any thread may use the rest."""
+def _actions(schema: Schema, profile: ProfileInfo, engine: Engine) -> Iterator[ActionCodec]:
+    """All that the profile's tables can do."""
+    for table in schema.tables.values():
+        if table.action_profile == profile.id:
+            for choice in table.actions.values():
+                yield ActionCodec(choice, engine.tables[table.name])
 
-    def __init__(self, config: p4r.ForwardingPipelineConfig, schema: Schema, engine: Engine) -> None:
+
+class Pipeline:
+    """Any thread may use it, but `tables`, `profiles` and `value_sets` only under the device's lock.
+
+    ports: those of the switch, which members of groups and replicas may depend on.
+    """
+
+    def __init__(
+        self, config: p4r.ForwardingPipelineConfig, schema: Schema, engine: Engine, ports: Ports
+    ) -> None:
         self.config = config
         self.schema = schema
         self.engine = engine
-        self.tables = {
-            info.id: TableState(TableCodec(info, engine.tables[info.name])) for info in schema.tables.values()
+        for info in schema.tables.values():
+            if info.initial_entries:
+                engine.release_entries(info.name)
+        self.profiles = {
+            info.id: Profile(info, engine.action_profiles[info.name], _actions(schema, info, engine), ports)
+            for info in schema.profiles.values()
         }
-        self.replication = Replication(engine)
+        self.tables = {
+            info.id: TableState(
+                TableCodec(info, engine.tables[info.name], self.profiles.get(info.action_profile or 0))
+            )
+            for info in schema.tables.values()
+        }
+        self.aging = {
+            state.codec.name: state for state in self.tables.values() if state.codec.info.idle_timeouts
+        }
+        self.value_sets = {
+            info.id: ValueSetCodec(info, engine.value_sets[info.name]) for info in schema.value_sets.values()
+        }
+        self.replication = Replication(engine, ports)
         self.digests = DigestLists(schema.digests)
         self.packet_in = HeaderCodec(schema.packet_in)
         self.packet_out = HeaderCodec(schema.packet_out)
@@ -73,7 +130,7 @@ class Pipeline:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, config: p4r.ForwardingPipelineConfig, load_engine: LoadEngine) -> "Pipeline":
+    def load(cls, config: p4r.ForwardingPipelineConfig, load_engine: LoadEngine, ports: Ports) -> "Pipeline":
         """Raises RequestError (INVALID_ARGUMENT) when the config cannot be realised."""
         if not config.HasField("p4info") or not config.p4_device_config:
             raise invalid("the config needs both p4info and p4_device_config (p4c's BMv2 JSON)")
@@ -83,11 +140,30 @@ class Pipeline:
         except (P4InfoError, EngineError) as error:
             raise invalid(str(error)) from error
         try:
-            schema.check(engine)
+            check_schema(schema, engine)
         except P4InfoError as error:
             engine.close()
             raise invalid(str(error)) from error
-        return cls(config, schema, engine)
+        return cls(config, schema, engine, ports)
+
+    def expired(self) -> list[p4r.TableEntry]:
+        """The entries whose idle timeout is over since they were last named, with what a notification says
+        of them.
+        """
+        found: list[p4r.TableEntry] = []
+        for name, entry in self.engine.expired() if self.aging else ():
+            if name in self.aging:
+                state = self.aging[name]
+                message = state.codec.encode_key(entry.match, entry.priority)
+                message.idle_timeout_ns = entry.idle_timeout_ns
+                show(state.annotations.get((entry.match, entry.priority)), message)
+                found.append(message)
+        return found
+
+    def port_changed(self, port: Port) -> None:
+        """The port is up or down now. The caller has a lease; any thread may call."""
+        self.engine.set_port_up(port.number, up=port.up)
+        self.replication.port_changed(port)
 
     @contextmanager
     def lease(self) -> Iterator["Pipeline"]:

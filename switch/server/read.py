@@ -5,18 +5,28 @@ The copies are encoded, and cells of counters, registers and meters read, only a
 cells are volatile anyway, and a slow client must not hold up writes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from finsy.proto import p4d, p4r
 
-from switch.entries import Entry
+from switch.entries import Entry, Rates
 from switch.errors import NoSuchEntry
 from switch.p4info import CounterInfo, CounterUnit, MeterInfo, RegisterInfo
-from switch.server.pipeline import Annotations, Pipeline, TableState
+from switch.server.pipeline import Annotations, EntryKey, Pipeline, TableState, show
+from switch.server.profiles import selected
 from switch.server.status import invalid, not_found, unimplemented
 from switch.server.values import encode
-from switch.server.write import checked_index, table_state
+from switch.server.write import (
+    NO_COLOR_COUNTERS,
+    NO_DIRECT_OF_DEFAULT,
+    checked_index,
+    metered_table,
+    table_state,
+)
+
+NANOSECONDS = 1000
+"""In a microsecond."""
 
 Entities = Iterable[p4r.Entity]
 
@@ -49,20 +59,26 @@ def _table_entries(pipeline: Pipeline, wanted: p4r.TableEntry) -> Entities:
     info = state.codec.info
     if wanted.HasField("counter_data") and info.direct_counter is None:
         raise invalid(f"{info.name} has no direct counter")
-    if wanted.HasField("meter_config") or wanted.HasField("meter_counter_data"):
+    if not info.direct_meter and (wanted.HasField("meter_config") or wanted.HasField("meter_counter_data")):
         raise invalid(f"{info.name} has no direct meter")
-    if wanted.HasField("time_since_last_hit"):
-        if not info.idle_timeouts:
-            raise invalid(f"{info.name} does not support idle timeouts")
-        raise unimplemented(f"{info.name}: this switch has no idle timeouts")
+    if wanted.HasField("meter_counter_data"):
+        raise unimplemented(f"{info.name}: {NO_COLOR_COUNTERS}")
+    if wanted.HasField("time_since_last_hit") and not info.idle_timeouts:
+        raise invalid(f"{info.name} does not support idle timeouts")
     return _one_table(pipeline, state, wanted)
 
 
 def _all_tables(pipeline: Pipeline, wanted: p4r.TableEntry) -> Entities:
-    if wanted.match or wanted.priority or wanted.HasField("action") or wanted.metadata:
-        raise invalid("entries can only be filtered within a table: table_id is missing")
+    _check_unfiltered(wanted)
     tables = [_one_table(pipeline, state, wanted) for state in pipeline.tables.values()]
     return (entity for table in tables for entity in table)
+
+
+def _check_unfiltered(wanted: p4r.TableEntry) -> None:
+    """Of all tables: raises RequestError when there is a filter besides."""
+    annotations = wanted.metadata or wanted.controller_metadata
+    if wanted.match or wanted.priority or wanted.HasField("action") or annotations:
+        raise invalid("entries can only be filtered within a table: table_id is missing")
 
 
 def _one_table(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> Entities:
@@ -70,12 +86,13 @@ def _one_table(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) ->
         return _default_entry(pipeline, state, wanted)
     entries = _selected(pipeline, state, wanted)
     annotations = dict(state.annotations)
-    with_counter = wanted.HasField("counter_data") and state.codec.info.direct_counter is not None
-    return _encoded(pipeline, state, entries, annotations, with_counter=with_counter)
+    return _encoded(pipeline, state, entries, annotations, wanted)
 
 
 def _selected(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> list[Entry]:
     codec = state.codec
+    by_action = wanted.HasField("action")
+    action = codec.action_name(wanted.action.action.action_id) if by_action else ""
     exact_key = wanted.match and (wanted.priority or not codec.needs_priority)
     if exact_key:
         match, priority = codec.key(wanted)
@@ -90,8 +107,7 @@ def _selected(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> 
             entries = [entry for entry in entries if entry.match == match]
         if wanted.priority:
             entries = [entry for entry in entries if entry.priority == wanted.priority]
-    if wanted.HasField("action"):
-        action = codec.action_name(wanted.action.action.action_id)
+    if by_action:
         entries = [entry for entry in entries if entry.action == action]
     if wanted.metadata or wanted.controller_metadata:
         entries = [entry for entry in entries if _has_annotations(state, entry, wanted)]
@@ -106,40 +122,66 @@ def _has_annotations(state: TableState, entry: Entry, wanted: p4r.TableEntry) ->
     )
 
 
+def table_entry(pipeline: Pipeline, wanted: p4r.TableEntry) -> p4r.TableEntry:
+    """The one entry with this match and priority, with what `wanted` asks for besides.
+
+    Raises RequestError, or NoSuchEntry.
+    """
+    state = table_state(pipeline, wanted.table_id)
+    match, priority = state.codec.key(wanted)
+    entry = pipeline.engine.entry(state.codec.name, match, priority)
+    return table_entry_message(pipeline, state, entry, state.annotations, wanted)
+
+
 def _encoded(
     pipeline: Pipeline,
     state: TableState,
     entries: list[Entry],
-    annotations: dict[Any, Annotations],
-    *,
-    with_counter: bool,
+    annotations: Mapping[EntryKey | None, Annotations],
+    wanted: p4r.TableEntry,
 ) -> Iterator[p4r.Entity]:
-    codec = state.codec
-    unit = codec.info.direct_counter
-    immutable = pipeline.engine.tables[codec.name].immutable
     for entry in entries:
-        message = codec.encode_entry(entry)
-        message.is_const = immutable
-        _annotate(message, annotations.get((entry.match, entry.priority)))
-        if with_counter and unit is not None:
-            try:
-                counts = pipeline.engine.direct_counter_read(codec.name, entry.match, entry.priority)
-            except NoSuchEntry:
-                continue  # deleted since it was listed
-            message.counter_data.CopyFrom(_counter_data(unit, *counts))
+        try:
+            message = table_entry_message(pipeline, state, entry, annotations, wanted)
+        except NoSuchEntry:
+            continue  # deleted since it was listed
         yield p4r.Entity(table_entry=message)
 
 
-def _annotate(message: p4r.TableEntry, annotations: Annotations | None) -> None:
-    if annotations is not None:
-        message.metadata = annotations.metadata
-        message.controller_metadata = annotations.controller_metadata
+def table_entry_message(
+    pipeline: Pipeline,
+    state: TableState,
+    entry: Entry,
+    annotations: Mapping[EntryKey | None, Annotations],
+    wanted: p4r.TableEntry,
+) -> p4r.TableEntry:
+    """An entry; with its counter, meter and time since the last hit if those fields are set in `wanted`.
+
+    Raises NoSuchEntry when one of those is asked for, and the entry is gone.
+    """
+    codec, engine = state.codec, pipeline.engine
+    key = (codec.name, entry.match, entry.priority)
+    message = codec.encode_entry(entry)
+    message.is_const = engine.tables[codec.name].immutable and not codec.info.initial_entries
+    show(annotations.get((entry.match, entry.priority)), message)
+    unit = codec.info.direct_counter
+    if unit is not None and wanted.HasField("counter_data"):
+        message.counter_data.CopyFrom(_counter_data(unit, *engine.direct_counter_read(*key)))
+    if codec.info.direct_meter and wanted.HasField("meter_config"):
+        rates = engine.direct_meter_read(*key)
+        if rates is not None:
+            message.meter_config.CopyFrom(_meter_config(rates))
+    if codec.info.idle_timeouts and wanted.HasField("time_since_last_hit"):
+        message.time_since_last_hit.elapsed_ns = engine.time_since_hit(*key) * NANOSECONDS
+    return message
 
 
 def _default_entry(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> list[p4r.Entity]:
     codec = state.codec
     if wanted.match or wanted.priority:
         raise invalid(f"{codec.name}: the default entry has neither match nor priority")
+    if wanted.idle_timeout_ns or wanted.HasField("time_since_last_hit"):
+        raise invalid(f"{codec.name}: the default entry has no idle timeout")
     default = pipeline.engine.default(codec.name)
     if default is None:
         return []
@@ -152,7 +194,7 @@ def _default_entry(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry
         action=codec.encode_action(action, data),
         is_const=codec.info.const_default,
     )
-    _annotate(message, state.annotations.get(None))
+    show(state.annotations.get(None), message)
     return [p4r.Entity(table_entry=message)]
 
 
@@ -199,13 +241,14 @@ def _counter_entries(pipeline: Pipeline, wanted: p4r.CounterEntry) -> Entities:
 def _direct_counter_entries(pipeline: Pipeline, wanted: p4r.DirectCounterEntry) -> Entities:
     key = wanted.table_entry
     if key.table_id == 0:
+        _check_unfiltered(key)
         states = [s for s in pipeline.tables.values() if s.codec.info.direct_counter is not None]
     else:
         states = [table_state(pipeline, key.table_id)]
         if states[0].codec.info.direct_counter is None:
             raise invalid(f"{states[0].codec.name} has no direct counter")
     if key.is_default_action:
-        raise unimplemented("a v1model direct counter does not count default actions")
+        raise unimplemented(NO_DIRECT_OF_DEFAULT)
     found = [(state, _selected(pipeline, state, key)) for state in states]
     if key.match and not any(entries for _, entries in found):
         raise not_found(f"{states[0].codec.name} has no such entry")
@@ -260,7 +303,7 @@ def _meter_entries(pipeline: Pipeline, wanted: p4r.MeterEntry) -> Entities:
     else:
         raise invalid(f"there is no indirect meter with id {wanted.meter_id}")
     if wanted.HasField("counter_data"):
-        raise unimplemented("this switch does not count a meter's packets by colour")
+        raise unimplemented(NO_COLOR_COUNTERS)
     cells = [(info, _indices(info, wanted)) for info in meters]
     return (_meter_entry(pipeline, info, index) for info, indices in cells for index in indices)
 
@@ -269,10 +312,75 @@ def _meter_entry(pipeline: Pipeline, info: MeterInfo, index: int) -> p4r.Entity:
     entry = p4r.MeterEntry(meter_id=info.id, index=p4r.Index(index=index))
     rates = pipeline.engine.meter_read(info.name, index)
     if rates is not None:
-        entry.config.CopyFrom(
-            p4r.MeterConfig(cir=rates.cir, cburst=rates.cburst, pir=rates.pir, pburst=rates.pburst)
-        )
+        entry.config.CopyFrom(_meter_config(rates))
     return p4r.Entity(meter_entry=entry)
+
+
+def _meter_config(rates: Rates) -> p4r.MeterConfig:
+    return p4r.MeterConfig(cir=rates.cir, cburst=rates.cburst, pir=rates.pir, pburst=rates.pburst)
+
+
+def _direct_meter_entries(pipeline: Pipeline, wanted: p4r.DirectMeterEntry) -> Entities:
+    key = wanted.table_entry
+    if wanted.HasField("counter_data"):
+        raise unimplemented(NO_COLOR_COUNTERS)
+    if key.table_id == 0:
+        _check_unfiltered(key)
+        states = [state for state in pipeline.tables.values() if state.codec.info.direct_meter]
+    else:
+        metered_table(pipeline, key)
+        states = [table_state(pipeline, key.table_id)]
+    found = [(state, _selected(pipeline, state, key)) for state in states]
+    if key.match and not any(entries for _, entries in found):
+        raise not_found(f"{states[0].codec.name} has no such entry")
+    return (entity for state, entries in found for entity in _direct_meters(pipeline, state, entries))
+
+
+def _direct_meters(pipeline: Pipeline, state: TableState, entries: list[Entry]) -> Iterator[p4r.Entity]:
+    codec = state.codec
+    for entry in entries:
+        try:
+            rates = pipeline.engine.direct_meter_read(codec.name, entry.match, entry.priority)
+        except NoSuchEntry:
+            continue  # deleted since it was listed
+        key = codec.encode_key(entry.match, entry.priority)
+        config = None if rates is None else _meter_config(rates)
+        yield p4r.Entity(direct_meter_entry=p4r.DirectMeterEntry(table_entry=key, config=config))
+
+
+# ---- Action profiles and value sets ----
+
+
+def _members(pipeline: Pipeline, wanted: p4r.ActionProfileMember) -> list[p4r.Entity]:
+    profiles = selected(pipeline.profiles, wanted.action_profile_id)
+    if wanted.member_id and not wanted.action_profile_id:
+        raise invalid("members are numbered within an action profile: action_profile_id is missing")
+    return [
+        p4r.Entity(action_profile_member=member)
+        for profile in profiles
+        for member in profile.members(wanted.member_id)
+    ]
+
+
+def _groups(pipeline: Pipeline, wanted: p4r.ActionProfileGroup) -> list[p4r.Entity]:
+    profiles = selected(pipeline.profiles, wanted.action_profile_id)
+    if wanted.group_id and not wanted.action_profile_id:
+        raise invalid("groups are numbered within an action profile: action_profile_id is missing")
+    return [
+        p4r.Entity(action_profile_group=group)
+        for profile in profiles
+        for group in profile.groups(wanted.group_id)
+    ]
+
+
+def _value_set_entries(pipeline: Pipeline, wanted: p4r.ValueSetEntry) -> list[p4r.Entity]:
+    if wanted.value_set_id == 0:
+        codecs = list(pipeline.value_sets.values())
+    elif wanted.value_set_id in pipeline.value_sets:
+        codecs = [pipeline.value_sets[wanted.value_set_id]]
+    else:
+        raise invalid(f"there is no value set with id {wanted.value_set_id}")
+    return [p4r.Entity(value_set_entry=codec.read()) for codec in codecs]
 
 
 # ---- Packet replication and digests ----
@@ -292,6 +400,10 @@ _READERS: dict[str, Callable[[Pipeline, Any], Entities]] = {
     "direct_counter_entry": _direct_counter_entries,
     "register_entry": _register_entries,
     "meter_entry": _meter_entries,
+    "direct_meter_entry": _direct_meter_entries,
+    "action_profile_member": _members,
+    "action_profile_group": _groups,
+    "value_set_entry": _value_set_entries,
     "packet_replication_engine_entry": _replication_entries,
     "digest_entry": _digest_entries,
 }

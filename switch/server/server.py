@@ -1,86 +1,51 @@
-"""The gRPC server around the service, and the two threads that bring packets and digests to the primary."""
+"""The gRPC server around the services, and the threads that bring the primary what the program tells."""
 
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
-import grpc
-from finsy.proto import p4r, p4r_grpc
+from finsy.proto import gnmi_grpc, p4r, p4r_grpc
 
 from switch.server.arbitration import MAX_CLIENTS
 from switch.server.device import Device
+from switch.server.gnmi import InterfaceService
+from switch.server.listening import Tls, grpc_server, listen
 from switch.server.pipeline import Pipeline
-from switch.server.service import P4RuntimeService
+from switch.server.service import ENTITIES_PER_RESPONSE, MAX_STREAMS, P4RuntimeService
 from switch.server.status import RequestError
 
-# A client's stream keeps a thread; the others are for requests.
-THREADS = 2 * MAX_CLIENTS
-
-MAX_REQUEST_BYTES = (
-    256 * 1024 * 1024
-)  # as the reference server; gRPC's default of 4 MB is 50 thousand updates
-
-# A controller whose host died without a word is noticed, and its mastership ended, after the sum of the two.
-KEEPALIVE_MS = 10_000
-KEEPALIVE_TIMEOUT_MS = 5_000
+# Streams and subscriptions keep a thread each; the others are for requests.
+MAX_WATCHERS = MAX_CLIENTS
+THREADS = MAX_STREAMS + MAX_WATCHERS + 32
 
 DIGEST_INTERVAL = 0.01  # seconds between looks for digests while a controller wants any
 IDLE_INTERVAL = 0.1  # while it doesn't
+WATCHDOG_INTERVAL = 1.0
 
 STOP_GRACE = 1.0  # seconds for requests that are being served when the server stops
-
-
-class AddressError(Exception):
-    """The server cannot listen where it was told to."""
 
 
 class Server:
     """Listens from the start; serves from `start` to `stop`.
 
-    address: HOST:PORT, of which port 0 takes a free one; or unix:PATH.
+    address: as `listen` has it. tls: None to serve everybody, unencrypted.
     """
 
-    def __init__(self, device: Device, address: str) -> None:
+    def __init__(self, device: Device, address: str, tls: Tls | None = None) -> None:
         self._device = device
         self._service = P4RuntimeService(device)
-        self._grpc = grpc.server(
-            ThreadPoolExecutor(THREADS, thread_name_prefix="p4runtime"),
-            options=[
-                # Without this, two switches would share a port and steal each other's connections.
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-                ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-                ("grpc.keepalive_permit_without_calls", 1),
-            ],
-        )
+        self._interfaces = InterfaceService(device.data_plane.ports, MAX_WATCHERS)
+        self._grpc = grpc_server(THREADS)
         p4r_grpc.add_P4RuntimeServicer_to_server(self._service, self._grpc)
-        self.address = self._listen(address)
+        gnmi_grpc.add_gNMIServicer_to_server(self._interfaces, self._grpc)
+        self.address = listen(self._grpc, address, "--grpc-server-addr", tls)
         self._stopping = threading.Event()
         self._pumps = [
             threading.Thread(target=self._guarded, args=(pump,), name=pump.__name__)
-            for pump in (self._bring_packets, self._bring_digests)
+            for pump in (self._bring_packets, self._bring_digests, self._bring_idle_entries, self._let_go)
         ]
         self.failure: Exception | None = None
         """What ended one of the threads, which nothing should."""
-
-    def _listen(self, address: str) -> str:
-        host, colon, port = address.rpartition(":")
-        local = host == "unix" and port
-        if not local and not (colon and host and port.isdecimal() and int(port) < 1 << 16):
-            raise AddressError(f"{address!r} is neither HOST:PORT (for example 127.0.0.1:9559) nor unix:PATH")
-        try:
-            bound = self._grpc.add_insecure_port(address)
-        except RuntimeError:
-            bound = 0
-        if bound == 0:
-            raise AddressError(
-                f"cannot listen on {address}: is another switch running there? "
-                "Choose another with -- --grpc-server-addr HOST:PORT (port 0: any free one)"
-            )
-        return address if local else f"{host}:{bound}"
 
     def start(self) -> None:
         self._grpc.start()
@@ -92,6 +57,7 @@ class Server:
         self._stopping.set()
         stopped = self._grpc.stop(STOP_GRACE)  # from here on no stream begins
         self._service.end_streams()
+        self._interfaces.end()
         stopped.wait()
         for pump in self._pumps:
             pump.join()
@@ -101,6 +67,11 @@ class Server:
             pump()
         except Exception as error:
             self.failure = error
+
+    def _let_go(self) -> None:
+        """Of clients that keep others waiting."""
+        while not self._stopping.wait(WATCHDOG_INTERVAL):
+            self._service.watchdog.look()
 
     def _bring_packets(self) -> None:
         while not self._stopping.is_set():
@@ -114,7 +85,23 @@ class Server:
             except RequestError:
                 continue  # no P4Info, so that nobody could make sense of it
             if message is not None:
-                primary.offer(p4r.StreamMessageResponse(packet=message))
+                primary.offer_message(p4r.StreamMessageResponse(packet=message))
+
+    def _bring_idle_entries(self) -> None:
+        while not self._stopping.wait(IDLE_INTERVAL):
+            try:
+                with self._device.running_pipeline() as pipeline:
+                    expired = pipeline.expired()
+            except RequestError:
+                continue  # no pipeline yet
+            primary = self._service.arbiter.primary
+            if primary is None:
+                continue
+            for first in range(0, len(expired), ENTITIES_PER_RESPONSE):
+                notification = p4r.IdleTimeoutNotification(
+                    table_entry=expired[first : first + ENTITIES_PER_RESPONSE], timestamp=time.time_ns()
+                )
+                primary.offer_message(p4r.StreamMessageResponse(idle_timeout_notification=notification))
 
     def _bring_digests(self) -> None:
         interval = IDLE_INTERVAL
@@ -139,4 +126,4 @@ class Server:
         pipeline.digests.learn(digests, now)
         for digest_list in pipeline.digests.due(now):
             digest_list.timestamp = time.time_ns()
-            primary.offer(p4r.StreamMessageResponse(digest=digest_list))
+            primary.offer_message(p4r.StreamMessageResponse(digest=digest_list))

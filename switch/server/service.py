@@ -2,34 +2,35 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import grpc
 from finsy.proto import p4r, p4r_grpc, rpc_code
 
 from switch.errors import EngineError
 from switch.server import read, write
-from switch.server.arbitration import Arbiter, uint128
+from switch.server.arbitration import MAX_CLIENTS, Arbiter, uint128
+from switch.server.batch import Outcome, all_or_none, each
 from switch.server.device import Device
+from switch.server.pipeline import Pipeline
 from switch.server.status import (
     ERROR_SPACE,
     STATUS_DETAILS,
     RequestError,
     batch_status,
     denied,
+    exhausted,
     failed_precondition,
     grpc_code,
     invalid,
     not_found,
-    refusal,
     unimplemented,
 )
 from switch.server.streams import ClientStream
-
-T = TypeVar("T")
+from switch.server.watchdog import Watchdog
 
 LOG = logging.getLogger(__name__)
 
@@ -38,14 +39,22 @@ API_VERSION = "1.5.0"
 # finsy takes messages up to 4 MB: an entity is far below 4 KB.
 ENTITIES_PER_RESPONSE = 1000
 
+# Each stream keeps one of the server's threads. A few more than clients: some have not said yet who they are.
+MAX_STREAMS = MAX_CLIENTS + 8
+
+# Seconds. A stream begins with an arbitration; an answer is read while it is sent.
+INTRODUCTION_TIMEOUT = 10.0
+STALL_TIMEOUT = 30.0
+
 
 class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
     def __init__(self, device: Device) -> None:
         self._device = device
         self.arbiter = Arbiter(device.id, finish_writes=self._finish_writes)
         self._configuring = threading.Lock()
-        self._streams: set[ClientStream] = set()
+        self._streams: dict[ClientStream, object] = {}  # with the watchdog's token
         self._streams_lock = threading.Lock()
+        self.watchdog = Watchdog()
 
     def _finish_writes(self) -> None:
         with self._device.lock:
@@ -56,17 +65,28 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
     def Write(self, request: p4r.WriteRequest, context: grpc.ServicerContext) -> p4r.WriteResponse:
         try:
             self._check_addressee(request.device_id, request.role)
+            self._check_primary(request)  # who is not does not keep the lock from those who may
             with self._device.lock:
                 self._check_primary(request)
                 with self._device.pipeline() as pipeline:
-                    if request.atomicity != p4r.WriteRequest.CONTINUE_ON_ERROR:
-                        raise unimplemented("the only atomicity of this switch is CONTINUE_ON_ERROR")
-                    errors = _attempt(request.updates, lambda update: write.apply(pipeline, update))
+                    errors = self._write(pipeline, request)
         except RequestError as error:
             _abort(context, error)
         if any(errors):
             _abort_batch(context, errors, "updates")
         return p4r.WriteResponse()
+
+    def _write(self, pipeline: Pipeline, request: p4r.WriteRequest) -> Outcome:
+        match request.atomicity:
+            case p4r.WriteRequest.CONTINUE_ON_ERROR:
+                return each(request.updates, lambda update: write.apply(pipeline, update))
+            case p4r.WriteRequest.ROLLBACK_ON_ERROR:
+                return all_or_none(pipeline, request.updates)
+            case p4r.WriteRequest.DATAPLANE_ATOMIC:
+                with self._device.data_plane.held():
+                    return all_or_none(pipeline, request.updates)
+            case other:
+                raise invalid(f"there is no atomicity {other}")
 
     # ---- Read ----
 
@@ -77,14 +97,22 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
             with ExitStack() as lease:
                 with self._device.lock:
                     pipeline = lease.enter_context(self._device.pipeline())
-                    errors = _attempt(
+                    errors = each(
                         request.entities, lambda wanted: found.append(read.entities(pipeline, wanted))
                     )
                 entities = (entity for some in found for entity in some)
+                # gRPC leaves a generator that is not read to its end to the garbage collector.
+                if not context.add_callback(lease.close):
+                    return
                 while batch := list(islice(entities, ENTITIES_PER_RESPONSE)):
-                    yield p4r.ReadResponse(entities=batch)
+                    with self.watchdog.limit(STALL_TIMEOUT, context.cancel):
+                        yield p4r.ReadResponse(entities=batch)
         except RequestError as error:
             _abort(context, error)
+        except EngineError:
+            if context.is_active():
+                raise
+            return  # the client is gone, and with it the lease of the pipeline
         if any(errors):
             _abort_batch(context, errors, "reads")
 
@@ -104,23 +132,22 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
 
     def _configure(self, request: p4r.SetForwardingPipelineConfigRequest) -> None:
         actions = p4r.SetForwardingPipelineConfigRequest
-        action, config = request.action, request.config
+        action = request.action
         if action == actions.UNSPECIFIED:
             raise invalid("the action is missing")
         if action == actions.COMMIT:
             if request.HasField("config"):
                 raise invalid("COMMIT takes the config that was saved before, and none with it")
             self._as_primary(request, self._device.commit_saved)
-        elif action == actions.RECONCILE_AND_COMMIT and self._device.can_keep_state(config):
-            pass  # nothing to change, which is the point of it
-        elif action == actions.RECONCILE_AND_COMMIT and self._device.config is not None:
-            raise unimplemented(
-                "this switch reconciles only with the config that it runs already (same cookie, P4Info and "
-                "device config); VERIFY_AND_COMMIT replaces it, and clears all tables"
-            )
-        else:
+        elif action != actions.RECONCILE_AND_COMMIT or not self._keep_program(request):
             self._load(request)
         LOG.info("pipeline: %s", actions.Action.Name(action))
+
+    def _keep_program(self, request: p4r.SetForwardingPipelineConfigRequest) -> bool:
+        """Whether the program runs already, so that there is nothing to exchange but the cookie."""
+        with self._device.lock:
+            self._check_primary(request)
+            return self._device.reconcile_cookie(request.config)
 
     def _load(self, request: p4r.SetForwardingPipelineConfigRequest) -> None:
         actions = p4r.SetForwardingPipelineConfigRequest
@@ -130,6 +157,8 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
                 pipeline.retire()
             elif request.action == actions.VERIFY_AND_SAVE:
                 self._as_primary(request, lambda: self._device.save(pipeline))
+            elif request.action == actions.RECONCILE_AND_COMMIT:
+                self._as_primary(request, lambda: self._device.reconcile(pipeline))
             else:
                 self._as_primary(request, lambda: self._device.commit(pipeline))
         except RequestError:
@@ -170,19 +199,20 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
     def StreamChannel(
         self, request_iterator: Iterator[p4r.StreamMessageRequest], context: grpc.ServicerContext
     ) -> Iterator[p4r.StreamMessageResponse]:
-        stream = ClientStream()
-        if not context.add_callback(stream.close):
-            return  # the client is gone already
-        threading.Thread(
-            target=self._listen, args=(stream, request_iterator), name="stream", daemon=True
-        ).start()
+        stream = ClientStream(context.cancel)
         with self._streams_lock:
-            self._streams.add(stream)
+            if len(self._streams) >= MAX_STREAMS:
+                _abort(context, exhausted(f"this switch serves {MAX_STREAMS} streams at a time"))
+            self._streams[stream] = self.watchdog.start(INTRODUCTION_TIMEOUT, lambda: stream.end(_NOBODY))
         try:
-            yield from stream.responses()
+            if context.add_callback(stream.close):  # False: the client is gone already
+                threading.Thread(
+                    target=self._listen, args=(stream, request_iterator), name="stream", daemon=True
+                ).start()
+                yield from stream.messages()
         finally:
             with self._streams_lock:
-                self._streams.discard(stream)
+                self.watchdog.stop(self._streams.pop(stream))
             self.arbiter.leave(stream)
             if stream.dropped:
                 LOG.warning(
@@ -195,18 +225,18 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         """Tell all clients that the switch stops."""
         with self._streams_lock:
             for stream in self._streams:
-                stream.close(RequestError(rpc_code.UNAVAILABLE, "the switch is stopping"))
+                stream.end(RequestError(rpc_code.UNAVAILABLE, "the switch is stopping"))
 
     def _listen(self, stream: ClientStream, requests: Iterator[p4r.StreamMessageRequest]) -> None:
         try:
             for request in requests:
                 self._hear(stream, request)
         except RequestError as error:
-            stream.close(error)
+            stream.end(error)
         except grpc.RpcError:
             stream.close()  # the client vanished
         except Exception:
-            stream.close(RequestError(rpc_code.INTERNAL, "the switch failed; its standard error says why"))
+            stream.end(RequestError(rpc_code.INTERNAL, "the switch failed; its standard error says why"))
             raise
         else:
             stream.close()
@@ -216,6 +246,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         kind = request.WhichOneof("update")
         if kind == "arbitration":
             self.arbiter.update(stream, request.arbitration)
+            self.watchdog.stop(self._streams.get(stream))
             return
         error = p4r.StreamError(space=ERROR_SPACE)
         try:
@@ -231,7 +262,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         except RequestError as refused:
             error.canonical_code = refused.code
             error.message = refused.message
-            stream.offer(p4r.StreamMessageResponse(error=error))
+            stream.offer_message(p4r.StreamMessageResponse(error=error))
 
     def _packet_out(self, stream: ClientStream, packet: p4r.PacketOut) -> None:
         if self.arbiter.primary is not stream:
@@ -241,9 +272,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         if self._device.data_plane.cpu_port is None:
             raise failed_precondition("the switch was started without a CPU port (-- --cpu-port N)")
         if not self._device.data_plane.packet_out(header + packet.payload):
-            raise RequestError(
-                rpc_code.RESOURCE_EXHAUSTED, "too many packets wait to be sent out, or it is too long"
-            )
+            raise exhausted("too many packets wait to be sent out, or it is too long")
 
     def _digest_ack(self, ack: p4r.DigestListAck) -> None:
         with self._device.running_pipeline() as pipeline:
@@ -275,26 +304,16 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
             raise denied("Not primary")
 
 
-def _attempt(batch: Iterable[T], one: Callable[[T], object]) -> list[RequestError | None]:
-    """Do all, whatever fails; returns what became of each."""
-    errors: list[RequestError | None] = []
-    for element in batch:
-        try:
-            one(element)
-        except RequestError as error:
-            errors.append(error)
-        except EngineError as error:
-            errors.append(refusal(error))
-        else:
-            errors.append(None)
-    return errors
+_NOBODY = RequestError(
+    rpc_code.DEADLINE_EXCEEDED, f"a stream begins with an arbitration, within {INTRODUCTION_TIMEOUT:.0f} s"
+)
 
 
 def _abort(context: grpc.ServicerContext, error: RequestError) -> NoReturn:
     context.abort(grpc_code(error.code), error.message)
 
 
-def _abort_batch(context: grpc.ServicerContext, errors: list[RequestError | None], what: str) -> NoReturn:
+def _abort_batch(context: grpc.ServicerContext, errors: Outcome, what: str) -> NoReturn:
     status = batch_status(errors, what)
     context.set_trailing_metadata(((STATUS_DETAILS, status.SerializeToString()),))
     context.abort(grpc_code(status.code), status.message)

@@ -16,6 +16,7 @@ from switch.errors import (
     EngineError,
     EntryExists,
     ImmutableTable,
+    InUse,
     NoSuchEntry,
     TableFull,
 )
@@ -62,6 +63,10 @@ def denied(message: str) -> RequestError:
     return RequestError(rpc_code.PERMISSION_DENIED, message)
 
 
+def exhausted(message: str) -> RequestError:
+    return RequestError(rpc_code.RESOURCE_EXHAUSTED, message)
+
+
 def failed_precondition(message: str) -> RequestError:
     return RequestError(rpc_code.FAILED_PRECONDITION, message)
 
@@ -71,6 +76,7 @@ _ENGINE_CODES: tuple[tuple[type[EngineError], int], ...] = (
     (NoSuchEntry, rpc_code.NOT_FOUND),
     (TableFull, rpc_code.RESOURCE_EXHAUSTED),
     (ImmutableTable, rpc_code.PERMISSION_DENIED),
+    (InUse, rpc_code.FAILED_PRECONDITION),
     (BadEntry, rpc_code.INVALID_ARGUMENT),
 )
 

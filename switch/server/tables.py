@@ -9,16 +9,18 @@ from collections.abc import Iterable, Sequence
 from finsy.proto import p4r
 
 from switch.entries import Entry, Match, Table
-from switch.p4info import Action, ActionChoice, TableInfo
+from switch.p4info import TableInfo
+from switch.server.actions import ActionCodec
 from switch.server.match_fields import column_of
+from switch.server.profiles import Profile
 from switch.server.status import denied, invalid
-from switch.server.values import decode, encode
 
 
 class TableCodec:
-    """Translates the entries of one table."""
+    """Translates the entries of one table. profile: what they refer to instead of having actions."""
 
-    def __init__(self, info: TableInfo, table: Table) -> None:
+    def __init__(self, info: TableInfo, table: Table, profile: Profile | None) -> None:
+        self.profile = profile
         self.info = info
         self.name = info.name
         self.needs_priority = info.needs_priority
@@ -82,11 +84,25 @@ class TableCodec:
     def entry(self, entry: p4r.TableEntry) -> Entry:
         """A whole entry, with its action. Raises RequestError."""
         match, priority = self.key(entry)
+        timeout = self.idle_timeout(entry)
+        if self.profile is not None:
+            target = self.profile.decode_target(self.name, entry.action)
+            return Entry(match, priority, "", (), target, timeout)
         action, data = self.action(entry.action, default=False)
-        return Entry(match, priority, action, data)
+        return Entry(match, priority, action, data, None, timeout)
+
+    def idle_timeout(self, entry: p4r.TableEntry) -> int:
+        """In nanoseconds. Raises RequestError."""
+        if entry.idle_timeout_ns and not self.info.idle_timeouts:
+            raise invalid(f"{self.name} does not support idle timeouts")
+        if entry.idle_timeout_ns < 0:
+            raise invalid(f"{self.name}: the idle timeout {entry.idle_timeout_ns} is negative")
+        return entry.idle_timeout_ns
 
     def action_name(self, action_id: int) -> str:
         """Raises RequestError."""
+        if self.profile is not None:
+            raise invalid(f"{self.name}: entries that refer to an action profile have no action to filter by")
         if action_id not in self._actions:
             raise invalid(f"{self.name} has no action with id {action_id}")
         return self._actions[action_id].name
@@ -109,46 +125,11 @@ class TableCodec:
         return p4r.TableAction(action=self._by_name[name].encode(data))
 
     def encode_entry(self, entry: Entry) -> p4r.TableEntry:
-        """A TableEntry with table, match, priority and action."""
+        """A TableEntry with table, match, priority, action and idle timeout."""
         encoded = self.encode_key(entry.match, entry.priority)
-        encoded.action.CopyFrom(self.encode_action(entry.action, entry.data))
+        if self.profile is not None and entry.target is not None:
+            encoded.action.CopyFrom(self.profile.encode_target(entry.target))
+        else:
+            encoded.action.CopyFrom(self.encode_action(entry.action, entry.data))
+        encoded.idle_timeout_ns = entry.idle_timeout_ns
         return encoded
-
-
-class ActionCodec:
-    """Translates one action of one table."""
-
-    def __init__(self, choice: ActionChoice, table: Table) -> None:
-        self.choice = choice
-        self.action: Action = choice.action
-        self.name = self.action.name
-        widths = [param.bits for param in table.actions[self.name]]
-        self._params = {
-            param.id: (position, bits, f"{self.name}: parameter {param.name}")
-            for position, (param, bits) in enumerate(zip(self.action.params, widths, strict=True))
-        }
-        self._ids = [param.id for param in self.action.params]
-
-    def decode(self, params: Sequence[p4r.Action.Param]) -> tuple[int, ...]:
-        """The values in the action's order. Raises RequestError."""
-        values: list[int | None] = [None] * len(self._ids)
-        for param in params:
-            known = self._params.get(param.param_id)
-            if known is None:
-                raise invalid(f"{self.name} has no parameter with id {param.param_id}")
-            position, bits, what = known
-            if values[position] is not None:
-                raise invalid(f"{what} is given twice")
-            values[position] = decode(param.value, bits, what)
-        if None in values:
-            raise invalid(f"{self.name}: parameter {self.action.params[values.index(None)].name} is missing")
-        return tuple(values)  # type: ignore[arg-type]  # no None is left
-
-    def encode(self, data: Sequence[int]) -> p4r.Action:
-        return p4r.Action(
-            action_id=self.action.id,
-            params=[
-                p4r.Action.Param(param_id=id, value=encode(value))
-                for id, value in zip(self._ids, data, strict=True)
-            ],
-        )

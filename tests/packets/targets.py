@@ -24,6 +24,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from switch.engine import Engine
+from switch.ports import Ports
 from switch.server import read, write
 from switch.server.pipeline import Pipeline
 from tests.packets import rows
@@ -76,7 +77,7 @@ class InProcess:
     def __init__(self, names: Names, config: bytes) -> None:
         self.names = names
         request = p4r.ForwardingPipelineConfig(p4info=names.p4info, p4_device_config=config)
-        self._pipeline = Pipeline.load(request, Engine.load)
+        self._pipeline = Pipeline.load(request, Engine.load, Ports(any_number=True))
         self._begun = 0
         self._now = 0
 

@@ -109,7 +109,11 @@ class Client:
     def __init__(self, address: str, election_id: int = 1, device_id: int = DEVICE_ID) -> None:
         self._channel = grpc.insecure_channel(
             address,
-            options=[("grpc.max_metadata_size", 1 << 20), ("grpc.max_receive_message_length", 4 << 20)],
+            options=[
+                ("grpc.max_metadata_size", 1 << 20),
+                ("grpc.max_receive_message_length", 4 << 20),
+                ("grpc.use_local_subchannel_pool", 1),  # a connection of its own
+            ],
         )
         self.stub = p4r_grpc.P4RuntimeStub(self._channel)
         self.election_id = election_id

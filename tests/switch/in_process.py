@@ -1,46 +1,18 @@
-"""A switch without interfaces: the engine is called in this process, packets come from and go to the test."""
+"""A switch without interfaces, with ports that a test speaks to."""
 
-import queue
-import threading
-
-from switch.engine import Engine
+from switch import in_process
+from switch.in_process import Packets
 
 CPU_PORT = 255
 
 
-class InProcess:
-    """A data plane for `switch.server.device.Device`, with ports that a test speaks to."""
+class InProcess(in_process.InProcess):
+    """sent: what left the switch because of packets from the controller."""
 
     def __init__(self, cpu_port: int | None = CPU_PORT) -> None:
-        self.cpu_port = cpu_port
-        self._engine: Engine | None = None
-        self._to_controller: queue.Queue[bytes] = queue.Queue()
-        self._lock = threading.Lock()
-        self.sent: list[tuple[int, bytes]] = []
+        self.sent: Packets = []
+        super().__init__(cpu_port, self.sent.extend)
 
-    def run(self, program: Engine | None) -> None:
-        with self._lock:
-            self._engine = program
-
-    def receive(self, port: int, packet: bytes) -> list[tuple[int, bytes]]:
-        """A packet arrives; returns what leaves, without what goes to the controller."""
-        with self._lock:
-            assert self._engine is not None, "no program is loaded"
-            emitted = self._engine.process(port, packet)
-        for number, octets in emitted:
-            if number == self.cpu_port:
-                self._to_controller.put(octets)
-        sent = [(number, octets) for number, octets in emitted if number != self.cpu_port]
-        self.sent += sent
-        return sent
-
-    def packet_out(self, packet: bytes) -> bool:
-        assert self.cpu_port is not None
-        self.receive(self.cpu_port, packet)
-        return True
-
-    def packet_in(self, timeout: float) -> bytes | None:
-        try:
-            return self._to_controller.get(timeout=timeout)
-        except queue.Empty:
-            return None
+    def receive(self, port: int, packet: bytes) -> Packets:
+        assert self.has_program, "no program is loaded"
+        return super().receive(port, packet)

@@ -119,3 +119,27 @@ def program(types: dict[str, list[list[Any]]], primitives: list[Json]) -> Json:
 
 def encoded(config: Json) -> bytes:
     return json.dumps(config).encode()
+
+
+def with_table(config: Json, **changes: Any) -> Json:
+    """The program with the table `t` in ingress instead: exact key h.a, action `set_b(value)` for h.b.
+
+    changes: of the table.
+    """
+    config["actions"] = [
+        {
+            "name": "set_b",
+            "id": 0,
+            "runtime_data": [{"name": "value", "bitwidth": 16}],
+            "primitives": [assign(field("h", "b"), {"type": "local", "value": 0})],
+        }
+    ]
+    table = keyless("t", 0) | {
+        "key": [{"match_type": "exact", "name": "h.a", "target": ["h", "a"], "mask": None}],
+        "actions": ["set_b"],
+        "next_tables": {"set_b": None},
+        **changes,
+    }
+    del table["default_entry"]
+    config["pipelines"][0] |= {"init_table": "t", "tables": [table]}
+    return config

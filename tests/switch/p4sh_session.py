@@ -1,6 +1,8 @@
-"""A session of p4runtime-shell with the program service.p4, run in that shell's own environment.
+"""Sessions of p4runtime-shell, run in that shell's own environment.
 
-    p4sh_session.py ADDRESS P4INFO PROGRAM
+    p4sh_session.py SESSION ADDRESS P4INFO PROGRAM
+
+SESSION is `service` (the program service.p4) or `profiles` (that of test_server_profiles.py).
 
 Asserts what it sees. Asks for packets on standard output ("packet PORT HEX"), and ends with "done".
 """
@@ -105,8 +107,48 @@ def packets_and_digests() -> None:
     assert message.digest.data[0].struct.members[0].bitstring == bytes.fromhex("020000000005")
 
 
+def service() -> None:
+    tables()
+    counters_and_groups()
+    packets_and_digests()
+
+
+def profiles() -> None:
+    for number in (1, 2):
+        member = sh.ActionProfileMember("shared")(member_id=number, action="set_b")
+        member.action["value"] = str(number)
+        member.insert()
+    assert [m.member_id for m in sh.ActionProfileMember("shared").read()] == [1, 2]
+    group = sh.ActionProfileGroup("shared")(group_id=4)
+    group.add(1, 3).add(2, 1)
+    group.insert()
+    (found,) = list(sh.ActionProfileGroup("shared").read())
+    assert [(m.member_id, m.weight) for m in found.members] == [(1, 3), (2, 1)]
+    entry = sh.TableEntry("t")
+    entry.match["h.a"] = "1"
+    entry.group_id = 4
+    entry.insert()
+    (found,) = list(sh.TableEntry("t").read())
+    assert found.group_id == 4
+    entry.delete()
+    group.delete()
+    for number in (1, 2):
+        sh.ActionProfileMember("shared")(member_id=number).delete()
+    shot = sh.TableEntry("t")
+    shot.match["h.a"] = "1"
+    action = sh.Action("set_b")
+    action["value"] = "7"
+    shot.oneshot.add(action, weight=2)
+    shot.insert()
+    (found,) = list(sh.TableEntry("t").read())
+    assert "weight: 2" in str(found)
+
+
+SESSIONS = {"service": service, "profiles": profiles}
+
+
 def main() -> None:
-    address, p4info, program = sys.argv[1:]
+    session, address, p4info, program = sys.argv[1:]
     sh.setup(
         device_id=1,
         grpc_addr=address,
@@ -114,9 +156,7 @@ def main() -> None:
         config=sh.FwdPipeConfig(p4info, program),
         verbose=False,
     )
-    tables()
-    counters_and_groups()
-    packets_and_digests()
+    SESSIONS[session]()
     sh.teardown()
     print("done", flush=True)
 

@@ -19,10 +19,10 @@ PACKETS = 150
 DEPTH = 4
 SEED = 7
 
-WIDTHS = (1, 3, 8, 13, 16, 31, 32, 33, 48, 63, 64, 65, 100, 128)
+WIDTHS = (1, 3, 8, 13, 16, 31, 32, 33, 48, 63, 64, 65, 100, 128, 129, 200, 256, 300)
 
 INPUTS = {f"u{width}": (width, False) for width in WIDTHS} | {
-    f"s{width}": (width, True) for width in (8, 32, 64, 128)
+    f"s{width}": (width, True) for width in (8, 32, 64, 128, 140, 256)
 }
 """Fields of the header: name to (width, signed)."""
 
@@ -123,7 +123,7 @@ class Maker:
             made, condition = self.condition(depth - 1)
             chosen = operator("?", a.json, b.json, made)
             return Made(chosen, lambda p: a.value(p) if condition(p) else b.value(p), width, signed)
-        if kind == "saturate" and width < 128:
+        if kind == "saturate":
             return self.saturated(a, b)
         if kind == "divide" and not signed:
             return self.divided(a)

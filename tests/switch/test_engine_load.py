@@ -113,6 +113,8 @@ def entry(*match_key: Json, action: int = 0) -> Json:
 
 H_A, H_B = field("h", "a"), field("h", "b")
 
+VALUE_SET = {"name": "known_ports", "id": 0, "compressed_bitwidth": 16, "max_size": 4}
+VALUE_SET_CASE = {"type": "parse_vset", "value": "known_ports", "mask": None, "next_state": None}
 METER = {"name": "speed", "id": 0, "is_direct": False, "size": 1, "rate_count": 2, "type": "packets"}
 
 BROKEN: dict[str, tuple[Change, str]] = {
@@ -140,9 +142,9 @@ BROKEN: dict[str, tuple[Change, str]] = {
         with_primitive(assign(H_A, {"type": "dream", "value": 1})),
         "this switch cannot do values of type 'dream'",
     ),
-    "a result of more than 128 bits": (
-        with_primitive(assign(H_A, operator(">>", operator("<<", H_A, const(100)), const(1)))),
-        "the result of '<<' needs more than 128 bits",
+    "a result of more than 4096 bits": (
+        with_primitive(assign(H_A, operator(">>", operator("<<", H_A, const(4090)), const(1)))),
+        "the result of '<<' needs more than 4096 bits",
     ),
     "a parameter that the action does not have": (
         with_primitive(assign(H_A, {"type": "local", "value": 3})),
@@ -154,12 +156,14 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "a direct meter in an action": (
         lambda config: (
-            config.update(meter_arrays=[{"name": "speed", "id": 0, "is_direct": True}]),
+            config.update(
+                meter_arrays=[METER | {"is_direct": True, "binding": "run", "result_target": ["h", "a"]}]
+            ),
             config["actions"][0]["primitives"].append(
                 primitive("execute_meter", {"type": "meter_array", "value": "speed"}, const(0), H_A)
             ),
         ),
-        "action 'run', execute_meter: uses the direct meter 'speed', which this switch cannot do",
+        "'execute_meter' has unsuitable parameters",
     ),
     "a meter of three rates": (
         lambda config: config.update(meter_arrays=[METER | {"rate_count": 3}]),
@@ -188,24 +192,51 @@ BROKEN: dict[str, tuple[Change, str]] = {
         "calculation 'calc': unknown algorithm 'md5'",
     ),
     "a field that is too wide": (
-        lambda config: config["header_types"][1]["fields"].append(["huge", 136, False]),
-        "header type 'h_t': field 'huge' has 136 bits; this switch does 128",
+        lambda config: config["header_types"][1]["fields"].append(["huge", 2056, False]),
+        "header type 'h_t': field 'huge' has 2056 bits; this switch does 2048",
     ),
     "a header that is no whole bytes": (
         lambda config: config["header_types"][1]["fields"].append(["odd", 3, False]),
         "header 'h': its 67 bits are no whole bytes",
     ),
     "a register that is too wide": (
-        lambda config: config["register_arrays"].append({"name": "r", "id": 0, "size": 1, "bitwidth": 129}),
-        "register 'r': has 129 bits; this switch does 128",
+        lambda config: config["register_arrays"].append({"name": "r", "id": 0, "size": 1, "bitwidth": 2049}),
+        "register 'r': has 2049 bits; this switch does 2048",
     ),
-    "an action profile": (
-        with_table(type="indirect"),
-        "table 'run': this switch cannot do tables of type 'indirect' (action profiles) (made.p4:12: run)",
+    "a table of unknown type": (
+        with_table(type="magic"),
+        "table 'run': this switch cannot do tables of type 'magic' (made.p4:12: run)",
     ),
-    "a direct meter": (
+    "an action profile that is not there": (
+        with_table(type="indirect", action_profile="shared"),
+        "table 'run': there is no action profile 'shared'",
+    ),
+    "an action profile beside actions of the table's own": (
+        lambda config: (
+            config["pipelines"][0].update(action_profiles=[{"name": "shared", "id": 0, "max_size": 4}]),
+            with_table(type="indirect", action_profile="shared")(config),
+        ),
+        "table 'run': has both actions of its own and an action profile (made.p4:12: run)",
+    ),
+    "groups without a selector": (
+        lambda config: (
+            config["pipelines"][0].update(action_profiles=[{"name": "shared", "id": 0, "max_size": 4}]),
+            with_table(type="indirect_ws", action_profile="shared")(config),
+        ),
+        "table 'run': is of type 'indirect_ws', which the action profile 'shared' is not",
+    ),
+    "a direct meter that is not there": (
         with_table(direct_meters="speed"),
-        "table 'run': uses the direct meter 'speed'; this switch does indexed ones only (made.p4:12: run)",
+        "table 'run': there is no meter 'speed'",
+    ),
+    "another table's direct meter": (
+        lambda config: (
+            config.update(
+                meter_arrays=[METER | {"is_direct": True, "binding": "walk", "result_target": ["h", "a"]}]
+            ),
+            with_table(direct_meters="speed")(config),
+        ),
+        "table 'run': uses the meter 'speed', which is not its own (made.p4:12: run)",
     ),
     "an unknown match kind": (
         with_table(key=[key("fuzzy")]),
@@ -247,11 +278,22 @@ BROKEN: dict[str, tuple[Change, str]] = {
         ),
         "parser state 'start': this switch cannot do the parser operation 'guess' (made.p4:4: guess())",
     ),
-    "a value set": (
+    "an unknown kind of transition": (
         lambda config: config["parsers"][0]["parse_states"][0]["transitions"].append(
-            {"type": "parse_vset", "value": "known_ports", "mask": None, "next_state": None}
+            {"type": "guess", "value": "0x1", "mask": None, "next_state": None}
         ),
-        "this switch cannot do transitions of type 'parse_vset' ('known_ports')",
+        "this switch cannot do transitions of type 'guess' ('0x1')",
+    ),
+    "a value set that is not there": (
+        lambda config: config["parsers"][0]["parse_states"][0]["transitions"].append(VALUE_SET_CASE),
+        "parser state 'start': there is no value set 'known_ports'",
+    ),
+    "a value set of another width": (
+        lambda config: (
+            config.update(parse_vsets=[VALUE_SET]),
+            config["parsers"][0]["parse_states"][0]["transitions"].append(VALUE_SET_CASE),
+        ),
+        "parser state 'start': selects on 0 bits by the value set 'known_ports', which has 16",
     ),
     "a part that is missing": (
         lambda config: config["actions"][0].pop("id"),
@@ -286,8 +328,8 @@ def test_const_entries_that_contradict_each_other() -> None:
 
 def test_what_is_declared_and_not_used_does_no_harm() -> None:
     config = least() | {
-        "meter_arrays": [{"name": "speed", "id": 0, "is_direct": True}],
-        "parse_vsets": [{"name": "known_ports", "id": 0}],
+        "meter_arrays": [METER],
+        "parse_vsets": [VALUE_SET],
         "extern_instances": [{"name": "wand", "id": 0}],
     }
     write_program(read_program(encoded(config)))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from switch.options import USAGE_ERROR, parse
+from switch.options import USAGE_ERROR, TlsFiles, parse
 
 
 def test_a_command_line_of_simple_switch_grpc() -> None:
@@ -19,7 +19,8 @@ def test_a_command_line_of_simple_switch_grpc() -> None:
     assert options.address == "0.0.0.0:50051"
     assert options.cpu_port == 255
     assert options.log_console
-    assert options.ignored == ("--nanolog", "--thrift-port", "--pcap")
+    assert options.pcap == Path("pcaps")
+    assert options.ignored == ("--nanolog", "--thrift-port")
 
 
 def test_the_defaults() -> None:
@@ -29,12 +30,32 @@ def test_the_defaults() -> None:
     assert options.device_id == 1
     assert options.address == "127.0.0.1:9559"
     assert options.cpu_port is None
+    assert options.tls is None
+    assert options.packets_address is None
+    assert options.pcap is None
     assert options.ignored == ()
 
 
 def test_pcap_takes_no_word_of_its_own() -> None:
     """As with the reference switch: its folder comes behind "="."""
-    assert parse(["--pcap", "program.json"]).program == Path("program.json")
+    options = parse(["--pcap", "program.json"])
+    assert options.program == Path("program.json")
+    assert options.pcap == Path()
+
+
+def test_tls() -> None:
+    line = "--no-p4 -- --grpc-server-ssl --grpc-server-cert c --grpc-server-key k --grpc-server-cacert a"
+    assert parse(line.split()).tls == TlsFiles(Path("c"), Path("k"), Path("a"), with_client_auth=False)
+    options = parse([*line.split(), "--grpc-server-with-client-auth"])
+    assert options.tls == TlsFiles(Path("c"), Path("k"), Path("a"), with_client_auth=True)
+
+
+def test_packets_by_grpc_are_not_recorded() -> None:
+    options = parse(
+        ["--no-p4", "--pcap", "--", "--dp-grpc-server-addr", "127.0.0.1:0", "--max-mc-groups", "9"]
+    )
+    assert options.packets_address == "127.0.0.1:0"
+    assert options.ignored == ("--pcap", "--max-mc-groups")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +75,15 @@ def test_pcap_takes_no_word_of_its_own() -> None:
         ("--no-p4 -- --cpu-port 511", "--cpu-port 511: should be 1 to 510"),
         ("--no-p4 -i 5@veth1 -- --cpu-port 5", "--cpu-port 5: that is the port of veth1"),
         ("--no-p4 -- --drop-port 100", "the drop port of this switch is always 511"),
-        ("--no-p4 -- --grpc-server-ssl", "--grpc-server-ssl"),
+        ("--no-p4 -- --grpc-server-ssl", "--grpc-server-cert is missing"),
+        ("--no-p4 -- --grpc-server-ssl --grpc-server-cert c", "--grpc-server-key is missing"),
+        ("--no-p4 -- --grpc-server-cert c", "--grpc-server-cert means nothing without --grpc-server-ssl"),
+        ("--no-p4 -- --grpc-server-with-client-auth", "means nothing without --grpc-server-ssl"),
+        (
+            "--no-p4 -- --grpc-server-ssl --grpc-server-cert c --grpc-server-key k "
+            "--grpc-server-with-client-auth",
+            "--grpc-server-cacert is missing",
+        ),
         ("--no-p4 -L loud", "loud"),
     ],
 )

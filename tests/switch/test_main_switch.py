@@ -57,10 +57,14 @@ class Switch:
 
 
 @contextmanager
-def started(*arguments: str, address: str = "127.0.0.1:0", **environment: str) -> Iterator[Switch]:
-    switch = Switch(
-        [*arguments, "--", "--grpc-server-addr", address, "--cpu-port", str(CPU_PORT)], environment
-    )
+def started(
+    *arguments: str, address: str = "127.0.0.1:0", packets: str | None = None, **environment: str
+) -> Iterator[Switch]:
+    """packets: the address of packets by gRPC."""
+    target = ["--grpc-server-addr", address, "--cpu-port", str(CPU_PORT)]
+    if packets is not None:
+        target += ["--dp-grpc-server-addr", packets]
+    switch = Switch([*arguments, "--", *target], environment)
     try:
         yield switch
     finally:

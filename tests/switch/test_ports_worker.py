@@ -72,6 +72,20 @@ def test_packets_cross_unchanged_and_in_order(worker: Worker, wires: tuple[Wire,
     assert worker.counters(2).tx_bytes == sum(map(len, packets))
 
 
+def test_packets_wait_while_the_worker_is_held(worker: Worker, wires: tuple[Wire, Wire]) -> None:
+    one, two = wires
+    packets = [frame(i.to_bytes(4, "big") + bytes(60)) for i in range(200)]
+    with worker.held():
+        for packet in packets:
+            one.send(packet)
+        assert two.is_silent()
+        turned = Reflector({1: 1})
+        worker.run(turned)
+        assert two.is_silent()
+    assert [one.receive() for _ in packets] == packets
+    assert worker.counters(1).rx_dropped == 0
+
+
 def test_what_the_switch_sends_does_not_come_back_to_it(worker: Worker, wires: tuple[Wire, Wire]) -> None:
     one, two = wires
     one.send(frame(bytes(50)))

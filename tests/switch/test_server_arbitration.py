@@ -27,7 +27,7 @@ class Listener:
             (code_name(update.status.code), highest if update.HasField("election_id") else None)
         )
 
-    def offer(self, response: p4r.StreamMessageResponse) -> bool:
+    def offer_message(self, response: p4r.StreamMessageResponse) -> bool:
         self.send(response)
         return True
 

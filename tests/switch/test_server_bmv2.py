@@ -109,7 +109,6 @@ OTHER_INSERTS = {
     "keyless table": "UNKNOWN",
     "is_const": None,
     "negative counter": None,
-    "action profile": "INVALID_ARGUMENT",
 }
 
 
@@ -139,7 +138,9 @@ OTHER_REPLICAS = {
     "port too high": None,
     "old port too high": None,
     "empty port": "INVALID_ARGUMENT",
-    "backup replicas": None,
+    "a backup at the same port": None,
+    "a backup like another replica": None,
+    "port of a backup too high": None,
     "truncation": "UNKNOWN",
 }
 
@@ -156,7 +157,6 @@ OTHER_METERS = {
     "committed above peak": "UNKNOWN",
     "excess burst": None,
     "counts by colour": None,
-    "direct meter": "INVALID_ARGUMENT",
 }
 
 
@@ -210,12 +210,6 @@ BOTH = {
         "INVALID_ARGUMENT",
     ),
     "no type": (lambda c: c.write_updates(p4r.Update(entity=GOOD)), "INVALID_ARGUMENT"),
-    "atomicity": (
-        lambda c: c.write_updates(
-            p4r.Update(type=p4r.Update.INSERT, entity=bridge(2, FORWARD)), atomicity="ROLLBACK_ON_ERROR"
-        ),
-        "UNIMPLEMENTED",
-    ),
     "no action of the pipeline": (
         lambda c: c.set_pipeline(service.CONFIG, "UNSPECIFIED"),
         "INVALID_ARGUMENT",
@@ -265,6 +259,13 @@ DIFFERENT = {
         lambda c: (c.insert(group(3, replica(1), metadata=b"m")), c.read(group(3)))[1],
         [group(3, replica(1), metadata=b"m")],
         [group(3, replica(1))],
+    ),
+    "atomicity": (
+        lambda c: c.write_updates(
+            p4r.Update(type=p4r.Update.INSERT, entity=bridge(2, FORWARD)), atomicity="ROLLBACK_ON_ERROR"
+        ),
+        None,
+        "UNIMPLEMENTED",
     ),
     "nothing to commit": (lambda c: c.set_pipeline(None, "COMMIT"), "NOT_FOUND", "UNKNOWN"),
     "filter without table": (

@@ -1,13 +1,18 @@
 """finsy, a client that others wrote, against the service: everything a controller does with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import finsy as fy
 import pytest
+from finsy.proto import p4r
+from google.protobuf import text_format
 
+from switch.ports import Port
+from tests.switch import test_server_entry_state, test_server_profiles
 from tests.switch.client import PROGRAMS
 from tests.switch.conftest import Running
 from tests.switch.service import TYPE_LEARN, frame
@@ -20,17 +25,17 @@ TO_CONTROLLER = fy.P4TableEntry(
 )
 
 
-def options(**more: object) -> fy.SwitchOptions:
-    return fy.SwitchOptions(
-        p4info=PROGRAMS / "service.p4info.txtpb",
-        p4blob=PROGRAMS / "service.json",
-        fail_fast=True,
-        **more,  # type: ignore[arg-type]
-    )
+def options(**more: Any) -> fy.SwitchOptions:
+    used: dict[str, Any] = {
+        "p4info": PROGRAMS / "service.p4info.txtpb",
+        "p4blob": PROGRAMS / "service.json",
+        "fail_fast": True,
+    }
+    return fy.SwitchOptions(**(used | more))
 
 
 @asynccontextmanager
-async def controlled(switch: Running, **more: object) -> AsyncIterator[fy.Switch]:
+async def controlled(switch: Running, **more: Any) -> AsyncIterator[fy.Switch]:
     """The switch as finsy sees it, once finsy is ready."""
     ready = asyncio.Event()
 
@@ -211,3 +216,82 @@ async def test_the_pipeline_is_not_pushed_again_when_it_runs_already(switch: Run
         )
     async with controlled(switch) as subject:
         assert len(await all_of(subject, fy.P4TableEntry("bridge"))) == 1
+
+
+async def test_ports_that_go_down_and_come_up(switch: Running) -> None:
+    """In the list of ports: finsy 0.30 has events of them too, which it never tells."""
+    switch.data_plane.ports.add(Port(1, "eth1"))
+    switch.data_plane.ports.add(Port(2, "eth2", up=False))
+
+    async with controlled(switch) as subject:
+
+        async def become(expected: dict[int, tuple[str, bool]]) -> None:
+            while {port.id: (port.name, port.up) for port in subject.ports} != expected:
+                await asyncio.sleep(0.01)
+
+        await asyncio.wait_for(become({1: ("eth1", True), 2: ("eth2", False)}), PATIENCE)
+        switch.data_plane.ports.set_up(1, False)
+        await asyncio.wait_for(become({1: ("eth1", False), 2: ("eth2", False)}), PATIENCE)
+        switch.data_plane.ports.set_up(2, True)
+        await asyncio.wait_for(become({1: ("eth1", False), 2: ("eth2", True)}), PATIENCE)
+
+
+async def with_program(
+    switch: Running, folder: Path, config: p4r.ForwardingPipelineConfig, use: Callable[[fy.Switch], Any]
+) -> None:
+    """Does something with finsy and another program than service.p4."""
+    (folder / "p4info").write_text(text_format.MessageToString(config.p4info))
+    (folder / "program.json").write_bytes(config.p4_device_config)
+    async with controlled(switch, p4info=folder / "p4info", p4blob=folder / "program.json") as subject:
+        await use(subject)
+
+
+async def test_members_groups_and_one_shot_entries(switch: Running, tmp_path: Path) -> None:
+    def entry(to: fy.P4IndirectAction) -> fy.P4TableEntry:
+        return fy.P4TableEntry("t", match=fy.Match(a=1), action=to)
+
+    async def use(subject: fy.Switch) -> None:
+        actions = {n: fy.Action("set_b", value=n) for n in (1, 2)}
+        members = [fy.P4ActionProfileMember("shared", member_id=n, action=a) for n, a in actions.items()]
+        chosen = [fy.P4Member(1, weight=3), fy.P4Member(2, weight=(1, 5))]
+        group = fy.P4ActionProfileGroup("shared", group_id=4, members=chosen)
+        await subject.insert(members)
+        await subject.insert([group])
+        await subject.insert([entry(fy.P4IndirectAction(group_id=4))])
+        assert test_server_profiles.spread(switch, 4) == [1, 1, 1, 2]
+        assert await all_of(subject, fy.P4ActionProfileMember()) == members
+        assert await all_of(subject, fy.P4ActionProfileGroup()) == [group]
+        await subject.delete_all()
+        assert await all_of(subject, fy.P4ActionProfileMember()) == []
+        one_shot = entry(fy.P4IndirectAction([3 * actions[1], 1 * actions[2]]))
+        await subject.insert([one_shot])
+        assert test_server_profiles.spread(switch, 4) == [1, 1, 1, 2]
+        assert await all_of(subject, fy.P4TableEntry("t")) == [one_shot]
+
+    await with_program(switch, tmp_path, test_server_profiles.config(), use)
+
+
+async def test_direct_meters_and_idle_timeouts(switch: Running, tmp_path: Path) -> None:
+    rates = fy.P4MeterConfig(cir=1, cburst=2, pir=3, pburst=4)
+
+    async def use(subject: fy.Switch) -> None:
+        async def next_timeout() -> Any:
+            async for notification in subject.read_idle_timeouts():
+                return notification
+            raise AssertionError("no notification")
+
+        reader = asyncio.create_task(next_timeout())
+        key = fy.Match(a=1)
+        entry = fy.P4TableEntry(
+            "t", match=key, action=fy.Action("set_b", value=1), idle_timeout_ns=1_000_000, meter_config=rates
+        )
+        await subject.insert([entry])
+        wanted = fy.P4DirectMeterEntry(table_entry=fy.P4TableEntry("t", match=key))
+        (meter,) = await all_of(subject, wanted)
+        assert meter.config == rates
+        notification = await asyncio.wait_for(reader, PATIENCE)
+        assert [(named.table_id, named.idle_timeout_ns) for named in notification.table_entry] == [
+            ("t", 1_000_000)
+        ]
+
+    await with_program(switch, tmp_path, test_server_entry_state.CONFIG, use)

@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
 
+from tests.switch import test_server_profiles
 from tests.switch.client import PROGRAMS
 from tests.switch.conftest import Running
 
@@ -19,10 +21,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_a_session(switch: Running) -> None:
-    arguments = [switch.address, PROGRAMS / "service.p4info.txtpb", PROGRAMS / "service.json"]
+def run(session: str, p4info: Path, program: Path, switch: Running) -> None:
+    """Runs a session to its end, and lets the packets arrive that it asks for."""
     shell = subprocess.Popen(
-        [PYTHON, SESSION, *arguments],
+        [PYTHON, SESSION, session, switch.address, p4info, program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -43,4 +45,16 @@ def test_a_session(switch: Running) -> None:
     finally:
         shell.kill()
         shell.communicate()
+
+
+def test_tables_counters_groups_packets_and_digests(switch: Running) -> None:
+    run("service", PROGRAMS / "service.p4info.txtpb", PROGRAMS / "service.json", switch)
     assert (6, b"a packet out, from the shell") in switch.data_plane.sent
+
+
+def test_members_groups_and_one_shot_entries(switch: Running, tmp_path: Path) -> None:
+    config = test_server_profiles.config()
+    (tmp_path / "p4info").write_text(text_format.MessageToString(config.p4info))
+    (tmp_path / "program.json").write_bytes(config.p4_device_config)
+    run("profiles", tmp_path / "p4info", tmp_path / "program.json", switch)
+    assert test_server_profiles.spread(switch, 2) == [7, 7]

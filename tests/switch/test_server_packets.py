@@ -82,14 +82,14 @@ def test_without_a_primary_packets_are_dropped(switch: Running) -> None:
 
 
 def test_packets_that_no_client_reads_are_bounded() -> None:
-    stream = streams.ClientStream()
+    stream = streams.ClientStream(lambda: None)
     message = p4r.StreamMessageResponse(packet=p4r.PacketIn(payload=PACKET))
-    taken = [stream.offer(message) for _ in range(streams.MAX_WAITING + 10)]
+    taken = [stream.offer_message(message) for _ in range(streams.MAX_WAITING + 10)]
     assert taken == [True] * streams.MAX_WAITING + [False] * 10
     assert stream.dropped == 10
     stream.send(message)  # arbitration is never dropped
     stream.close()
-    assert len(list(stream.responses())) == streams.MAX_WAITING + 1
+    assert len(list(stream.messages())) == streams.MAX_WAITING + 1
 
 
 def test_a_failure_of_the_data_plane_is_not_overlooked() -> None:

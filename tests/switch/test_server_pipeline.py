@@ -180,12 +180,6 @@ def test_reconciling_with_the_same_config_keeps_everything(switch: Running, clie
     assert switch.data_plane.receive(3, PACKET) == [(1, PACKET)]
 
 
-def test_reconciling_with_another_config_is_not_possible(client: Client) -> None:
-    code, text = refused(client, without("cookie"), "RECONCILE_AND_COMMIT")
-    assert code == grpc.StatusCode.UNIMPLEMENTED
-    assert "VERIFY_AND_COMMIT" in text
-
-
 def test_reconciling_with_nothing_commits(primary: Client) -> None:
     primary.set_pipeline(service.CONFIG, "RECONCILE_AND_COMMIT")
     assert get(primary).config == service.CONFIG

@@ -6,6 +6,7 @@ import grpc
 import pytest
 from finsy.proto import p4r
 
+from switch.ports import Port
 from tests.switch.client import Client, Refused
 from tests.switch.conftest import Running
 from tests.switch.service import (
@@ -22,6 +23,7 @@ from tests.switch.service import (
     frame,
     group,
     lpm,
+    octets,
     optional,
     register,
     replica,
@@ -31,6 +33,13 @@ from tests.switch.service import (
 
 FORWARD = action("forward", 1)
 LENGTH = len(frame(1))
+
+
+def backed_up(*ports: int) -> p4r.Replica:
+    """A replica with instance 0, and backups with 1, 2, ..."""
+    first, *others = ports
+    backups = [p4r.BackupReplica(port=octets(port), instance=n) for n, port in enumerate(others, start=1)]
+    return p4r.Replica(port=octets(first), instance=0, backup_replicas=backups)
 
 
 def codes(attempt: Callable[[], object]) -> list[str]:
@@ -219,6 +228,39 @@ def test_a_clone_session_sends_copies(switch: Running, client: Client) -> None:
     assert switch.data_plane.receive(1, packet) == [(1, packet)]
 
 
+@pytest.mark.parametrize("kind", ["group", "session"])
+def test_a_replica_moves_to_its_backups_and_back(kind: str, switch: Running, client: Client) -> None:
+    """Also when the ports changed before there was a group."""
+    ports = switch.data_plane.ports
+    for number in (2, 3, 4, 5):
+        ports.add(Port(number, f"eth{number}"))
+    ports.set_up(2, False)
+    replicas = (backed_up(2, 3, 4), replica(5))
+    if kind == "group":
+        client.insert(bridge(1, action("flood", 1)), group(1, *replicas))
+        packet, others = frame(1), []
+    else:
+        client.insert(bridge(1, action("forward", 1)), session(7, *replicas))
+        packet, others = frame(1, kind=TYPE_CLONE), [1]
+
+    def receivers() -> list[int]:
+        return sorted(port for port, _ in switch.data_plane.receive(1, packet))
+
+    assert receivers() == sorted([*others, 3, 5])
+    ports.set_up(3, False)
+    assert receivers() == sorted([*others, 4, 5])
+    ports.set_up(4, False)
+    assert receivers() == sorted([*others, 5])
+    ports.set_up(5, False)
+    assert receivers() == sorted([*others, 5]), "without backups a port's state does not matter"
+    ports.set_up(2, True)
+    assert receivers() == sorted([*others, 2, 5])
+    entry = group(1, *replicas) if kind == "group" else session(7, *replicas)
+    assert client.read(entry) == [entry]
+    client.delete(entry)
+    ports.set_up(2, False)
+
+
 @pytest.mark.parametrize("kind", [group, session])
 def test_replicas_are_read_as_they_were_written(kind: Callable[..., p4r.Entity], client: Client) -> None:
     one, two = kind(1, replica(2), replica(3, 9)), kind(2)
@@ -250,10 +292,9 @@ WRONG_REPLICAS = {
     "port too high": (group(1, replica(512)), "OUT_OF_RANGE"),
     "old port too high": (group(1, p4r.Replica(egress_port=512)), "OUT_OF_RANGE"),
     "empty port": (group(1, p4r.Replica(port=b"")), "OUT_OF_RANGE"),
-    "backup replicas": (
-        group(1, p4r.Replica(port=b"\x01", backup_replicas=[p4r.BackupReplica(port=b"\x02")])),
-        "UNIMPLEMENTED",
-    ),
+    "a backup at the same port": (group(1, backed_up(1, 1)), "INVALID_ARGUMENT"),
+    "a backup like another replica": (group(1, backed_up(1, 2), replica(2, 1)), "INVALID_ARGUMENT"),
+    "port of a backup too high": (group(1, backed_up(1, 512)), "OUT_OF_RANGE"),
     "class of service": (session(1, replica(1), class_of_service=1), "UNIMPLEMENTED"),
     "truncation": (session(1, replica(1), length=100), "UNIMPLEMENTED"),
     "neither": (

@@ -1,0 +1,14 @@
+"""The switch's time, which P4 programs see as timestamps: microseconds since the switch began.
+
+Everything in the process counts from the same instant, so that the time of a packet and of a table's change
+can be compared.
+"""
+
+import time
+
+BEGAN = time.monotonic_ns()
+"""Time 0, of CLOCK_MONOTONIC."""
+
+
+def microseconds() -> int:
+    return (time.monotonic_ns() - BEGAN) // 1000
