@@ -10,6 +10,7 @@ NAME ?= sluice
 TESTS ?= tests
 P4C_SOURCE ?= ../p4c
 P4C ?= p4c-bm2-ss
+FUZZ ?= 600
 
 export SLUICE_CACHE ?= $(CURDIR)/build/cache
 export PYTHONUNBUFFERED = 1
@@ -20,7 +21,7 @@ VENV := .venv/bin
 LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test check p4 p4sh bench-switch bench-failover conformance lock clean install install-all rights python
+.PHONY: help run up down test check p4 p4sh bench-switch bench-failover conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -57,6 +58,9 @@ bench-failover: rights install ## how long a dead server gets new connections, b
 
 conformance: install ## p4c's own end-to-end programs on the embedded switch (needs P4C_SOURCE)
 	@$(VENV)/python -m tests.conformance '$(P4C_SOURCE)' '$(P4C)'
+
+fuzz: install ## random packets through sanitized programs and damaged JSON, for FUZZ seconds
+	SLUICE_FUZZ='$(FUZZ)' $(VENV)/python -m pytest -q tests/switch/test_engine_fuzz.py
 
 lock: install ## resolve the locked requirements anew
 	$(PYTHON) -m venv build/lock
