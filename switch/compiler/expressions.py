@@ -363,6 +363,8 @@ class Expressions:
 
     def _shift_left(self, left: Expr, right: Expr, need: int | None) -> Value:
         value, by = self._data(left, need), self.exact(right)
+        if by.high < 0:
+            raise self._refuse(f"cannot shift by {by.high}")
         wanted = container(need) if need is not None else None
         if value.exact and by.constant is not None and by.low <= WIDEST:
             low, high = value.low << by.low, value.high << by.low
@@ -439,8 +441,8 @@ class Expressions:
         return Value(text, type_, low if exact else 0, high if exact else type_.high, exact=exact)
 
     def _to_width(self, op: str, left: Expr, right: Expr, need: int | None) -> Value:
-        if not isinstance(right, Const) or right.value < 1:
-            raise self._refuse(f"the width of '{op}' must be a constant")
+        if not isinstance(right, Const) or not 1 <= right.value <= WIDEST:
+            raise self._refuse(f"the width of '{op}' must be a constant from 1 to {WIDEST}")
         width = right.value
         if op == "two_comp_mod":
             value = self._data(left, width)

@@ -32,6 +32,14 @@ def member(obj: Any, key: str, kind: type[T], what: str) -> T:
     return value
 
 
+def count(obj: Any, key: str, what: str, most: int, least: int = 1) -> int:
+    """obj[key], which must be a number from `least` to `most`: a width, a size."""
+    value = member(obj, key, int, what)
+    if not least <= value <= most:
+        raise LoadError(f"{what}: '{key}' is {value}; this switch does {least} to {most}")
+    return value
+
+
 def optional_name(obj: Any, key: str, what: str) -> str | None:
     """obj[key] if it is a string; None if it is null or absent."""
     return member(obj, key, str, what) if isinstance(obj, dict) and obj.get(key) is not None else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from switch.compiler.jsonin import (
     anything,
+    count,
     integers,
     member,
     members,
@@ -54,6 +55,9 @@ FORMAT_MAJOR = 2
 """Major version of the JSON format that this reader understands."""
 
 BITS_PER_BYTE = 8
+
+MAX_CELLS = 1 << 32
+"""Of an array of counters, meters or registers."""
 
 MAX_CHECKSUM_BITS = 64
 """What an algorithm gives at the most."""
@@ -134,7 +138,8 @@ def _read_headers(names: Names, document: dict[str, Any]) -> None:
         ids = integers(obj, "header_ids", what)
         if any(i not in by_id for i in ids):
             raise refuse(what, f"names a header that there is not, of {ids}")
-        own = tuple(Header(by_id[i]["name"], type_, False, name, place) for place, i in enumerate(ids))
+        titles = [member(by_id[i], "name", str, what) for i in ids]
+        own = tuple(Header(title, type_, False, name, place) for place, title in enumerate(titles))
         names.stacks[name] = Stack(name, type_, own, counter=name)
     in_unions = _union_members(document)
     _read_union_stacks(names, document, by_id)
@@ -245,14 +250,13 @@ def _read_state(names: Names, document: dict[str, Any]) -> None:
     for what, obj in members(document, "counter_arrays", "counter"):
         name = member(obj, "name", str, what)
         table = obj.get("binding") if obj.get("is_direct") else None
-        size = 0 if table else member(obj, "size", int, what)
+        size = 0 if table else count(obj, "size", what, MAX_CELLS, least=0)
         names.counters[name] = Counter(name, size, table, source(obj))
     for what, obj in members(document, "register_arrays", "register"):
         name = member(obj, "name", str, what)
-        bits = member(obj, "bitwidth", int, what)
-        if bits > MAX_BITS:
-            raise refuse(what, f"has {bits} bits; this switch does {MAX_BITS}", source(obj))
-        names.registers[name] = Register(name, member(obj, "size", int, what), bits, source(obj))
+        bits = count(obj, "bitwidth", what, MAX_BITS)
+        size = count(obj, "size", what, MAX_CELLS, least=0)
+        names.registers[name] = Register(name, size, bits, source(obj))
     for what, obj in members(document, "meter_arrays", "meter"):
         _read_meter(names, what, obj)
 
@@ -270,15 +274,14 @@ def _read_meter(names: Names, what: str, obj: dict[str, Any]) -> None:
         target = names.plain_field(obj.get("result_target"), what)
         names.meters[name] = Meter(name, 0, METER_UNITS[unit], source(obj), table, target)
         return
-    names.meters[name] = Meter(name, member(obj, "size", int, what), METER_UNITS[unit], source(obj))
+    size = count(obj, "size", what, MAX_CELLS, least=0)
+    names.meters[name] = Meter(name, size, METER_UNITS[unit], source(obj))
 
 
 def _read_value_sets(names: Names, document: dict[str, Any]) -> None:
     for what, obj in members(document, "parse_vsets", "value set"):
         name = member(obj, "name", str, what)
-        bits = member(obj, "compressed_bitwidth", int, what)
-        if bits < 1:
-            raise refuse(what, f"has {bits} bits", source(obj))
+        bits = count(obj, "compressed_bitwidth", what, MAX_BITS)
         size = member(obj, "max_size", int, what) if "max_size" in obj else DEFAULT_SIZE
         names.value_sets[name] = ValueSet(name, size, bits, source(obj))
 
@@ -324,12 +327,12 @@ def _actions(names: Names, document: dict[str, Any]) -> list[Action]:
     found = []
     for what, obj in members(document, "actions", "action"):
         parameters = tuple(
-            Parameter(member(p, "name", str, what), member(p, "bitwidth", int, what))
+            Parameter(
+                member(p, "name", str, what),
+                count(p, "bitwidth", f"{what}, parameter '{p.get('name')}'", MAX_BITS),
+            )
             for p in objects(obj, "runtime_data", what)
         )
-        wide = next((p for p in parameters if p.bits > MAX_BITS), None)
-        if wide:
-            raise refuse(what, f"parameter '{wide.name}' has {wide.bits} bits; this switch does {MAX_BITS}")
         primitives = []
         for primitive in objects(obj, "primitives", what):
             op = member(primitive, "op", str, what)

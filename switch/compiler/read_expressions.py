@@ -6,6 +6,7 @@ from typing import Any
 
 from switch.compiler.jsonin import member, number, pair, refuse
 from switch.compiler.model import (
+    MAX_BITS,
     ActionProfile,
     Bool,
     Calculation,
@@ -37,6 +38,9 @@ from switch.compiler.model import (
     ValidUnion,
     ValueSet,
 )
+
+MAX_LOOKAHEAD = 8 * 65536
+"""Bits of the longest packet."""
 
 VALID_FIELD = "$valid$"
 
@@ -174,8 +178,10 @@ def read_expression(names: Names, obj: Any, what: str) -> Expr:
             register = names.find(names.registers, array, "register", what)
             return Cell(register, read_expression(names, index, what))
         case "lookahead":
-            offset, bits = pair(value, what)
-            return Lookahead(number(offset, what), number(bits, what))
+            offset, bits = (number(part, what) for part in pair(value, what))
+            if not 0 < bits <= MAX_BITS or not 0 <= offset <= MAX_LOOKAHEAD:
+                raise refuse(what, f"cannot look {bits} bits ahead, from bit {offset} on")
+            return Lookahead(offset, bits)
     raise refuse(what, f"this switch cannot do values of type '{kind}'")
 
 

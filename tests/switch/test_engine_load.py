@@ -201,7 +201,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "a register that is too wide": (
         lambda config: config["register_arrays"].append({"name": "r", "id": 0, "size": 1, "bitwidth": 2049}),
-        "register 'r': has 2049 bits; this switch does 2048",
+        "register 'r': 'bitwidth' is 2049; this switch does 1 to 2048",
     ),
     "a table of unknown type": (
         with_table(type="magic"),
