@@ -45,6 +45,9 @@ ALGORITHMS: dict[str, tuple[str, CType]] = {
 """
 
 
+RANDOM = "random"
+"""v1model names it and BMv2 does not know it; here it is a random number of 64 bits, whatever the input."""
+
 Input = FieldRef | HeaderRef | Bits
 """What is packed; the payload follows after all of it."""
 
@@ -77,8 +80,17 @@ def write_calculations(w: Writer, program: Program, symbols: Symbols) -> None:
 
 def _write_calculation(w: Writer, symbols: Symbols, calculation: Calculation) -> None:
     what = f"calculation '{calculation.name}'"
+    if calculation.algorithm == RANDOM:
+        with w.function(
+            f"static inline uint64_t calculate_{symbols.calculations[calculation]}"
+            "(struct state *s, const struct packet *p)"
+        ):
+            w.comment(calculation.algorithm, calculation.source)
+            w.line("(void)p;")
+            w.line("return random_between(&s->core, 0, UINT64_MAX);")
+        return
     if calculation.algorithm not in ALGORITHMS:
-        known = ", ".join(ALGORITHMS)
+        known = ", ".join((*ALGORITHMS, RANDOM))
         raise refuse(
             what, f"unknown algorithm '{calculation.algorithm}' (known: {known})", calculation.source
         )

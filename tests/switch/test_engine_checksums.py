@@ -9,6 +9,7 @@ from scapy.packet import Packet, Raw
 
 from switch.engine import Engine
 from tests.switch.engines import load
+from tests.switch.json_programs import const, encoded, field, program
 
 GOOD, BAD = 1, 9
 NEW_DESTINATION = "10.9.8.7"
@@ -75,3 +76,17 @@ def test_every_flipped_bit_is_noticed(engine: Engine, name: str) -> None:
 def test_a_packet_without_the_header_is_not_checked(engine: Engine) -> None:
     frame = bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x1234) / Raw(b"not IPv4"))
     assert engine.process(3, frame) == [(GOOD, frame)]
+
+
+def test_the_hash_called_random_is_a_random_number() -> None:
+    """Which simple_switch does not know."""
+    config = program({"h_t": [["a", 64, False]]}, [])
+    config["calculations"] = [{"name": "calc", "id": 0, "algo": "random", "input": [field("h", "a")]}]
+    arguments = [field("h", "a"), const(3), {"type": "calculation", "value": "calc"}, const(5)]
+    config["actions"][0]["primitives"] = [
+        {"op": "modify_field_with_hash_based_offset", "parameters": arguments}
+    ]
+    engine = Engine.load(encoded(config))
+    found = {int.from_bytes(sent, "big") for _ in range(200) for _, sent in engine.process(0, bytes(8))}
+    assert found == {3, 4, 5, 6, 7}
+    engine.close()

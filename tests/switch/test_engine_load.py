@@ -303,6 +303,31 @@ BROKEN: dict[str, tuple[Change, str]] = {
         lambda config: config["actions"][0].update(id="one"),
         "action 'run': 'id' should be of type int, not 'one'",
     ),
+    "a parameter without bits": (
+        lambda config: config["actions"][0].update(runtime_data=[{"name": "p", "bitwidth": 0}]),
+        "action 'run', parameter 'p': 'bitwidth' is 0; this switch does 1 to 2048",
+    ),
+    "a header of a stack without a name": (
+        lambda config: (
+            config.update(
+                header_stacks=[{"name": "hs", "id": 0, "header_type": "h_t", "header_ids": [1], "size": 1}]
+            ),
+            config["headers"][1].pop("name"),
+        ),
+        "header stack 'hs': 'name' is missing",
+    ),
+    "a cast to an impossible width": (
+        with_primitive(assign(H_A, operator("two_comp_mod", H_A, const(1 << 60)))),
+        "the width of 'two_comp_mod' must be a constant from 1 to 4096",
+    ),
+    "a shift by a negative amount": (
+        with_primitive(assign(H_A, operator("<<", H_A, {"type": "hexstr", "value": "-0x1"}))),
+        "cannot shift by -1",
+    ),
+    "a look beyond every packet": (
+        with_primitive(assign(H_A, {"type": "lookahead", "value": [0, 4096]})),
+        "cannot look 4096 bits ahead, from bit 0 on",
+    ),
     "a number that is none": (
         with_primitive(assign(H_A, {"type": "hexstr", "value": "many"})),
         "'many' is not a hexadecimal number",
