@@ -8,6 +8,7 @@
 TARGET ?= auto
 NAME ?= sluice
 TESTS ?= tests
+SOAK ?= 50
 P4C_SOURCE ?= ../p4c
 P4C ?= p4c-bm2-ss
 
@@ -20,7 +21,7 @@ VENV := .venv/bin
 LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test check p4 p4sh bench-switch bench-failover conformance lock clean install install-all rights python
+.PHONY: help run up down test check p4 p4sh bench-switch bench-failover conformance soak bench-consistency bench-shares lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -37,6 +38,9 @@ down: python ## end what `make up` started
 
 test: install-all check ## every check and every test
 	$(VENV)/python -m pytest $(TESTS)
+
+soak: install ## the searches for counter-examples, SOAK times as long (50)
+	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/packets/test_same_bytes.py
 
 check: install ## ruff and pyright
 	$(VENV)/ruff check .
@@ -57,6 +61,12 @@ bench-failover: rights install ## how long a dead server gets new connections, b
 
 conformance: install ## p4c's own end-to-end programs on the embedded switch (needs P4C_SOURCE)
 	@$(VENV)/python -m tests.conformance '$(P4C_SOURCE)' '$(P4C)'
+
+bench-consistency: install ## connections broken by a change of servers: ours beside hashing, Maglev, and a cache
+	$(VENV)/python -m bench.consistency
+
+bench-shares: install ## how exact shares are, and how many buckets a change moves, beside Maglev
+	$(VENV)/python -m bench.shares
 
 lock: install ## resolve the locked requirements anew
 	$(PYTHON) -m venv build/lock
