@@ -58,7 +58,8 @@ class Loaded:
         return cls(read_program(config), Engine.load(config))
 
     def start(self) -> Engine:
-        return Engine(self.parsed, self.engine.path)
+        """Nobody asks these engines for the steps of a packet, so there is no build that tells them."""
+        return Engine(self.parsed, self.engine.path, lambda: self.engine.path)
 
 
 class CompiledSwitch(FakeSwitch):

@@ -410,20 +410,4 @@ PING_CASES = [
     ),
 ]
 
-<<<<<<< HEAD
 CASES = [*ARP_CASES, *NDP_CASES, *PING_CASES]
-=======
-
-def _tunnel_error() -> Case:
-    """The network between us and a backend complains about a tunnel of ours."""
-    tunnelled = IP(src=V4.server_router, dst=ONE.v4, proto="ipencap") / Payload(bytes(8))
-    complaint = ICMP(type="dest-unreach", code="fragmentation-needed", nexthopmtu=1400) / tunnelled
-    frame = packet(V4, complaint, source=ONE, destination=V4.server_router)
-    return Case(
-        "an error about a tunnel goes to the controller",
-        (Send(ONE.port, frame, (packet_in(TUNNEL_ERROR_PUNT, ONE.port, frame),)),),
-    )
-
-
-CASES = [*ARP_CASES, *NDP_CASES, *PING_CASES, _tunnel_error()]
->>>>>>> 23faf3b (A search through the compiled program for a connection that a change breaks; benchmarks beside Maglev)
