@@ -8,6 +8,7 @@
 TARGET ?= auto
 NAME ?= sluice
 TESTS ?= tests
+SOAK ?= 50
 P4C_SOURCE ?= ../p4c
 P4C ?= p4c-bm2-ss
 FUZZ ?= 600
@@ -21,7 +22,8 @@ VENV := .venv/bin
 LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test check p4 p4sh bench-switch bench-failover conformance fuzz lock clean install install-all rights python
+.PHONY: help run up down test check soak p4 p4sh bench-switch bench-failover bench-consistency bench-shares
+.PHONY: conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -38,6 +40,9 @@ down: python ## end what `make up` started
 
 test: install-all check ## every check and every test
 	$(VENV)/python -m pytest $(TESTS)
+
+soak: install ## the searches for counter-examples, SOAK times as long (50)
+	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/packets/test_same_bytes.py
 
 check: install ## ruff and pyright
 	$(VENV)/ruff check .
@@ -61,6 +66,12 @@ conformance: install ## p4c's own end-to-end programs on the embedded switch (ne
 
 fuzz: install ## random packets through sanitized programs and damaged JSON, for FUZZ seconds
 	SLUICE_FUZZ='$(FUZZ)' $(VENV)/python -m pytest -q tests/switch/test_engine_fuzz.py
+
+bench-consistency: install ## connections broken by a change of servers: ours beside hashing, Maglev, and a cache
+	$(VENV)/python -m bench.consistency
+
+bench-shares: install ## how exact shares are, and how many buckets a change moves, beside Maglev
+	$(VENV)/python -m bench.shares
 
 lock: install ## resolve the locked requirements anew
 	$(PYTHON) -m venv build/lock
