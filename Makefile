@@ -4,6 +4,7 @@
 #   NAME=sluice                 the lab's name: its network namespace, and /run/NAME
 #   TESTS=tests/...             which tests `make test` runs
 #   P4C_SOURCE=/path P4C=...    p4c's source folder and compiler, for `make conformance`
+#   SOAK=50  FUZZ=600           how many times as long `make soak` looks; how many seconds `make fuzz` does
 
 TARGET ?= auto
 NAME ?= sluice
@@ -26,8 +27,8 @@ LAB = $(VENV)/python -m topo --name '$(NAME)'
 .PHONY: conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
-	@sed -n '3,6s/^#//p' Makefile
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
+	@sed -n '3,7s/^#//p' Makefile
 
 run: rights install ## the demonstration: real HTTP, a server killed under load, what held and what did not
 	@$(LAB) run --target '$(TARGET)'
