@@ -74,6 +74,7 @@ class Kind:
     slots: int
     announcement: float = ANNOUNCEMENT
     orderly: bool = False
+    keeps_store: bool = False
 
 
 @dataclass(slots=True)
@@ -216,7 +217,7 @@ class History:
         verdicts = self.desired.verdicts
         killed = self.random.random() < 0.7
         assignment = self.store.load() if killed else self.desired.assignment
-        if killed and self.random.random() < 0.3:
+        if killed and self.random.random() < 0.3 and not self.kind.keeps_store:
             assignment = Assignment()  # and its store with it, which knew the numbers that rest
             self.numbers_may_return = True
         self.desired = Desired(self.config, assignment, self.events)
