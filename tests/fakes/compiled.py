@@ -69,7 +69,9 @@ class CompiledSwitch(FakeSwitch):
         super().__init__()
         self.engine = running
         self._tables = {
-            table: _named(running.tables, table.name) for table in TABLES if table.form is not Form.METER
+            table: _named(running.tables, table.name)
+            for table in TABLES
+            if table.form in (Form.ENTRIES, Form.DEFAULT)
         }
         self._actions = {
             (table, action): _named(running.tables[name].actions, action)
@@ -85,6 +87,8 @@ class CompiledSwitch(FakeSwitch):
 
     def _pass_on(self, change: Change) -> None:
         kind, table, key, do = change
+        if table not in self._tables:  # meters and groups, which nothing here asks for
+            return
         name = self._tables[table]
         if table.form is Form.DEFAULT:
             assert do is not None
