@@ -60,14 +60,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait_for(address, process, folder / "log")
+        wait_for(address, process, folder / "log")
         yield address
     finally:
         process.kill()
         process.wait()
 
 
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     host, port = address.split(":")
     deadline = time.monotonic() + START_TIMEOUT
     while True:
