@@ -22,6 +22,8 @@ bit<32> change128(in address_t was, in address_t is) { return words(~was) + word
 // HC' = ~(~HC + ~m + m')
 bit<16> adjusted(in bit<16> checksum, in bit<32> change) { return ~fold((bit<32>)(~checksum) + change); }
 
+// As RFC 1071 has it: all words, the checksum among them, leave nothing. (To compute the checksum and compare would
+// refuse 0xffff where it is 0x0000, which is the same number and what some routers write: RFC 1624 5.)
 control VerifyChecksums(inout headers_t headers, inout metadata_t meta) {
     apply {
         verify_checksum(headers.ipv4.isValid(),
@@ -29,8 +31,8 @@ control VerifyChecksums(inout headers_t headers, inout metadata_t meta) {
               headers.ipv4.identification, headers.ipv4.reserved, headers.ipv4.dont_fragment,
               headers.ipv4.more_fragments, headers.ipv4.fragment_offset, headers.ipv4.ttl,
               headers.ipv4.protocol, headers.ipv4.source, headers.ipv4.destination,
-              headers.ipv4_options.data },
-            headers.ipv4.checksum, HashAlgorithm.csum16);
+              headers.ipv4_options.data, headers.ipv4.checksum },
+            meta.remainder, HashAlgorithm.csum16);
     }
 }
 

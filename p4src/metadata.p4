@@ -218,6 +218,7 @@ struct metadata_t {
     tunnel_t    tunnel;
     reply_state_t reply;
     route_t     route;
+    bit<16>     remainder;           // 0: what a right checksum leaves. (v1model compares with a field only.)
     bit<16>     room;                // the parser's own: what the packet in an ICMP error has for its payload
     bit<8>      quoted_protocol;
 }

@@ -1,7 +1,8 @@
 // Egress. A copy of a probe order becomes a probe, from headers alone: a TCP SYN, whose sequence number is round and
 // backend, or an ICMP echo request, which carries the backend as identifier and the round as sequence number. A
 // SYN's source port follows the round: were it always the same, a backend that missed one RST would answer the next
-// SYNs on that half-open connection, and not as a listener does.
+// SYNs on that half-open connection, and not as a listener does. It follows the backend, too: one server may be a
+// backend of several pools, and would take the second pool's SYN from the same port for a strange copy of the first.
 
 control Probe(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
     bool tcp = false;
@@ -46,7 +47,8 @@ control Probe(inout headers_t headers, inout metadata_t meta, inout standard_met
             ipv6 = source_address[127:32] != IPV4_MAPPED;
             if (tcp) {
                 headers.ports.setValid();
-                headers.ports = { PROBE_PORTS | (meta.liveness.round[15:0] & ~PROBE_PORTS), target_port };
+                bit<16> port = meta.liveness.round[15:0] + standard.egress_rid;
+                headers.ports = { PROBE_PORTS | (port & ~PROBE_PORTS), target_port };
                 headers.tcp.setValid();
                 headers.tcp = { meta.liveness.round[15:0] ++ standard.egress_rid, 0, 5, 0, TCP_SYN, PROBE_WINDOW,
                     0, 0 };

@@ -59,7 +59,9 @@ control Reply(inout headers_t headers, inout metadata_t meta, inout standard_met
         bool complaint = headers.icmp.isValid() && (headers.ipv4.isValid()
             ? headers.icmp.type != ICMP_ECHO_REQUEST && headers.icmp.type != ICMP_ECHO_REPLY
             : headers.icmp.type[7:7] == 0);
-        if (addressless || complaint || meta.flow.later == 1) DROP(meta.reason)
+        // Nor about less than an error has to quote (RFC 792: 8 bytes): what follows is Ethernet's padding, or nothing.
+        bool too_short = !headers.ports.isValid() && !headers.icmp.isValid() && !headers.other.isValid();
+        if (addressless || complaint || too_short || meta.flow.later == 1) DROP(meta.reason)
         else if (meta.reply.kind != reply_t.PROBE_RESET && meta.trace == 0) {
             bit<2> color;
             reply_rate.execute_meter((bit<32>)meta.port & (PORTS - 1), color);

@@ -12,7 +12,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import GRE
 from scapy.layers.sctp import SCTP
-from scapy.packet import Packet
+from scapy.packet import Packet, Padding
 from scapy.packet import Raw as Payload
 
 from tests.packets import rows
@@ -116,12 +116,15 @@ def _silence(family: Family) -> Iterator[Case]:
         if family is V4
         else packet(V6, IPv6ExtHdrFragment(offset=100, nh=17) / BODY, destination=to_one, hops=1)
     )
+    short = packet(family, GRE(), destination=to_one, hops=1)
     for shows, frame in (
         (
             "an ICMP error",
             packet(family, port_unreachable(family) / quote, destination=to_one, hops=1),
         ),
         ("a fragment that is not the first", later),
+        ("what has less to quote than an error must", short),
+        ("that, with padding behind it", short / Padding(bytes(range(20)))),
     ):
         yield dropped(
             f"{name}: nothing is said about {shows}", "ttl_expired", CLIENT.port, frame, rows=INTERFACES

@@ -43,6 +43,11 @@ MOTION = 80
 _identities = count(501, 2)
 
 
+def _port(number: int, identity: int) -> int:
+    """The source port of a probe: another one for each round, and for each backend at the same address."""
+    return 0x8000 | (number + identity) & 0x7FFF
+
+
 class Probed:
     """Backends one and two under identities that no other case has, and the probes between them and us.
 
@@ -99,7 +104,7 @@ class Probed:
         header = self._ip(PROBERS[self.family.name], self.family.of(station))
         if self.port is not None:
             message: Packet = TCP(
-                sport=0x8000 | number & 0x7FFF,
+                sport=_port(number, identity),
                 dport=self.port,
                 flags="S",
                 seq=low << 16 | identity,
@@ -119,7 +124,7 @@ class Probed:
         if self.port is not None:
             message: Packet = TCP(
                 sport=self.port,
-                dport=0x8000 | number & 0x7FFF,
+                dport=_port(number, identity),
                 flags="SA",
                 seq=31337,
                 ack=(low << 16 | identity) + 1,
@@ -136,7 +141,7 @@ class Probed:
         low, identity = number & 0xFFFF, self.identity(station)
         header = self._ip(PROBERS[self.family.name], self.family.of(station))
         segment = TCP(
-            sport=0x8000 | number & 0x7FFF,
+            sport=_port(number, identity),
             dport=self.port,
             flags="R",
             seq=(low << 16 | identity) + 1,

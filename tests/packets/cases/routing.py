@@ -246,6 +246,13 @@ def _header_checksum_corners() -> Iterator[Case]:
         frame[IP].id = missing
         assert parsed(frame)[IP].chksum == corner
         yield routed(f"an IPv4 header checksum arrives as 0x{corner:04x}", frame, ONE)
+        if corner == 0x0000:
+            other_zero = parsed(frame)
+            other_zero[IP].chksum = 0xFFFF
+            yield Case(
+                "an IPv4 header checksum that arrives as 0xffff is 0x0000, too",
+                (Send(CLIENT.port, other_zero, (Out(ONE.port, hop(ONE, frame)),)),),
+            )
 
 
 def _fragments() -> Iterator[Case]:
