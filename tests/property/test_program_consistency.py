@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,10 +236,14 @@ def test_a_fault_of_the_controller_is_found(
 @pytest.mark.p4c
 def test_the_tiny_variant_is_what_the_compiler_makes(tmp_path: Path) -> None:
     compiler = shutil.which(build.COMPILER)
-    if compiler is None:
-        pytest.skip(
-            f"{build.COMPILER} is not on PATH: the edited program cannot be compared with a compiled one"
-        )
+    assert compiler
     build.compile_to(tmp_path, compiler, (f"EXCEPTION_SLOTS={SLOTS}",))
-    made = (tmp_path / build.PROGRAM).read_text()
-    assert json.loads(made) == variants.with_slots(variants.compiled(), SLOTS)
+    made = json.loads((tmp_path / build.PROGRAM).read_text())
+    assert _without_places(made) == _without_places(variants.with_slots(variants.compiled(), SLOTS))
+
+
+def _without_places(part: Any) -> Any:
+    """A program without the columns of its sources, which a macro's length shifts."""
+    if isinstance(part, dict):
+        return {key: _without_places(value) for key, value in part.items() if key != "source_info"}
+    return [_without_places(item) for item in part] if isinstance(part, list) else part
