@@ -28,7 +28,7 @@ Examples:
   sluice backend drain web b1                  no new connections for b1
   sluice apply -f sluice.yaml --dry-run        what would this file change?
   sluice rollback 7                            as it was at revision 7
-  sluice explain 10.0.0.11:40000 10.0.0.100:80 where does this packet go, and why?
+  sluice explain 10.0.0.11:4711 10.0.0.100:80  where does this packet go, and why?
   sluice events --follow                       watch what happens
   sluice switch --help                         the embedded switch
 """

@@ -113,8 +113,8 @@ async def test_masks_ranges_policies_tunnels_and_refusals(switch: SwitchProcess)
     }
 
 
-async def test_a_tunnel_error_becomes_the_clients_mtu(switch: SwitchProcess) -> None:
-    """Heard by way of the switch, it lowers the entry: the tunnel then carries that much and no more."""
+async def test_a_tunnel_error_that_the_switch_punts_becomes_the_tunnels_mtu(switch: SwitchProcess) -> None:
+    """That the switch punts it is in the packet table; here it is put where punted packets arrive."""
     async with Rig(switch, config=parse(MANY_KINDS % switch.address)) as rig:
         await rig.synchronized()
         shared = rig.controller._shared

@@ -1,5 +1,6 @@
 """What the underlay says about tunnels: what is believed, how far, and for how long."""
 
+import json
 from ipaddress import ip_address
 
 import pytest
@@ -12,9 +13,10 @@ from controller.assignment import Assignment
 from controller.config import parse
 from controller.events import EventLog
 from controller.model import Mode
-from controller.program import TUNNELS
-from controller.tunnel_errors import LIFETIME, PathMtus, TooBig, Tunnel, too_big, tunnels_in
+from controller.program import MODES, TUNNELS
+from controller.tunnel_errors import LIFETIME, OVERHEADS, PathMtus, TooBig, Tunnel, too_big, tunnels_in
 from controller.wanted import wanted
+from topo.lab import PROJECT
 
 SOURCE, BACKEND = ip_address("10.0.2.1"), ip_address("10.0.2.11")
 TUNNEL = Tunnel(7, "web/b1", Mode.IPIP)
@@ -102,3 +104,19 @@ def test_the_lower_of_the_configured_and_the_learned_mtu_is_wanted(learned: dict
     rows = wanted(config, assignment, {}, path_mtus=learned).rows
     assert rows[TUNNELS][1,].values[-1] == mtu
     assert tunnels_in(rows, assignment, config) == {(SOURCE, BACKEND): [Tunnel(1, "web/b1", Mode.GRE)]}
+
+
+def test_overheads_are_those_of_the_program() -> None:
+    """What is taken off a path's MTU is what the program puts around a packet."""
+    compiled = json.loads((PROJECT / "p4src" / "compiled" / "sluice.json").read_text())
+    (table,) = (
+        table
+        for pipeline in compiled["pipelines"]
+        for table in pipeline["tables"]
+        if table["name"].endswith(".overheads")
+    )
+    entries = {
+        int(entry["match_key"][0]["key"], 16): int(entry["action_entry"]["action_data"][0], 16)
+        for entry in table["entries"]
+    }
+    assert {mode: entries.get(MODES[mode], 0) for mode in OVERHEADS} == OVERHEADS
