@@ -261,7 +261,7 @@ def test_idle_connections_do_not_keep_it_from_stopping() -> None:
     server.start()
     client = PacketClient(server.address)
     stream = client.stream(iter(queue.Queue().get, None))
-    assert eventually(lambda: stream.is_active())
+    assert client.exchange(request(3, frame(2))) == []  # behind it on the connection: so it has arrived
     server.stop()
     device.close()
     with refused(grpc.StatusCode.UNAVAILABLE):
