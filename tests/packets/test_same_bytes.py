@@ -74,4 +74,4 @@ def test_the_compiled_program_does_what_bmv2_does(inside: Runner, bmv2: Runner, 
 def test_the_embedded_switch_does_what_the_compiled_program_does(
     inside: Runner, embedded: Runner, seed: int
 ) -> None:
-    compare(inside, embedded, seed)
+    compare(inside, embedded, ROUNDS + seed)  # what BMv2 was asked has left fragments and flows in process

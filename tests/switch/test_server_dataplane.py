@@ -260,8 +260,9 @@ def test_idle_connections_do_not_keep_it_from_stopping() -> None:
     device.run_program(service.CONFIG.p4_device_config)
     server.start()
     client = PacketClient(server.address)
+    assert client.exchange(request(3, frame(2))) == []
     stream = client.stream(iter(queue.Queue().get, None))
-    assert client.exchange(request(3, frame(2))) == []  # behind it on the connection: so it has arrived
+    client.set_status(1, OPER_STATUS_UP)  # behind it on the connection: so it has arrived
     server.stop()
     device.close()
     with refused(grpc.StatusCode.UNAVAILABLE):
