@@ -25,13 +25,14 @@ from controller.program import (
     Table,
     narrow,
 )
+from controller.trace import Decision
 from controller.values import LAST_PORT
 from controller.wire import Traffic
 from switch import engine
 from switch.compiler.model import Program as Parsed
 from switch.compiler.read import read_program
 from switch.engine import Engine, Entry, Exact, Lpm, Range, Ternary
-from tests.fakes.data_plane import DataPlane, Decision, Flow, Verdict
+from tests.fakes.data_plane import DataPlane, Flow, Verdict
 from tests.fakes.switch import FakeSwitch
 
 CPU_PORT = 255

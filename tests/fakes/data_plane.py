@@ -6,7 +6,6 @@ exceptions, in the places that the program's hashes give them, and what is known
 
 from collections import Counter
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple
 from zlib import crc32
@@ -24,6 +23,7 @@ from controller.program import (
     VIPS,
     wide,
 )
+from controller.trace import Decision
 from controller.values import Address
 from tests.fakes.switch import FakeSwitch
 
@@ -36,19 +36,6 @@ EMBRYONIC = 57
 
 SHIFTS = (0, 9, 18)
 """Of the hash of a flow, for its place in each of the ways."""
-
-
-class Decision(IntEnum):
-    """Why a flow's owner is its owner; the numbers of `decision_t` in p4src/metadata.p4."""
-
-    SETTLED = 1
-    EXCEPTION = 2
-    CURRENT = 3
-    STANDBY = 4
-    PREVIOUS = 5
-    NO_ROOM = 6
-    REFUSED = 9
-    GONE = 10
 
 
 @dataclass(slots=True)

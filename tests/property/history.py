@@ -31,10 +31,11 @@ from controller.program import (
 )
 from controller.reconciler import Reconciler
 from controller.store import SqliteStore
+from controller.trace import Decision
 from controller.values import mac_to_int
 from controller.wanted import Wanted, wanted
 from tests.fakes.compiled import CompiledSwitch, Loaded, Program
-from tests.fakes.data_plane import DataPlane, Decision, Flow, Verdict
+from tests.fakes.data_plane import DataPlane, Flow, Verdict
 from tests.fakes.switch import FakeSwitch, at_once
 
 IDLE = 20.0

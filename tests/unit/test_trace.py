@@ -1,6 +1,8 @@
 """Traces: one at a time, and no answer is taken for another's."""
 
 import asyncio
+import re
+from enum import IntEnum
 from ipaddress import ip_address
 from typing import cast
 
@@ -10,8 +12,9 @@ from controller import trace
 from controller.errors import Unreachable
 from controller.model import Protocol
 from controller.program import PACKET_IN, TRACED, Order
-from controller.trace import Decision, Fate, Flow, Tracer
+from controller.trace import Decision, Fate, Flow, Reply, Tracer
 from controller.wire import Connection, PacketIn
+from topo.lab import PROJECT
 
 FLOW = Flow(ip_address("10.0.0.9"), 7, ip_address("10.0.0.100"), 80, Protocol.TCP)
 
@@ -72,3 +75,16 @@ async def test_a_lost_connection_ends_the_wait() -> None:
         await asyncio.sleep(0)
     with pytest.raises(Unreachable, match="lost"):
         await waiting
+
+
+NEVER_TRACED = {"UNDECIDED": 0, "AGAIN": 4}
+"""Fates with which no trace ends."""
+
+
+@pytest.mark.parametrize(("name", "ours"), [("fate_t", Fate), ("decision_t", Decision), ("reply_t", Reply)])
+def test_the_numbers_are_those_of_the_program(name: str, ours: type[IntEnum]) -> None:
+    text = (PROJECT / "p4src" / "metadata.p4").read_text()
+    (body,) = re.findall(rf"enum bit<8> {name} {{(.*?)}}", text, re.DOTALL)
+    theirs = {member: int(number) for member, number in re.findall(r"^ +(\w+) += (\d+)", body, re.MULTILINE)}
+    left_out = NEVER_TRACED if ours is Fate else {}
+    assert {member.name: member.value for member in ours} | left_out == theirs
