@@ -2,13 +2,14 @@
 #
 #   TARGET=auto|embedded|bmv2   which switch (auto: the embedded one)
 #   NAME=sluice                 the lab's name: its network namespace, and /run/NAME
-#   TESTS=tests/...             which tests `make test` runs
+#   TESTS=tests/...  JOBS=2     which tests `make test` runs, and in how many processes
 #   P4C_SOURCE=/path P4C=...    p4c's source folder and compiler, for `make conformance`
 #   SOAK=50  FUZZ=600           how many times as long `make soak` looks; how many seconds `make fuzz` does
 
 TARGET ?= auto
 NAME ?= sluice
 TESTS ?= tests
+JOBS ?= 2
 SOAK ?= 50
 P4C_SOURCE ?= ../p4c
 P4C ?= p4c-bm2-ss
@@ -40,7 +41,7 @@ down: python ## end what `make up` started
 	@$(PYTHON) -m topo --name '$(NAME)' down
 
 test: install-all check ## every check and every test
-	$(VENV)/python -m pytest $(TESTS)
+	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 soak: install ## the searches for counter-examples, SOAK times as long (50)
 	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/packets/test_same_bytes.py

@@ -1,5 +1,7 @@
 """The controller on real switches: from nothing to whole, through changes, deaths and restarts."""
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -15,19 +17,32 @@ from tests.integration.rig import DOCUMENT, P4INFO, PATIENCE, PIPELINE, Rig
 from tests.integration.switches import SwitchProcess
 
 
-async def assert_switch_holds_what_is_wanted(rig: Rig) -> None:
+async def difference(rig: Rig) -> dict[str, tuple[object, object]]:
+    """Tables in which the switch holds something else than is wanted: what it holds, what is wanted."""
+    held = {table: await rig.rows(table) for table in program.TABLES}
     desired = rig.controller._shared.desired
     want = wanted(desired.config, desired.assignment, rig.controller._shared.neighbors.rows())
-    for table in program.TABLES:
-        if table is not program.BUCKETS:
-            assert await rig.rows(table) == want.rows[table], table
-    held = await rig.rows(program.BUCKETS)
     owners = {
         (pool, bucket): tuple(row)
         for pool, rows in want.buckets.items()
         for bucket, row in enumerate(rows.tolist())
     }
-    assert {key: do.values for key, do in held.items()} == owners
+    pairs: dict[str, tuple[object, object]] = {
+        table.name: (rows, want.rows[table]) for table, rows in held.items() if table is not program.BUCKETS
+    }
+    pairs[program.BUCKETS.name] = ({key: do.values for key, do in held[program.BUCKETS].items()}, owners)
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+async def assert_switch_holds_what_is_wanted(rig: Rig) -> None:
+    """Looks more than once, because buckets may settle between the reads of one look."""
+    differences = await difference(rig)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while differences:
+                await asyncio.sleep(0.1)
+                differences = await difference(rig)
+    assert differences == {}
 
 
 async def test_an_empty_switch_gets_program_and_entries(switch: SwitchProcess) -> None:
