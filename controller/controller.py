@@ -215,7 +215,7 @@ class Controller:
         for pool, assigned in self._shared.desired.assignment.pools.items():
             if identity := assigned.backends.get(number):
                 liveness = self.config.liveness
-                silent = format_duration(liveness.interval * liveness.misses)
+                silent = format_duration(round(liveness.interval * liveness.misses, 6))
                 text = "suspect: new connections go to others" if suspect else "answers probes again"
                 cause = f"no answer to probes for more than {silent}" if suspect else ""
                 severity = Severity.WARNING if suspect else Severity.INFO
