@@ -20,7 +20,8 @@ from controller.counters import Counters
 from controller.desired import Desired, refuse_what_cannot_change
 from controller.errors import ElectionIdInUse, NotPrimary, RevisionConflict, StoreError, SwitchError
 from controller.events import EventLog, Kind, Severity
-from controller.explain import Explanation, Names, arrival, explain
+from controller.explain import Names, arrival, explain
+from controller.explanation import Explanation
 from controller.model import Config
 from controller.neighbors import Neighbors
 from controller.prediction import predict
@@ -214,7 +215,7 @@ class Controller:
         for pool, assigned in self._shared.desired.assignment.pools.items():
             if identity := assigned.backends.get(number):
                 liveness = self.config.liveness
-                silent = format_duration(liveness.interval * liveness.misses)
+                silent = format_duration(round(liveness.interval * liveness.misses, 6))
                 text = "suspect: new connections go to others" if suspect else "answers probes again"
                 cause = f"no answer to probes for more than {silent}" if suspect else ""
                 severity = Severity.WARNING if suspect else Severity.INFO
@@ -239,11 +240,10 @@ class Controller:
         makes no revision. Raises what `edit` raises, InvalidConfig, RevisionConflict, StoreError.
         """
         async with self._changing:
-            if expected_revision not in (None, self._revision.number):
-                raise RevisionConflict(expected_revision, self._revision.number)
             config = self._edited(edit)
             if config == self.config:
                 return ChangeResult(self._revision.number, True, 0, "nothing to change")
+            self._refuse_what_is_not_about(expected_revision)
             moved = self._preview(config)
             making = asyncio.create_task(self._make(config, who=who, what=what, drain=drain))
             try:
@@ -270,10 +270,19 @@ class Controller:
             listener(config)
         return self._revision.number
 
-    def preview(self, edit: Callable[[Config], Config]) -> ChangeResult:
+    def _refuse_what_is_not_about(self, expected_revision: int | None) -> None:
+        """Raises RevisionConflict when somebody has changed the configuration since `expected_revision`."""
+        if expected_revision not in (None, self._revision.number):
+            raise RevisionConflict(expected_revision, self._revision)
+
+    def preview(
+        self, edit: Callable[[Config], Config], *, expected_revision: int | None = None
+    ) -> ChangeResult:
         """What `change` would do, without doing it."""
         config = self._edited(edit)
         changed = config != self.config
+        if changed:
+            self._refuse_what_is_not_about(expected_revision)
         moved = self._preview(config) if changed else 0
         detail = "" if changed else "nothing to change"
         return ChangeResult(self._revision.number + changed, False, moved, detail)

@@ -17,6 +17,8 @@ SluiceError
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from controller.revision import Revision
+
 
 class SluiceError(Exception):
     """Base of everything this package raises on purpose; the message is a sentence for the operator."""
@@ -64,11 +66,11 @@ class UnknownRevision(SluiceError):
 class RevisionConflict(SluiceError):
     """The change was made for another revision than the present one."""
 
-    def __init__(self, expected: int, present: int) -> None:
+    def __init__(self, expected: int, present: Revision) -> None:
         self.expected, self.present = expected, present
         super().__init__(
-            f"the configuration is at revision {present}, the change was made for revision {expected}: "
-            f"look at the present one and make the change again"
+            f"the configuration is at revision {present.number} (by {present.who}: {present.what}), "
+            f"the change was made for revision {expected}: look at the present one and make the change again"
         )
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from controller.apportion import NOBODY
 from controller.assignment import Assignment
+from controller.explanation import Explanation, Side, ending
 from controller.model import Config, Interface
 from controller.prediction import Predicted, longest_prefix
 from controller.program import Rows, narrow, wide
-from controller.report import Fact
 from controller.trace import Decision, Fate, Flow, Reply, Traced
 from controller.values import Address, format_service
 
@@ -27,39 +27,6 @@ REASONS = {
     Decision.MOVES: "UDP flows of this pool move with their bucket",
     Decision.REFUSED: "a new flow, and no backend serves",
 }
-
-
-class Side(Fact):
-    """What becomes of the packet, in the model or in the switch; what does not apply is None or "".
-
-    `fate` is sent, punted, dropped or replied, or "" for what the model does not follow. `reason` says why it
-    is dropped or punted, or what is replied.
-    """
-
-    vip: str | None
-    pool: str | None
-    bucket: int | None
-    backend: str | None
-    decision: str
-    fate: str
-    reason: str
-    port: int | None
-
-
-class Explanation(Fact):
-    """`switch` is None when it was not asked, or did not answer: `unconfirmed` says why.
-
-    `differences` are contradictions between model and switch, `notes` what else is good to know.
-    """
-
-    packet: str
-    in_port: int
-    steps: tuple[str, ...]
-    model: Side
-    switch: Side | None
-    unconfirmed: str
-    notes: tuple[str, ...]
-    differences: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +132,6 @@ def _server(predicted: Predicted, names: Names) -> str:
         if identity := pool.backends.get(predicted.owner):
             return f"backend {identity.name} {format_service(identity.address, identity.port)}"
     return "no backend"
-
-
-def ending(side: Side) -> str:
-    """`out of port 4`, `dropped: no_service`."""
-    match side.fate:
-        case "sent":
-            return f"out of port {side.port}"
-        case "replied":
-            return f"answered with {side.reason}, out of port {side.port}"
-        case "punted":
-            return f"handed to the controller: {side.reason}"
-        case "dropped":
-            return f"dropped: {side.reason}"
-        case _:
-            return "not followed by the model"
 
 
 def _notes(flow: Flow, predicted: Predicted, traced: Traced | None, names: Names) -> list[str]:

@@ -7,6 +7,7 @@ float of seconds, a MAC address its lower-case text, an IP address an object of 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -54,14 +55,14 @@ def parse_duration(value: Any) -> float:
 
 def format_duration(seconds: float) -> str:
     """The shortest text that `parse_duration` reads as the same duration."""
-    milliseconds = round(seconds * 1000)
-    if milliseconds % 1000:
-        return f"{milliseconds}ms"
-    whole = milliseconds // 1000
     for unit, size in (("h", 3600), ("m", 60)):
-        if whole and whole % size == 0:
-            return f"{whole // size}{unit}"
-    return f"{whole}s"
+        if seconds and seconds % size == 0:
+            return f"{int(seconds) // size}{unit}"
+    if seconds == int(seconds):
+        return f"{int(seconds)}s"
+    exact = Decimal(repr(seconds))
+    text = f"{(exact * 1000).normalize():f}ms"
+    return text if parse_duration(text) == seconds else f"{exact:f}s"
 
 
 def _text(value: Any, example: str) -> str:

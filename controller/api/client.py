@@ -8,6 +8,7 @@ What can go wrong:
     ClientError
       Unreachable      no daemon answers at the socket
       Refused          the daemon answered with a Refusal
+        Conflict       somebody else has changed the configuration in between
       NotUnderstood    the daemon answered something else
 """
 
@@ -47,6 +48,10 @@ class Refused(ClientError):
         super().__init__(f"{refusal.where}: {refusal.error}" if refusal.where else refusal.error)
 
 
+class Conflict(Refused):
+    """The change was made for a revision that is not the present one any more."""
+
+
 class NotUnderstood(ClientError):
     """An answer of another shape than ours: the daemon is of another version."""
 
@@ -59,13 +64,13 @@ class NotUnderstood(ClientError):
 class Client:
     """Speaks to one daemon. Paths are given in pieces, such as `"pools", "web"`."""
 
-    def __init__(self, socket: Path, user: str | None = None) -> None:
+    def __init__(self, socket: Path, user: str | None = None, timeout: httpx.Timeout = TIMEOUT) -> None:
         self._socket = socket
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(socket), verify=False),  # no TLS, so load no certificates
             base_url="http://sluice/v1/",
             headers={USER_HEADER: quote(user or _user())},
-            timeout=TIMEOUT,
+            timeout=timeout,
             trust_env=False,
         )
 
@@ -119,7 +124,8 @@ class Client:
             raise self._unreachable(error) from None
         if response.is_success:
             return response
-        raise Refused(_refusal(response))
+        refused = Conflict if response.status_code == HTTPStatus.CONFLICT else Refused
+        raise refused(_refusal(response))
 
     @staticmethod
     def _url(path: Pieces) -> str:

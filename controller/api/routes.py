@@ -20,7 +20,7 @@ from controller.controller import Controller
 from controller.difference import Difference, differences
 from controller.errors import InvalidConfig, Problem
 from controller.events import Event
-from controller.explain import Explanation
+from controller.explanation import Explanation
 from controller.model import Backend, Config, Vip
 from controller.report import PoolReport, Traffic, VipReport
 from controller.revision import Revision
@@ -308,7 +308,7 @@ async def _replace(
     """Makes the whole configuration another one, or says what that would change."""
     edit, found = _recorded(lambda _: wanted)
     if dry_run:
-        result = controller.preview(edit)
+        result = controller.preview(edit, expected_revision=expected_revision)
     else:
         result = await controller.change(what, edit, who=user, expected_revision=expected_revision)
     return Change(**asdict(result), differences=tuple(found))

@@ -6,9 +6,9 @@ import typer
 
 from controller.cli.changes import report
 from controller.cli.options import (
-    DEFAULT_SOCKET,
     BackendName,
     Format,
+    NewName,
     Output,
     PoolName,
     Socket,
@@ -16,6 +16,7 @@ from controller.cli.options import (
     group,
     session,
 )
+from controller.cli.place import DEFAULT_SOCKET
 from controller.model import MAX_WEIGHT, State
 
 app = group("The servers of a pool.")
@@ -28,7 +29,7 @@ Weight = Annotated[
 @app.command(epilog="Example: sluice backend add web b5 10.0.1.15:8080 --weight 2")
 def add(
     pool: PoolName,
-    name: BackendName,
+    name: NewName,
     address: Annotated[
         str,
         typer.Argument(

@@ -1,13 +1,14 @@
 """What is said about a change."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import typer
 
 from controller.api.schemas import Change
 from controller.cli.options import Format
-from controller.cli.output import line, print_json
+from controller.cli.output import line, print_data
 from controller.difference import Difference
 
 NOT_APPLIED = 1
@@ -16,8 +17,8 @@ NOT_APPLIED = 1
 
 def report(change: Change, what: str, form: Format, note: str = "") -> None:
     """Says what became of a change. Exits with NOT_APPLIED when the switch does not have it yet."""
-    if form is Format.JSON:
-        print_json(change)
+    if form is not Format.TABLE:
+        print_data(change, form)
     elif not change.differences:
         line(f"nothing to change: that is how it is already (revision {change.revision})")
     else:
@@ -25,7 +26,7 @@ def report(change: Change, what: str, form: Format, note: str = "") -> None:
     if not change.applied and change.differences:
         line(f"{change.detail}; it follows by itself", "yellow", error=True)
         raise typer.Exit(NOT_APPLIED)
-    if change.detail and change.differences and form is not Format.JSON:
+    if change.detail and change.differences and form is Format.TABLE:
         line(change.detail)
 
 
@@ -35,8 +36,8 @@ def report_replacement(change: Change, what: str, form: Format, *, dry_run: bool
         print_differences(change.differences)
     if not dry_run:
         report(change, what, form)
-    elif form is Format.JSON:
-        print_json(change)
+    elif form is not Format.TABLE:
+        print_data(change, form)
     elif change.differences:
         would = moved(change.moved_buckets).replace(" moved", " would move")
         line(f"dry run, nothing was changed; {would}")
@@ -48,7 +49,7 @@ def moved(buckets: int) -> str:
     return f"{buckets or 'no'} bucket{'' if buckets == 1 else 's'} moved"
 
 
-def print_differences(differences: tuple[Difference, ...]) -> None:
+def print_differences(differences: Iterable[Difference]) -> None:
     """One line each: + for what comes, - for what goes, ~ for what becomes something else."""
     for difference in differences:
         before, after = _short(difference.before), _short(difference.after)

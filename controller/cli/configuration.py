@@ -1,22 +1,42 @@
 """`sluice apply` and `get`; `history`, `diff`, `rollback`: the configuration as a whole, now and before."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from controller.api.schemas import Status
+from controller.api.client import Client, Conflict
+from controller.api.schemas import ConfigView, Status
 from controller.cli import changes
-from controller.cli.options import DEFAULT_SOCKET, Format, Output, Socket, session
-from controller.cli.output import line, moment, print_json, print_table, show
+from controller.cli.options import Format, Output, Socket, Watch, session
+from controller.cli.output import line, moment, print_data, print_table
+from controller.cli.place import DEFAULT_SOCKET
+from controller.cli.watch import present
+from controller.config import dump
 from controller.difference import Difference
 from controller.revision import Revision
 
 STDIN = Path("-")
+
+MADE_FOR = "# revision {}: `sluice apply` refuses this document if somebody has changed something since"
+MADE_FOR_REVISION = re.compile(rb"# revision (\d+)\b")
+"""How a document that `get` printed begins."""
+
+MERGE = "Get the document anew and edit that, or let yours win with --overwrite."
+
+CONFLICT = 1
+"""Exit code for a change that was refused because somebody else was faster."""
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change, and change nothing.")]
+Expect = Annotated[
+    int | None,
+    typer.Option("--expect", metavar="N", show_default=False, help="Only if revision N is in force."),
+]
 
 
 class DocumentFormat(StrEnum):
@@ -29,19 +49,28 @@ def apply(
         Path,
         typer.Option("--file", "-f", show_default=False, help="The document, YAML; - for standard input."),
     ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would change, and change nothing.")
+    dry_run: DryRun = False,
+    expect: Expect = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also over what others have changed since `get`.")
     ] = False,
     output: Output = Format.TABLE,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Make the configuration what a file says.
 
-    Shows what that changes. Backends that the file no longer has are drained before they go.
+    Shows what that changes. Backends that the file no longer has are drained before they go. A document that
+    `get` printed names its revision: it is refused when somebody has changed the configuration since.
     """
     document, source = _read(file)
+    if expect is None and not overwrite:
+        expect = _made_for(document)
+    expected: dict[str, Any] = {} if expect is None else {"expected_revision": expect}
     with session(socket) as daemon:
-        change = daemon.put("config", document=document, source=source, dry_run=dry_run)
+        try:
+            change = daemon.put("config", document=document, source=source, dry_run=dry_run, **expected)
+        except Conflict:
+            raise _told(daemon, source, expect or 0, MERGE) from None
     changes.report_replacement(change, f"{source} applied", output, dry_run=dry_run)
 
 
@@ -54,24 +83,30 @@ def get(
     ] = None,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
-    """Print the configuration, as `apply` takes it."""
+    """Print the configuration, as `apply` takes it.
+
+    The first line names the revision, by which `apply` notices that somebody else has changed it meanwhile.
+    """
     with session(socket) as daemon:
         if revision is not None:
             print(daemon.text("revisions", str(revision)), end="")
         elif output is DocumentFormat.YAML:
-            print(daemon.text("config", format="yaml"), end="")
+            view = daemon.get(ConfigView, "config")
+            print(MADE_FOR.format(view.revision.number))
+            print(dump(view.config), end="")
         else:
-            print_json(json.loads(daemon.text("config")))
+            print_data(json.loads(daemon.text("config")), Format.JSON)
 
 
 def history(
     last: Annotated[int, typer.Option("--last", "-n", min=1, help="How many changes to show.")] = 20,
     output: Output = Format.TABLE,
+    watch: Watch = False,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Show the changes of the configuration: when, by whom, and what."""
     with session(socket) as daemon:
-        show(daemon.get(list[Revision], "revisions")[-last:], output, _print_history)
+        present(lambda: daemon.get(list[Revision], "revisions")[-last:], output, _print_history, watch)
 
 
 def diff(
@@ -82,6 +117,7 @@ def diff(
         int | None, typer.Argument(metavar="[TO]", show_default=False, help="A later one.")
     ] = None,
     output: Output = Format.TABLE,
+    watch: Watch = False,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Show what has changed between two revisions.
@@ -93,15 +129,14 @@ def diff(
             number = daemon.get(Status, "status").revision
             before = max(1, number - 1)
         until = {} if after is None else {"until": after}
-        found = daemon.get(list[Difference], "revisions", str(before), "differences", **until)
-        show(tuple(found), output, _print_diff)
+        path = "revisions", str(before), "differences"
+        present(lambda: daemon.get(list[Difference], *path, **until), output, _print_diff, watch)
 
 
 def rollback(
     revision: Annotated[int, typer.Argument(metavar="REVISION", help="The revision.", show_default=False)],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would change, and change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
+    expect: Expect = None,
     output: Output = Format.TABLE,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
@@ -110,8 +145,12 @@ def rollback(
     That is a change like any other, and gets a revision of its own. Backends that there were not yet are
     drained before they go.
     """
+    expected: dict[str, Any] = {} if expect is None else {"expected_revision": expect}
     with session(socket) as daemon:
-        change = daemon.post("revisions", str(revision), "restore", dry_run=dry_run)
+        try:
+            change = daemon.post("revisions", str(revision), "restore", dry_run=dry_run, **expected)
+        except Conflict:
+            raise _told(daemon, "the way back", expect or 0, "") from None
     changes.report_replacement(change, f"back to revision {revision}", output, dry_run=dry_run)
 
 
@@ -122,10 +161,26 @@ def _print_history(revisions: Sequence[Revision]) -> None:
     )
 
 
-def _print_diff(found: tuple[Difference, ...]) -> None:
+def _print_diff(found: Sequence[Difference]) -> None:
     if not found:
         line("no difference")
     changes.print_differences(found)
+
+
+def _made_for(document: bytes) -> int | None:
+    """The revision that a document from `get` was made for."""
+    named = MADE_FOR_REVISION.match(document)
+    return int(named[1]) if named else None
+
+
+def _told(daemon: Client, what: str, expected: int, way_out: str) -> typer.Exit:
+    """Says who changed what since the revision that was expected."""
+    line(f"sluice: {what} was made for revision {expected}; since then", error=True)
+    for one in daemon.get(list[Revision], "revisions"):
+        if one.number > expected:
+            line(f"  revision {one.number}, {moment(one.time)}, by {one.who}: {one.what}", error=True)
+    line(f"Nothing was changed. `sluice diff {expected}` shows what that did. {way_out}", error=True)
+    return typer.Exit(CONFLICT)
 
 
 def _read(file: Path) -> tuple[bytes, str]:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.options import DEFAULT_SOCKET, Socket
+from controller.cli.options import Socket
+from controller.cli.place import DEFAULT_SOCKET
 
 DEFAULT_STORE = Path("/var/lib/sluice/sluice.db")
 

@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.options import DEFAULT_SOCKET, Format, Output, Socket, address_and_port, session
-from controller.cli.output import line, show
-from controller.explain import Explanation, ending
+from controller.cli.options import Format, Output, Socket, Watch, address_and_port, session
+from controller.cli.output import line
+from controller.cli.place import DEFAULT_SOCKET
+from controller.cli.watch import present
+from controller.explanation import Explanation, ending
 from controller.model import Protocol
 
 
@@ -28,6 +30,7 @@ def explain(
         ),
     ] = None,
     output: Output = Format.TABLE,
+    watch: Watch = False,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Show where a packet would go, and why.
@@ -47,7 +50,7 @@ def explain(
     if in_port is not None:
         query["in_port"] = in_port
     with session(socket) as daemon:
-        show(daemon.get(Explanation, "explain", **query), output, _print)
+        present(lambda: daemon.get(Explanation, "explain", **query), output, _print, watch)
 
 
 def _end(text: str) -> tuple[str, int]:

@@ -13,8 +13,8 @@ import typer
 from controller.api.client import ClientError, Refused, Unreachable
 from controller.api.schemas import Mistake, Refusal
 from controller.cli import backends, configuration, daemon, events, explain, pools, status, vips
-from controller.cli.options import SOCKET_VARIABLE
 from controller.cli.output import line
+from controller.cli.place import SOCKET_VARIABLE
 
 REFUSED, NOT_REACHABLE = 1, 3
 
@@ -36,7 +36,6 @@ Examples:
 app = typer.Typer(
     name="sluice",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog=EXAMPLES,

@@ -10,21 +10,38 @@ from typing import Annotated
 import typer
 
 from controller.api.client import Client
-
-DEFAULT_SOCKET = Path("/run/sluice/sluice.sock")
-SOCKET_VARIABLE = "SLUICE_SOCKET"
+from controller.cli import completion
+from controller.cli.place import SOCKET_VARIABLE
 
 
 class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
 
 
 Socket = Annotated[Path, typer.Option("--socket", envvar=SOCKET_VARIABLE, help="The daemon's socket.")]
 Output = Annotated[Format, typer.Option("--output", "-o", help="For people, or for programs.")]
-PoolName = Annotated[str, typer.Argument(metavar="POOL", help="The pool's name.", show_default=False)]
-BackendName = Annotated[str, typer.Argument(metavar="NAME", help="The backend's name.", show_default=False)]
-VipName = Annotated[str, typer.Argument(metavar="NAME", help="The VIP's name.", show_default=False)]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Again each second until Ctrl-C.")]
+PoolName = Annotated[
+    str,
+    typer.Argument(
+        metavar="POOL", help="The pool's name.", show_default=False, autocompletion=completion.pools
+    ),
+]
+BackendName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The backend's name.", show_default=False, autocompletion=completion.backends
+    ),
+]
+NewName = Annotated[str, typer.Argument(metavar="NAME", help="A name of its own.", show_default=False)]
+VipName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The VIP's name.", show_default=False, autocompletion=completion.vips
+    ),
+]
 
 
 @contextmanager

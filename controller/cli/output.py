@@ -1,4 +1,4 @@
-"""What commands print: tables for people (80 columns, colours on a terminal only), JSON for programs."""
+"""What commands print: tables for people (80 columns, colours on a terminal only), data for programs."""
 
 import json
 import os
@@ -29,16 +29,22 @@ def console(error: bool = False) -> Console:
 
 
 def show(value: T, form: Format, table: Callable[[T], None]) -> None:
-    """Prints `value` as JSON, or hands it to `table`."""
-    if form is Format.JSON:
-        print_json(value)
-    else:
+    """Prints `value` for programs, or hands it to `table`."""
+    if form is Format.TABLE:
         table(value)
+    else:
+        print_data(value, form)
 
 
-def print_json(value: Any, indent: int | None = 2) -> None:
+def print_data(value: Any, form: Format, *, one_of_many: bool = False) -> None:
+    """A value for programs. `one_of_many` makes it one line (JSON), or a document with its mark (YAML)."""
     data = TypeAdapter(type(value)).dump_python(value, mode="json")
-    print(json.dumps(data, indent=indent, ensure_ascii=False))
+    if form is Format.JSON:
+        print(json.dumps(data, indent=None if one_of_many else 2, ensure_ascii=False))
+        return
+    import yaml  # only those who ask for it wait for it
+
+    print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, explicit_start=one_of_many), end="")
 
 
 def line(text: str, style: str = "", error: bool = False) -> None:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from controller.api.schemas import PoolView
-from controller.cli.options import DEFAULT_SOCKET, Format, Output, PoolName, Socket, group, session
-from controller.cli.output import count, line, percent, print_table, show
+from controller.cli.options import Format, Output, PoolName, Socket, Watch, group, session
+from controller.cli.output import count, line, percent, print_table
+from controller.cli.place import DEFAULT_SOCKET
+from controller.cli.watch import present
 from controller.model import HttpCheck, NoCheck, TcpCheck
 from controller.report import BackendReport, PoolReport
 from controller.values import format_duration, format_service
@@ -25,14 +27,16 @@ STYLES = {
 
 
 @app.command("list", epilog="Example: sluice pool list")
-def list_(output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> None:
+def list_(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET) -> None:
     """List the pools."""
     with session(socket) as daemon:
-        show(daemon.get(list[PoolView], "pools"), output, _print_pools)
+        present(lambda: daemon.get(list[PoolView], "pools"), output, _print_pools, watch)
 
 
 @app.command("show", epilog="Example: sluice pool show web")
-def show_(name: PoolName, output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> None:
+def show_(
+    name: PoolName, output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET
+) -> None:
     """Show a pool's backends: health, weight, share of the buckets, traffic.
 
     A backend's share is the part of the pool's buckets that it has, which is the part of new connections that
@@ -41,7 +45,7 @@ def show_(name: PoolName, output: Output = Format.TABLE, socket: Socket = DEFAUL
     connections go to others until it does, or until its checks fail.
     """
     with session(socket) as daemon:
-        show(daemon.get(PoolView, "pools", name), output, _print_pool)
+        present(lambda: daemon.get(PoolView, "pools", name), output, _print_pool, watch)
 
 
 def _print_pools(pools: Sequence[PoolView]) -> None:

@@ -6,26 +6,28 @@ import typer
 from rich.text import Text
 
 from controller.api.schemas import Status
-from controller.cli.options import DEFAULT_SOCKET, Format, Output, Socket, session
-from controller.cli.output import count, line, moment, print_table, show, size
+from controller.cli.options import Format, Output, Socket, Watch, session
+from controller.cli.output import count, line, moment, print_table, size
+from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.pools import healthy
 from controller.cli.vips import service
+from controller.cli.watch import present
 from controller.report import Report, SwitchReport, Traffic
 
 
-def status(output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> None:
+def status(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET) -> None:
     """Show the switch, the VIPs, and what needs attention."""
     with session(socket) as daemon:
-        show(daemon.get(Status, "status"), output, _print_status)
+        present(lambda: daemon.get(Status, "status"), output, _print_status, watch)
 
 
-def drops(output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> None:
+def drops(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET) -> None:
     """Show how many packets were dropped, and why.
 
     The reasons are those of the P4 program, see docs/data-plane.md. Those that never occurred are left out.
     """
     with session(socket) as daemon:
-        show(daemon.get(dict[str, Traffic], "drops"), output, _print_drops)
+        present(lambda: daemon.get(dict[str, Traffic], "drops"), output, _print_drops, watch)
 
 
 def _print_status(status: Status) -> None:

@@ -5,18 +5,22 @@ from typing import Annotated
 
 import typer
 
+from controller.cli import completion
 from controller.cli.changes import report
 from controller.cli.options import (
-    DEFAULT_SOCKET,
     Format,
+    NewName,
     Output,
     Socket,
     VipName,
+    Watch,
     address_and_port,
     group,
     session,
 )
-from controller.cli.output import count, line, print_table, show, size
+from controller.cli.output import count, line, print_table, size
+from controller.cli.place import DEFAULT_SOCKET
+from controller.cli.watch import present
 from controller.model import Protocol
 from controller.report import VipReport
 from controller.values import format_service
@@ -25,26 +29,33 @@ app = group("The addresses that clients use.")
 
 
 @app.command("list", epilog="Example: sluice vip list")
-def list_(output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> None:
+def list_(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET) -> None:
     """List the VIPs with their traffic."""
     with session(socket) as daemon:
-        show(daemon.get(list[VipReport], "vips"), output, print_vips)
+        present(lambda: daemon.get(list[VipReport], "vips"), output, print_vips, watch)
 
 
 @app.command("show", epilog="Example: sluice vip show web -o json")
-def show_(name: VipName, output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> None:
+def show_(
+    name: VipName, output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET
+) -> None:
     """Show one VIP."""
     with session(socket) as daemon:
-        show(daemon.get(VipReport, "vips", name), output, _print_vip)
+        present(lambda: daemon.get(VipReport, "vips", name), output, _print_vip, watch)
 
 
 @app.command(epilog="Example: sluice vip add shop 10.0.0.101:443 web")
 def add(
-    name: VipName,
+    name: NewName,
     address: Annotated[
         str, typer.Argument(metavar="ADDRESS:PORT", show_default=False, help="What clients use.")
     ],
-    pool: Annotated[str, typer.Argument(metavar="POOL", show_default=False, help="Who serves it.")],
+    pool: Annotated[
+        str,
+        typer.Argument(
+            metavar="POOL", show_default=False, help="Who serves it.", autocompletion=completion.pools
+        ),
+    ],
     protocol: Annotated[Protocol, typer.Option(help="Transport protocol.")] = Protocol.TCP,
     output: Output = Format.TABLE,
     socket: Socket = DEFAULT_SOCKET,

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from controller.config import parse
 from controller.controller import ChangeResult, Controller
-from controller.errors import RevisionConflict, UnknownRevision
+from controller.errors import UnknownRevision
 from controller.events import EventLog, Kind
-from controller.explain import Explanation, Side
+from controller.explanation import Explanation, Side
 from controller.model import Backend, Config, Pool
 from controller.report import (
     BackendReport,
@@ -108,9 +108,9 @@ class FakeController(Controller):
     ) -> ChangeResult:
         if self.failure:
             raise self.failure
-        if expected_revision not in (None, self._revision.number):
-            raise RevisionConflict(expected_revision, self._revision.number)
         changed = edit(self._config)
+        if changed != self._config:
+            self._refuse_what_is_not_about(expected_revision)
         self.changes.append((what, who, drain))
         if changed != self._config:
             self._config = changed
@@ -119,8 +119,11 @@ class FakeController(Controller):
             self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, who)
         return replace(self.answer, revision=self._revision.number)
 
-    def preview(self, edit: Callable[[Config], Config]) -> ChangeResult:
+    def preview(
+        self, edit: Callable[[Config], Config], *, expected_revision: int | None = None
+    ) -> ChangeResult:
         edit(self._config)
+        self._refuse_what_is_not_about(expected_revision)
         return replace(self.answer, revision=self._revision.number + 1)
 
     async def explain(self, flow: Flow, in_port: int | None = None) -> Explanation:

@@ -93,7 +93,7 @@ async def test_nothing_to_change_is_no_revision(store: SqliteStore) -> None:
 async def test_a_change_for_another_revision_is_refused(store: SqliteStore) -> None:
     one = controller(store)
     await one.change("weight", heavier, who="alice", expected_revision=1)
-    with pytest.raises(RevisionConflict, match="at revision 2, the change was made for revision 1"):
+    with pytest.raises(RevisionConflict, match=r"at revision 2 \(by alice: weight\), the change was made for revision 1"):
         await one.change("weight", heavier, who="bob", expected_revision=1)
 
 
