@@ -30,8 +30,8 @@ def _not_on_path(program: str) -> str:
 
 
 FIRST = ("tests/packets/", "tests/system/")
-"""What takes longest comes first, so that nobody waits for it at the end; with two processes one has the packets
-meanwhile and the other the labs, one lab after the other."""
+"""What takes longest comes first, so that nobody waits for it at the end; with two processes one has the
+packets and the other the labs, one lab after the other."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

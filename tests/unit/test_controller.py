@@ -93,7 +93,8 @@ async def test_nothing_to_change_is_no_revision(store: SqliteStore) -> None:
 async def test_a_change_for_another_revision_is_refused(store: SqliteStore) -> None:
     one = controller(store)
     await one.change("weight", heavier, who="alice", expected_revision=1)
-    with pytest.raises(RevisionConflict, match=r"at revision 2 \(by alice: weight\), the change was made for revision 1"):
+    told = r"at revision 2 \(by alice: weight\), the change was made for revision 1"
+    with pytest.raises(RevisionConflict, match=told):
         await one.change("weight", heavier, who="bob", expected_revision=1)
 
 
