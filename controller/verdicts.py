@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from controller.errors import UnknownName
-from controller.model import Backend, Config, NoCheck, Pool
+from controller.health.settings import NoCheck
+from controller.model import Backend, Config, Pool
 
 UNCHECKED = "not checked"
 

@@ -5,7 +5,9 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from controller.difference import Difference
-from controller.model import Config, Health, Int, State, UdpFlows
+from controller.health.settings import Health
+from controller.model import Config, State, UdpFlows
+from controller.parts import Int
 from controller.report import PoolReport, Report
 from controller.revision import Revision
 from controller.values import Duration, refuse

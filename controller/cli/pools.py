@@ -9,7 +9,7 @@ from controller.cli.options import Format, Output, PoolName, Socket, Watch, grou
 from controller.cli.output import count, line, percent, print_table
 from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.watch import present
-from controller.model import HttpCheck, NoCheck, TcpCheck
+from controller.health.settings import ExecCheck, HttpCheck, HttpsCheck, NoCheck
 from controller.report import BackendReport, PoolReport
 from controller.values import format_duration, format_service
 
@@ -135,10 +135,13 @@ def _check(pool: PoolView, full: bool = False) -> str:
     match pool.check:
         case NoCheck():
             return "no checks"
-        case HttpCheck(path=path):
-            what = f"http {path}"
-        case TcpCheck():
-            what = "tcp"
+        case (HttpCheck() | HttpsCheck()) as check:
+            method = f"{check.method} " if check.method != "GET" else ""
+            what = f"{check.type} {method}{check.path}"
+        case ExecCheck(command=command):
+            what = f"exec {command[0]}"
+        case check:
+            what = check.type
     every = f"{what} every {format_duration(pool.check.interval)}"
     if not full:
         return every
