@@ -384,7 +384,7 @@ class Engine:
 
     @property
     def drops(self) -> Mapping[str, int]:
-        """Packets that ended inside the switch, by reason."""
+        """Packets that ended inside the switch, by reason. Raises EngineError once the program is closed."""
         found, reason = {}, 0
         with self._guard:
             while name := self._library.core_drop_name(reason):
@@ -405,7 +405,7 @@ class Engine:
         return self._through(self._library.program_process, self.state, port, packet, now)
 
     def _through(
-        self, process: Any, state: int, port: int, packet: bytes, now: int | None
+        self, process: Any, state: int, port: int, packet: bytes, now: int | None = None
     ) -> list[tuple[int, bytes]]:
         with self._processing:
             self._guard.check()
@@ -455,8 +455,4 @@ class Engine:
             with self._guard:
                 return reader.read_all(packets)
 
-        return LiveTrace(library, self.state, chosen, name)
-
-    def process_traced(self, live: LiveTrace, port: int, packet: bytes) -> list[tuple[int, bytes]]:
-        """As `process`, through a live trace of this program."""
-        return self._through(live.process, live.state, port, packet, None)
+        return LiveTrace(library, self.state, chosen, self._through, name)

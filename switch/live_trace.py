@@ -12,16 +12,15 @@ Packets go through the engine's own state, those that the filter chooses through
 """
 
 import ctypes
-import json
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from switch.clock import wall_clock
 from switch.library import function_address
-from switch.trace import MAX_WORDS, Event
+from switch.trace import MAX_WORDS, Event, event_text
 from switch.trace_filter import Pattern, TraceFilter
 
 HEADER = struct.Struct("=QII")
@@ -44,30 +43,30 @@ class Traced:
     packet: bytes
     events: Sequence[Event]
 
-    def as_json(self) -> str:
-        """One line."""
-        return json.dumps(
-            {
-                "time": self.time.isoformat(timespec="microseconds"),
-                "port": self.port,
-                "length": self.length,
-                "packet": self.packet.hex(),
-                "events": [event.as_json() for event in self.events],
-            }
-        )
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "time": self.time.isoformat(timespec="microseconds"),
+            "port": self.port,
+            "length": self.length,
+            "packet": self.packet.hex(),
+            "events": [event.as_json() for event in self.events],
+        }
 
     def __str__(self) -> str:
-        """For people: a line that tells the packet, and an indented one for each event."""
-        when = self.time.astimezone().strftime("%H:%M:%S.%f")
-        return "\n".join(
-            [f"{when} port {self.port}, {self.length} bytes", *(f"  {event}" for event in self.events)]
-        )
+        return packet_text(self.as_json())
+
+
+def packet_text(traced: Mapping[str, Any]) -> str:
+    """For people, of a packet's document: a line for it, and an indented one for each of its events."""
+    when = datetime.fromisoformat(traced["time"]).astimezone().strftime("%H:%M:%S.%f")
+    lines = [f"{when} port {traced['port']}, {traced['length']} bytes"]
+    return "\n".join([*lines, *(f"  {event_text(event)}" for event in traced["events"])])
 
 
 class LiveTrace:
     """A program (as switch.worker has it) in the place of an engine's. Made by `Engine.live_trace`.
 
-    name: gives a batch of packets' events their names.
+    process: takes a packet through this C function with this state. name: gives packets' events their names.
     """
 
     def __init__(
@@ -75,9 +74,11 @@ class LiveTrace:
         library: Any,
         state: int,
         chosen: TraceFilter,
+        process: Callable[[Any, int, int, bytes], list[tuple[int, bytes]]],
         name: Callable[[Sequence[Sequence[int]]], list[list[Event]]],
     ) -> None:
         self._library = library
+        self._process = process
         self._name = name
         patterns = chosen.patterns()
         array = (Pattern * len(patterns))(*patterns)
@@ -85,10 +86,13 @@ class LiveTrace:
         if not tracer:
             raise MemoryError("no memory for tracing")
         self.state: int = tracer
-        self.process = library.tracer_process
         self.process_address = function_address(library.tracer_process)
         self.quiesce_address = function_address(library.tracer_quiesce)
         self._record = ctypes.create_string_buffer(RECORD_BYTES)
+
+    def process(self, port: int, packet: bytes) -> list[tuple[int, bytes]]:
+        """As Engine.process, for whoever has no packet thread."""
+        return self._process(self._library.tracer_process, self.state, port, packet)
 
     def close(self) -> None:
         """No packets may go through it any more."""

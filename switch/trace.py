@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from switch.compiler.layout import WORD, DataLayout, KeyLayout
 from switch.compiler.model import Action, Program, TableNode
@@ -15,6 +16,9 @@ from switch.table import RunningTable
 
 MAX_WORDS = 1 << 16
 """Room for the events of one packet with all that it causes; what is beyond is left out."""
+
+MAX_EXACT = (1 << 53) - 1
+"""Above it, readers of JSON that know only floating-point numbers round (RFC 8259, 6)."""
 
 INSTANCE_TYPES = {
     0: "normal",
@@ -64,21 +68,29 @@ class Event:
     entry: Entry | None = None
     source: str = ""
 
-    def as_json(self) -> dict[str, object]:
-        """For a JSON document: without what is empty."""
-        values: dict[str, object] = dict(self.values)
-        if self.entry is not None:
+    def as_json(self) -> dict[str, Any]:
+        """A JSON document, without what is empty. Numbers above MAX_EXACT are strings, "0x..."."""
+        values: dict[str, int | str | bool] = {
+            name: hex(value) if type(value) is int and value > MAX_EXACT else value
+            for name, value in dict(self.values).items()
+        }
+        if self.entry is not None and self.entry.priority:
             values["priority"] = self.entry.priority
         parts = {"kind": self.kind, "name": self.name, "values": values, "source": self.source}
         return {name: part for name, part in parts.items() if part}
 
     def __str__(self) -> str:
-        values = ", ".join(
-            f"{name}={value:#x}" if type(value) is int else f"{name}={value}"
-            for name, value in dict(self.values).items()
-        )
-        where = f"  ({self.source})" if self.source else ""
-        return " ".join(filter(None, (f"{self.kind:10}", self.name, values))) + where
+        return event_text(self.as_json())
+
+
+def event_text(event: Mapping[str, Any]) -> str:
+    """The line for people, of an event's document."""
+    values = ", ".join(
+        f"{name}={value:#x}" if type(value) is int else f"{name}={value}"
+        for name, value in event.get("values", {}).items()
+    )
+    where = f"  ({event['source']})" if "source" in event else ""
+    return " ".join(filter(None, (f"{event['kind']:10}", event.get("name"), values))) + where
 
 
 class TraceReader:
