@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from switch.arrays import Cells
+from switch.cells import Cells
 from switch.compiler.model import ConstEntry, MatchField, Program, TableNode
 from switch.entries import Entry, Exact, Key, Lpm, Match, MatchKind, Param, Range, Rates, Table, Ternary
 from switch.errors import BadEntry, EntryExists, ImmutableTable, LoadError, NoSuchEntry, TableFull
@@ -142,9 +142,9 @@ class RunningTable:
         found = [held.entry for held in self._held.values()]
         return sorted(found, key=lambda entry: -entry.priority)
 
-    def entry_at(self, handle: int) -> Entry | None:
-        """The entry that the C side has there, if it is still there."""
-        return next((held.entry for held in self._held.values() if held.handle == handle), None)
+    def by_address(self) -> dict[int, Entry]:
+        """The entries by where the C side has them now."""
+        return {held.handle: held.entry for held in self._held.values()}
 
     def counter(self, match: Sequence[Match], priority: int) -> Cells:
         """The direct counter of an entry, as one cell; valid until the entry is deleted."""

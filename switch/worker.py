@@ -13,9 +13,9 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from switch.build import RUNTIME, build
@@ -67,6 +67,14 @@ class Losses:
     no_program: int
     no_such_port: int
     cpu_port_full: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a data plane counts itself: `losses` as Losses has them, of each port what PortCounters has."""
+
+    losses: Mapping[str, int]
+    ports: Mapping[int, Mapping[str, int]]
 
 
 class _Losses(ctypes.Structure):
@@ -202,6 +210,10 @@ class Worker:
         losses = _Losses()
         self._library.ports_read_losses(self._ports, ctypes.byref(losses))
         return Losses(losses.no_program, losses.no_such_port, losses.cpu_port_full)
+
+    def counts(self) -> Counts:
+        ports = {number: asdict(self.counters(number)) for number in self.interfaces}
+        return Counts(losses=asdict(self.losses), ports=ports)
 
 
 def _load_library() -> ctypes.CDLL:

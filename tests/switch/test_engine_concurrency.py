@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from switch.build import build
-from switch.engine import Engine, Entry, Exact, Lpm, Match, Ternary
+from switch.engine import Engine, Entry, Exact, Lpm, Match, Rates, Ternary
 from tests.switch.engines import Layout, load
 
 QUERY = Layout({"which": 8, "a": 32, "b": 16, "c": 8, "wide": 128, "result": 32, "path": 8})
@@ -159,8 +159,8 @@ def test_rates_are_whole(library: ctypes.CDLL) -> None:
     with Hammer(library, engine, METERED.pack(**question), allowed) as hammer:
         for change in range(CHANGES):
             rates = (limit if change % 2 else 0,) * 4
-            engine.meter_write("MyIngress.packets", 0, *rates)
+            engine.meters["MyIngress.packets"].write(0, Rates(*rates))
             if change % 10 == 9:
-                engine.meter_reset("MyIngress.packets", 0)
+                engine.meters["MyIngress.packets"].reset(0)
     assert hammer.good.value == hammer.sent > 0
     engine.close()
