@@ -1,4 +1,4 @@
-"""Packets as hosts hand them over that leave work to the hardware of their interfaces, and what must become of them.
+"""Packets as hosts hand them over that leave work to the hardware of their interfaces, and what becomes of them.
 
 By scapy's arithmetic; and the functions of switch/runtime/offload.c, through offload.c here.
 """
