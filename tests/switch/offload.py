@@ -1,6 +1,6 @@
-"""Packets as hosts hand them over that leave work to the hardware of their interfaces, and what becomes of them.
+"""Packets of hosts that leave work to the hardware of their interfaces, and what must become of them.
 
-By scapy's arithmetic; and the functions of switch/runtime/offload.c, through offload.c here.
+By scapy's arithmetic; and the functions of switch/runtime/offload.c, by way of offload.c here.
 """
 
 import ctypes
