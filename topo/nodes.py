@@ -223,7 +223,8 @@ class SluiceSwitch(Switch):
 
 
 def _turn_off_offloads(link: Link) -> None:
-    for end in (link.intf1, link.intf2):
+    ends: list[Any] = [link.intf1, link.intf2]
+    for end in ends:
         run_script(end.node, [f"ethtool -K {end.name} {NO_OFFLOADS} >/dev/null"])
 
 

@@ -97,7 +97,7 @@ def innermost(packet: Packet) -> Packet:
     return found[-1]
 
 
-def ones_sum(data: bytes) -> int:
+def ones_sum(data: bytes | bytearray) -> int:
     total = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1]))
     total += data[-1] << 8 if len(data) % 2 else 0
     while total >> 16:

@@ -60,7 +60,7 @@ def test_a_checksum_is_completed(headers: Packet, length: int) -> None:
 
 def test_a_udp_checksum_that_comes_to_zero_is_all_ones() -> None:
     """Zero would say that there is none (RFC 768)."""
-    checksum = Ether(bytes(ETHER / V4 / UDP_HEADER / bytes(2)))[UDP].chksum
+    checksum = Ether(bytes(carrying(bytes(2), ETHER / V4 / UDP_HEADER)))[UDP].chksum
     packet = carrying(struct.pack("!H", checksum), ETHER / V4 / UDP_HEADER)
     assert Ether(bytes(packet))[UDP].chksum == 0xFFFF
     assert complete(*handed_over(packet)) == bytes(packet)
@@ -210,7 +210,7 @@ def hosts() -> Iterator[Hosts]:
                 ip(f"-n {name} address add 10.0.0.{number}/24 dev eth0")
                 ip(f"-n {name} address add fd00::{number}/64 dev eth0 nodad")
             with switch() as worker:
-                yield Hosts(*names, worker)
+                yield Hosts(names[0], names[1], worker)
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
