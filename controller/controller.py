@@ -24,9 +24,11 @@ from controller.explain import Names, arrival, explain
 from controller.explanation import Explanation
 from controller.model import Config
 from controller.neighbors import Neighbors
+from controller.plan import Plan
 from controller.prediction import predict
 from controller.probes import Silence
 from controller.program import ROUTES
+from controller.rehearsal import rehearse
 from controller.report import Report, SwitchReport
 from controller.revision import Revision
 from controller.session import Session, Shared, Work, configure_neighbors
@@ -61,6 +63,8 @@ class ChangeResult:
     applied: bool
     moved_buckets: int
     detail: str
+    plan: Plan | None = None
+    """Of a rehearsal: what the switch would be given. None while it is away."""
 
 
 class Controller:
@@ -286,6 +290,17 @@ class Controller:
         moved = self._preview(config) if changed else 0
         detail = "" if changed else "nothing to change"
         return ChangeResult(self._revision.number + changed, False, moved, detail)
+
+    async def rehearse(
+        self, edit: Callable[[Config], Config], *, expected_revision: int | None = None
+    ) -> ChangeResult:
+        """As `preview`, with what would be written to the switch."""
+        result = self.preview(edit, expected_revision=expected_revision)
+        session = self._shared.session
+        if session is None:
+            why = f"what would be written is not known: {self._problem or 'the switch is not connected'}"
+            return replace(result, detail=result.detail or why)
+        return replace(result, plan=await rehearse(session, self._edited(edit), time.time()))
 
     def _preview(self, config: Config) -> int:
         """How many buckets would move. Raises InvalidConfig when the switch has no room for all of it."""

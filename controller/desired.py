@@ -42,6 +42,13 @@ class Desired:
         self.unwritten: dict[str, set[int]] = {}
         """Motion slots of pools whose moves the switch may not have made yet."""
 
+    def copy(self, events: EventLog) -> "Desired":
+        """One that decides as this one would, and tells `events`. Its counters say nothing yet."""
+        other = Desired(self.config, self.assignment.copy(), events)
+        other.verdicts = self.verdicts.copy()
+        other._stale, other._cut, other._due = set(self._stale), dict(self._cut), dict(self._due)
+        return other
+
     # what changes it
 
     def configure(self, config: Config, *, drain: bool) -> None:

@@ -10,13 +10,14 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from itertools import chain, count, repeat
 
 from controller.counters import CounterReader, Counters
 from controller.desired import Desired
 from controller.errors import StoreError, Unreachable
-from controller.events import EventLog, Kind, Severity
+from controller.events import EventLog, Kind, Severity, Unheard
 from controller.model import Config
 from controller.neighbors import Neighbors
 from controller.probes import Probes, Silence
@@ -33,7 +34,7 @@ from controller.program import (
 )
 from controller.reconciler import Reconciler, Result
 from controller.settle import poll_interval
-from controller.store import Store
+from controller.store import Assignments, Nowhere
 from controller.trace import Fate, Tracer
 from controller.tunnel_errors import PathMtus, Tunnels, tunnels_in
 from controller.values import Address
@@ -119,7 +120,7 @@ class Shared:
     neighbors: Neighbors
     frames: asyncio.Queue[tuple[int, bytes]]
     """Frames of ours that wait to be sent: port and bytes."""
-    store: Store
+    store: Assignments
     events: EventLog
     work: Work
     counters: Counters
@@ -133,6 +134,26 @@ class Shared:
     """In the present connection, the switch has been given what it should hold, as far as it takes it."""
     trouble: str = ""
     """Why the switch does not hold what it should."""
+
+    session: "Session | None" = None
+    """The present one, while the switch is connected and has been read back."""
+
+    def double(self) -> "Shared":
+        """What a session can work with that is only to show what it would do."""
+        events = Unheard()
+        return replace(
+            self,
+            desired=self.desired.copy(events),
+            neighbors=self.neighbors.copy(events),
+            frames=asyncio.Queue(),
+            store=Nowhere(),
+            events=events,
+            work=Work(),
+            suspected=lambda number, suspect: None,
+            path_mtus=self.path_mtus.copy(events),
+            tracer=Tracer(),
+            session=None,
+        )
 
     def wanted(self, probes: Probes | None = None) -> Wanted:
         """What the switch should hold now."""
@@ -168,6 +189,13 @@ class Session:
         self._desired.adopt(holdings, time.time())
         self._probes.adopt(holdings.rows[PROBE_GROUPS])
         self._shared.silence.forget()
+        self._shared.session = self
+        try:
+            await self._work()
+        finally:
+            self._shared.session = None
+
+    async def _work(self) -> None:
         async with self._shared.tracer.connected(self._switch), asyncio.TaskGroup() as tasks:
             for task in (
                 self._switch.until_lost(),
@@ -183,6 +211,17 @@ class Session:
             ):
                 tasks.create_task(task)
 
+    def double(self, switch: Connection) -> "Session":
+        """One that does with `switch` what this one would do, by copies of all that it knows."""
+        other = Session(switch, self._shared.double(), fresh=False)
+        other._reconciler.holdings = self._reconciler.holdings.copy()
+        other._probes = copy(self._probes)
+        return other
+
+    @property
+    def desired(self) -> Desired:
+        return self._desired
+
     # what is wanted
 
     async def _keep_in_line(self) -> None:
@@ -194,7 +233,7 @@ class Session:
             number = work.begin()
             if clock() >= look_at:
                 look_at = await self._look_for_drift()
-            result = await self._write()
+            result = await self.write(time.time())
             self._shared.brought_up = True
             if result.complete:
                 self._tell("")
@@ -224,10 +263,10 @@ class Session:
         now = clock()
         return now + max(DRIFT_INTERVAL, DRIFT_SHARE * (now - began))
 
-    async def _write(self) -> Result:
-        """One pass from the configuration to the switch."""
+    async def write(self, now: float) -> Result:
+        """One pass from the configuration to the switch; `now` in seconds since the epoch."""
         desired = self._desired
-        desired.refresh(time.time())
+        desired.refresh(now)
         self._follow_backends()
         await self._save()
         self._probes.update(desired.config, desired.assignment, self._shared.neighbors.way_to)

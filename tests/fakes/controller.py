@@ -126,6 +126,11 @@ class FakeController(Controller):
         self._refuse_what_is_not_about(expected_revision)
         return replace(self.answer, revision=self._revision.number + 1)
 
+    async def rehearse(
+        self, edit: Callable[[Config], Config], *, expected_revision: int | None = None
+    ) -> ChangeResult:
+        return self.preview(edit, expected_revision=expected_revision)
+
     async def explain(self, flow: Flow, in_port: int | None = None) -> Explanation:
         self.asked.append((flow, in_port))
         return self.explanation
