@@ -14,6 +14,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, repeat
 
+from controller import recorded
 from controller.counters import CounterReader, Counters
 from controller.desired import Desired
 from controller.errors import StoreError, Unreachable
@@ -33,6 +34,7 @@ from controller.program import (
     Punt,
 )
 from controller.reconciler import Reconciler, Result
+from controller.recorded import Recorded
 from controller.settle import poll_interval
 from controller.store import Assignments, Nowhere
 from controller.trace import Fate, Tracer
@@ -62,6 +64,9 @@ DRIFT_INTERVAL = 30.0
 DRIFT_SHARE = 20
 """Seconds between two comparisons of what the switch holds with what we have written, at the least, and the
 part of the time that reading it back may take."""
+
+RECORDED_INTERVAL = 5.0
+"""Seconds for which a count of the recorded flows is good enough."""
 
 HEARTBEAT = 5.0
 NEIGHBOR_TICK = 0.25
@@ -178,6 +183,8 @@ class Session:
         self._reader = CounterReader(switch, shared.counters, fresh=fresh)
         self._probes = Probes()
         self._tunnels: Tunnels = {}
+        self._reading = asyncio.Lock()
+        self._recorded: Recorded | None = None
         self._followed: tuple[Config, frozenset[Address]] | None = None
 
     async def run(self) -> None:
@@ -217,6 +224,21 @@ class Session:
         other._reconciler.holdings = self._reconciler.holdings.copy()
         other._probes = copy(self._probes)
         return other
+
+    async def recorded(self) -> Recorded | None:
+        """The flows that the switch has recorded; None where it does not tell.
+
+        Reading takes part of a second: who asks again at once gets the same answer.
+        """
+        async with self._reading:
+            now = time.time()
+            if self._recorded and 0 <= now - self._recorded.time < RECORDED_INTERVAL:
+                return self._recorded
+            slots = await recorded.read(self._switch, clocked=bool(self._probes.targets))
+            if slots:
+                idle = recorded.idle_ticks(self._desired.config, self._desired.assignment)
+                self._recorded = await asyncio.to_thread(recorded.count, slots, idle, now)
+            return self._recorded
 
     @property
     def desired(self) -> Desired:
