@@ -1,10 +1,10 @@
 """`sluice backend drain` and `undrain`: no new flows for a backend, and how far that is."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from time import monotonic, sleep, time
 from typing import Annotated
 
 import typer
@@ -98,7 +98,7 @@ class Waiting:
 
     def until_empty(self, seconds: float | None, at_deadline: AtDeadline) -> None:
         """Exits with NOT_EMPTY or INTERRUPTED when it ends otherwise."""
-        began = time.monotonic()
+        began = monotonic()
         try:
             with self._telling() as tell:
                 found = self._look()
@@ -107,9 +107,9 @@ class Waiting:
                     if found.state == State.ACTIVE:
                         line(f"{self._name} drains no longer: somebody has called it off", error=True)
                         raise typer.Exit(NOT_EMPTY)
-                    if seconds is not None and time.monotonic() - began >= seconds:
+                    if seconds is not None and monotonic() - began >= seconds:
                         break
-                    time.sleep(INTERVAL)
+                    sleep(INTERVAL)
                     found = self._look()
         except KeyboardInterrupt:
             line(
@@ -121,7 +121,7 @@ class Waiting:
         if found.drained:
             if self._form is not Format.TABLE:
                 print_data(found, self._form, one_of_many=True)
-            took = format_duration(round(time.monotonic() - began))
+            took = format_duration(round(monotonic() - began))
             self._say(f"{self._name} is empty after {took}: no bucket needs it, no flow is left")
         else:
             self._at_deadline(found, at_deadline)
@@ -206,7 +206,7 @@ def progress(seen: list[DrainReport]) -> str:
     if (rate := _packets_per_second(seen)) is not None:
         parts.append(f"{rate:.0f} packets/s")
     if found.ends is not None:
-        parts.append(f"at most {_roughly(found.ends - time.time())} more")
+        parts.append(f"at most {_roughly(found.ends - time())} more")
     return "; ".join(parts)
 
 

@@ -39,6 +39,7 @@ EMPTY = DRAINING.model_copy(
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drains, "INTERVAL", 0.0)
+    monkeypatch.setattr(drains, "monotonic", lambda: 0.0)
 
 
 # What is known of the drain, what is said
@@ -124,7 +125,7 @@ def test_ctrl_c_leaves_the_drain_going(
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(drains.time, "sleep", interrupt)
+    monkeypatch.setattr(drains, "sleep", interrupt)
     result = cli("backend", "drain", "web", "b1", "--wait")
     assert result.code == 130
     assert result.err == (
