@@ -118,6 +118,11 @@ class PathMtus:
         self._events, self._clock = events, clock
         self._learned: dict[int, _Learned] = {}
 
+    def copy(self, events: EventLog) -> "PathMtus":
+        other = PathMtus(events, self._clock)
+        other._learned = dict(self._learned)
+        return other
+
     def heard(self, frame: bytes, tunnels: Tunnels) -> bool:
         """Takes an error about a tunnel; whether it lowers an MTU."""
         said = too_big(frame)

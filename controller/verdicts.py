@@ -28,6 +28,11 @@ class Verdicts:
     def __init__(self) -> None:
         self._latest: dict[tuple[str, str], Verdict] = {}
 
+    def copy(self) -> "Verdicts":
+        other = Verdicts()
+        other._latest = dict(self._latest)
+        return other
+
     def set(self, config: Config, pool: str, backend: str, healthy: bool, reason: str) -> bool:
         """Notes a verdict; True if it changes something."""
         try:

@@ -105,6 +105,10 @@ class CompiledSwitch(FakeSwitch):
         name = _named(self.engine.counters, counter)
         return {cell: self.engine.counters[name].read(cell)[0] for cell in cells}
 
+    async def register(self, name: str) -> list[int]:
+        full = _named(self.engine.registers, name)
+        return [self.engine.register_read(full, index) for index in range(self.engine.registers[full].size)]
+
     async def traffic(self, table: Table) -> dict[Key, Traffic]:
         name = self._tables[table]
         return {
