@@ -106,8 +106,8 @@ class CompiledSwitch(FakeSwitch):
         return {cell: self.engine.counters[name].read(cell)[0] for cell in cells}
 
     async def register(self, name: str) -> list[int]:
-        full = _named(self.engine.registers, name)
-        return [self.engine.register_read(full, index) for index in range(self.engine.registers[full].size)]
+        cells = self.engine.registers[_named(self.engine.registers, name)]
+        return [cells.read(index) for index in range(cells.size)]
 
     async def traffic(self, table: Table) -> dict[Key, Traffic]:
         name = self._tables[table]
