@@ -343,7 +343,7 @@ class Controller:
             interface = arrival(self.config, want.rows[ROUTES], flow.client)
             in_port = (interface or interfaces[0]).ports[0] if interfaces else 1
         vlan = next((one.vlan for one in interfaces if in_port in one.ports), 0)
-        predicted = predict(want, flow, in_port)
+        predicted = predict(want, flow, in_port, self._shared.silence.suspects)
         traced, unconfirmed = None, ""
         try:
             mac = mac_to_int(self.config.switch.mac)
@@ -398,7 +398,13 @@ class Controller:
             error=self._problem or shared.trouble,
         )
         return reporting.report(
-            self._revision.number, switch, shared.desired, shared.neighbors, shared.counters, shared.silence
+            self._revision.number,
+            switch,
+            shared.desired,
+            shared.neighbors,
+            shared.counters,
+            shared.silence,
+            shared.path_mtus.known(),
         )
 
 

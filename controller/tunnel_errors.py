@@ -158,6 +158,10 @@ class PathMtus:
                 if number in backends:
                     text = f"its tunnel may carry more than {mtu} bytes again"
                     self._events.record(Kind.SWITCH, backends[number], text, "10 minutes have passed")
+        return self.known()
+
+    def known(self) -> dict[int, int]:
+        """Bytes by backend's number."""
         return {number: learned.mtu for number, learned in self._learned.items()}
 
     def due(self) -> float | None:

@@ -99,17 +99,28 @@ def _print_pool(pool: PoolView) -> None:
                 percent(backend.share),
                 percent(backend.share_wanted),
                 str(backend.buckets),
-                str(round(backend.share_wanted * pool.buckets)),
+                str(backend.buckets_wanted),
                 str(backend.previous_buckets),
             )
             for backend in pool.backends
         ],
     )
-    unfit = [backend for backend in pool.backends if backend.health != "healthy" and backend.reason]
-    if unfit:
+    remarks = [
+        (f"{backend.name} is {backend.health}: {backend.reason}", STYLES[backend.health])
+        for backend in pool.backends
+        if backend.health != "healthy" and backend.reason
+    ] + [
+        (
+            f"the underlay says: the tunnel to {backend.name} carries {backend.path_mtu} bytes",
+            "yellow",
+        )
+        for backend in pool.backends
+        if backend.path_mtu is not None
+    ]
+    if remarks:
         line("")
-    for backend in unfit:
-        line(f"{backend.name} is {backend.health}: {backend.reason}", STYLES[backend.health])
+    for text, style in remarks:
+        line(text, style)
 
 
 def healthy(pool: PoolReport) -> Text:

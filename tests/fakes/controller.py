@@ -219,6 +219,7 @@ def _backend(backend: Backend, pool: Pool, share: float) -> BackendReport:
         buckets=round(share * pool.buckets),
         previous_buckets=12 if backend.state == "drain" else 0,
         share_wanted=share,
+        buckets_wanted=round(share * pool.buckets),
         share=share,
         drained=False,
         packets=41_152,
@@ -227,4 +228,5 @@ def _backend(backend: Backend, pool: Pool, share: float) -> BackendReport:
         suspect=backend.name == "b3",
         probe_answers=None if down else 96_000,
         suspected=17 if backend.name == "b3" else 0,
+        path_mtu=1376 if backend.name == "d1" else None,
     )
