@@ -108,7 +108,7 @@ FAULTS: list[tuple[str, Facts, str, State, str, str]] = [
         facts(report=with_switch(synchronized=False)),
         *("switch", State.WARNING, "entries are being written", ""),
     ),
-    ("another program", facts(cookie=5), "program", State.WRONG, "runs another program (cookie 0x5", "restart"),
+    ("another program", facts(cookie=5), "program", State.WRONG, "another program (cookie 0x5", "restart"),
     ("a program unknown", facts(cookie=None), "program", State.NOTE, "does not tell", ""),
     (
         "drift",
