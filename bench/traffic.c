@@ -14,6 +14,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 #define BATCH 64
+#define MOST_BEHIND (4 * BATCH)
 #define NS_PER_S 1000000000LL
 
 static int64_t now_ns(void)
@@ -31,7 +32,9 @@ static void sleep_until(int64_t ns)
 
 /*
  * Sends `count` frames of `length` bytes, which lie one behind the other, over and over, until *stop is set.
- * rate: packets a second; 0: as many as will go. Returns how many were sent, or -errno.
+ * rate: packets a second; 0: as many as will go. A generator that was kept from running for a while sends no more
+ * than MOST_BEHIND packets of what it missed: no wire would bring the rest in one burst. Returns how many were
+ * sent, or -errno.
  */
 EXPORT int64_t traffic_send(int socket, const uint8_t *frames, unsigned count, unsigned length, double rate,
                             const volatile int *stop)
@@ -53,6 +56,10 @@ EXPORT int64_t traffic_send(int socket, const uint8_t *frames, unsigned count, u
             if (behind <= 0) {
                 sleep_until(began + (int64_t)((double)(sent + 1) * 1e9 / rate));
                 continue;
+            }
+            if (behind > MOST_BEHIND) {
+                began += (int64_t)((double)(behind - MOST_BEHIND) * 1e9 / rate);
+                behind = MOST_BEHIND;
             }
             if (behind < BATCH)
                 due = (unsigned)behind;
