@@ -81,23 +81,28 @@ class Outcome:
     losses: dict[str, int]
 
     @property
-    def growth(self) -> int:
-        return self.last.resident - self.settled.resident
-
-    @property
-    def lost(self) -> int:
-        return self.last.sent - self.last.came
+    def leaks(self) -> dict[str, int]:
+        """What there is more of than when it had settled, if that is more than it may be."""
+        grown = self.last.resident - self.settled.resident
+        opened = self.last.descriptors - self.settled.descriptors
+        return {
+            what: more
+            for what, more, most in (("bytes", grown, MOST_GROWTH), ("descriptors", opened, 0))
+            if more > most
+        }
 
     def verdicts(self) -> dict[str, bool]:
         """Each thing that is judged, in words, and whether it holds."""
+        grown = (self.last.resident - self.settled.resident) / MIB
         opened = self.last.descriptors - self.settled.descriptors
+        since = f"since {self.settled.seconds:.0f} s"
+        lost = self.last.sent - self.last.came
         reasons = "".join(f", {reason} {count:,}" for reason, count in self.losses.items())
+        load = f"{self.rate:,.0f} a second and {self.writes:,} writes"
         return {
-            f"memory: {self.growth / MIB:+.2f} MiB since {self.settled.seconds:.0f} s": self.growth
-            <= MOST_GROWTH,
-            f"descriptors: {opened:+d} since {self.settled.seconds:.0f} s": opened == 0,
-            f"packets: {self.lost:,} of {self.last.sent:,} lost at {self.rate:,.0f} a second "
-            f"and {self.writes:,} writes{reasons}": self.lost == 0 and not self.losses,
+            f"memory: {grown:+.2f} MiB {since}": "bytes" not in self.leaks,
+            f"descriptors: {opened:+d} {since}": "descriptors" not in self.leaks,
+            f"packets: {lost:,} of {self.last.sent:,} lost at {load}{reasons}": lost == 0 and not self.losses,
         }
 
 
