@@ -314,7 +314,10 @@ void interface_check(struct interface *interface)
     int error;
     size = sizeof error;
     getsockopt(interface->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    struct ifreq request = {.ifr_ifindex = interface->index};
-    if (ioctl(interface->fd, SIOCGIFNAME, &request) < 0)
+    /* The socket's interface, which is none when it has gone or has moved to another namespace. Asked for its name,
+     * the kernel would wait for whoever renames any interface anywhere. */
+    struct sockaddr_ll address;
+    size = sizeof address;
+    if (getsockname(interface->fd, (struct sockaddr *)&address, &size) < 0 || address.sll_ifindex != interface->index)
         interface_close(interface);
 }
