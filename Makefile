@@ -27,7 +27,7 @@ LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down test check soak p4 p4sh bench-switch bench-failover bench-consistency bench-shares bench-health
-.PHONY: conformance fuzz lock clean install install-all rights python
+.PHONY: bench-rings conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ p4sh: install-all ## p4runtime-shell (as a backup controller: it reads) on the r
 
 bench-switch: install ## packets per second, the embedded switch beside BMv2
 	$(VENV)/python -m bench.switch
+
+bench-rings: install ## ways to take packets from the kernel and give them to it, side by side
+	$(VENV)/python -m bench.rings
 
 bench-failover: rights install ## how long a dead server gets new connections, beside BMv2 and HAProxy where present
 	$(VENV)/python -m bench.failover
