@@ -24,8 +24,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.balancer import BACKENDS, BUCKET_MASK, FIRST_BACKEND, MTU, entries, road, traffic
 from bench.search import capacity
-from bench.switch import BACKENDS, BUCKET_MASK, FIRST_BACKEND, MTU, entries, road, traffic
 from bench.traffic import Road, Trial
 from tests.packets import rows
 from tests.packets.p4runtime import Names

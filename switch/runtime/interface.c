@@ -288,8 +288,10 @@ void interface_flush(struct interface *interface)
     while (done < interface->queued) {
         int sent = -1;
         errno = ENODEV;
-        if (interface->fd >= 0)
+        if (interface->fd >= 0) {
             sent = sendmmsg(interface->fd, interface->messages + done, interface->queued - done, MSG_DONTWAIT);
+            count(interface, TX_CALLS, 1);
+        }
         if (sent > 0) {
             count_sent(interface, done, (unsigned)sent);
             done += (unsigned)sent;
