@@ -60,7 +60,7 @@ p4sh: install-all ## p4runtime-shell (as a backup controller: it reads) on the r
 	@ip netns exec '$(NAME)' .venv-p4sh/bin/python -m p4runtime_sh \
 		--grpc-addr 127.0.0.1:9559 --device-id 1 --election-id 0,1
 
-bench-switch: install ## packets per second, the embedded switch beside BMv2
+bench-switch: install ## packets, latency and TCP of the embedded switch, beside BMv2 and the kernel
 	$(VENV)/python -m bench.switch
 
 bench-rings: install ## ways to take packets from the kernel and give them to it, side by side
