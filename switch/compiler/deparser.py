@@ -1,8 +1,8 @@
 """The way out: headers to bytes, and what a program keeps or tells of a packet (field lists, digests)."""
 
-from switch.compiler.expressions import raw, word_texts
 from switch.compiler.model import FieldRef, Program
 from switch.compiler.symbols import VALID, Symbols
+from switch.compiler.values import raw, word_texts
 from switch.compiler.widths import ones, storage
 from switch.compiler.writer import Writer
 

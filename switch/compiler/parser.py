@@ -1,6 +1,6 @@
 """The parser: states to labels, selects to comparisons."""
 
-from switch.compiler.expressions import Expressions, word_texts
+from switch.compiler.expressions import Expressions
 from switch.compiler.jsonin import refuse
 from switch.compiler.layout import words_of
 from switch.compiler.model import (
@@ -23,6 +23,7 @@ from switch.compiler.model import (
 )
 from switch.compiler.primitives import STOPPING, Primitives
 from switch.compiler.symbols import VALID, Scope, Symbols
+from switch.compiler.values import word_texts
 from switch.compiler.widths import U64, literal, ones
 from switch.compiler.writer import Writer
 

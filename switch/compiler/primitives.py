@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from switch.compiler.expressions import Expressions, Value
+from switch.compiler.expressions import Expressions
 from switch.compiler.headers import byte_length
 from switch.compiler.jsonin import refuse
 from switch.compiler.model import (
@@ -27,6 +27,7 @@ from switch.compiler.model import (
     UnionStackRef,
 )
 from switch.compiler.symbols import VALID, Symbols
+from switch.compiler.values import Value
 from switch.compiler.widths import U32, U64, CType, literal, ones, storage
 from switch.compiler.writer import Writer
 

@@ -1,9 +1,10 @@
 """Tables: their shapes, their keys out of a packet, and applying them."""
 
-from switch.compiler.expressions import Expressions, Value, word_texts
+from switch.compiler.expressions import Expressions
 from switch.compiler.layout import ENTRY_HEAD, WORD, WORD_BYTES, KeyLayout, words_of
 from switch.compiler.model import Const, Op, Program, TableKey, TableNode
 from switch.compiler.symbols import Symbols
+from switch.compiler.values import Value, word_texts
 from switch.compiler.writer import Writer
 from switch.entries import MatchKind
 
