@@ -54,6 +54,7 @@ class Primitives:
         self.expressions = Expressions(symbols, what, action)
         self.handlers: dict[str, Callable[[Primitive], None]] = {
             "assign": self._assign,
+            "set": self._assign,  # p4c's word for it in deparsers
             "assign_VL": self._assign_varbit,
             "assign_header": self._assign_header,
             "copy_header": self._assign_header,
@@ -377,7 +378,8 @@ def log_messages(program: Program) -> list[str]:
     """The texts of log_msg, in the order in which the trace numbers them."""
     actions = (primitive for action in program.actions for primitive in action.primitives)
     states = (op for state in program.parser.states.values() for op in state.ops)
-    calls = (op for op in (*actions, *states) if isinstance(op, Primitive) and op.op == "log_msg")
+    all_ops = (*actions, *states, *program.deparser.primitives)
+    calls = (op for op in all_ops if isinstance(op, Primitive) and op.op == "log_msg")
     return list(dict.fromkeys(str(call.arguments[0]) for call in calls if call.arguments))
 
 

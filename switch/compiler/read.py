@@ -28,6 +28,7 @@ from switch.compiler.model import (
     CalculationInput,
     Checksum,
     Counter,
+    Deparser,
     Field,
     FieldList,
     Header,
@@ -333,18 +334,21 @@ def _actions(names: Names, document: dict[str, Any]) -> list[Action]:
             )
             for p in objects(obj, "runtime_data", what)
         )
-        primitives = []
-        for primitive in objects(obj, "primitives", what):
-            op = member(primitive, "op", str, what)
-            where = source(primitive)
-            within = f"{what}, {op}" + (f" at {where}" if where else "")
-            arguments = tuple(
-                read_argument(names, a, within) for a in member(primitive, "parameters", list, within)
-            )
-            primitives.append(Primitive(op, arguments, where))
         action_id = member(obj, "id", int, what)
-        found.append(Action(action_id, member(obj, "name", str, what), parameters, tuple(primitives)))
+        primitives = _primitives(names, what, obj)
+        found.append(Action(action_id, member(obj, "name", str, what), parameters, primitives))
     return found
+
+
+def _primitives(names: Names, what: str, obj: dict[str, Any]) -> tuple[Primitive, ...]:
+    found = []
+    for primitive in objects(obj, "primitives", what):
+        op = member(primitive, "op", str, what)
+        where = source(primitive)
+        within = f"{what}, {op}" + (f" at {where}" if where else "")
+        parameters = member(primitive, "parameters", list, within)
+        found.append(Primitive(op, tuple(read_argument(names, p, within) for p in parameters), where))
+    return tuple(found)
 
 
 def _pipelines(names: Names, actions: dict[int, Action], document: dict[str, Any]) -> dict[str, Pipeline]:
@@ -359,14 +363,13 @@ def _pipelines(names: Names, actions: dict[int, Action], document: dict[str, Any
     return found
 
 
-def _deparser(names: Names, document: dict[str, Any]) -> tuple[Header, ...]:
+def _deparser(names: Names, document: dict[str, Any]) -> Deparser:
     found = list(members(document, "deparsers", "deparser"))
     if len(found) != 1:
         raise LoadError(f"the program has {len(found)} deparsers instead of one")
     what, obj = found[0]
-    if obj.get("primitives"):
-        raise refuse(what, "this switch cannot do statements in the deparser", source(obj))
-    return tuple(names.header(name, what) for name in member(obj, "order", list, what))
+    order = tuple(names.header(name, what) for name in member(obj, "order", list, what))
+    return Deparser(_primitives(names, what, obj), order)
 
 
 def _checksums(names: Names, document: dict[str, Any]) -> tuple[Checksum, ...]:

@@ -44,6 +44,9 @@ MAX_LOOKAHEAD = 8 * 65536
 
 VALID_FIELD = "$valid$"
 
+LAST = "last"
+"""How p4c names the last header of a stack as a whole."""
+
 BINARY = frozenset(
     [
         "+",
@@ -148,7 +151,7 @@ def read_expression(names: Names, obj: Any, what: str) -> Expr:
             inner = member(obj, "value", dict, what)
             return _operator(names, inner, what) if "op" in inner else read_expression(names, inner, what)
         case "field":
-            return _as_data(names.field(value, what))
+            return _as_data(_field(names, value, what))
         case "hexstr":
             return Const(number(value, what))
         case "bool":
@@ -167,6 +170,8 @@ def read_expression(names: Names, obj: Any, what: str) -> Expr:
         case "stack_field":
             stack_name, field_name = pair(value, what)
             stack = names.stack(stack_name, what)
+            if field_name == LAST and stack.type.field(LAST) is None:
+                return StackElement(stack, Op("last_stack_index", None, StackRef(stack)))
             return LastField(stack, names.field_of(stack.type, field_name, what))
         case "union_stack_field":
             if not isinstance(value, list) or len(value) != 3:
@@ -185,7 +190,32 @@ def read_expression(names: Names, obj: Any, what: str) -> Expr:
     raise refuse(what, f"this switch cannot do values of type '{kind}'")
 
 
-def _as_data(value: FieldRef | Valid) -> Expr:
+def width_of(value: Expr) -> int | None:
+    """In bits, of what a table key or a select can be; None for anything else."""
+    match value:
+        case FieldRef(field=field) | LastField(field=field) | Member(field=field):
+            return field.bits
+        case Lookahead(bits=bits):
+            return bits
+        case Op(op="b2d", right=Valid()):
+            return 1
+    return None
+
+
+def _field(names: Names, value: Any, what: str) -> FieldRef | Member | Valid:
+    """As Names.field; the header may also be an element of a stack by a run-time index."""
+    header, name = pair(value, what)
+    if not isinstance(header, dict):
+        return names.field(value, what)
+    element = _header(_operator(names, header, what), what)
+    if name == VALID_FIELD:
+        return Valid(element)
+    if isinstance(element, HeaderRef):
+        return FieldRef(element.header, names.field_of(element.header.type, name, what))
+    return Member(element, names.field_of(element.stack.type, name, what))
+
+
+def _as_data(value: FieldRef | Member | Valid) -> Expr:
     """$valid$ read as a one-bit number."""
     return Op("b2d", None, value) if isinstance(value, Valid) else value
 
@@ -276,7 +306,8 @@ def read_argument(names: Names, obj: Any, what: str) -> Any:
         case "string":
             return str(value)
         case "parameters_vector":
-            return tuple(read_expression(names, item, what) for item in member(obj, "value", list, what))
+            items = member(obj, "value", list, what) if value != {} else []  # so p4c writes an empty one
+            return tuple(read_expression(names, item, what) for item in items)
         case "extern":
             raise refuse(what, f"this switch has no extern '{value}'")
     return read_expression(names, obj, what)

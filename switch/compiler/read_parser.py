@@ -8,22 +8,17 @@ from switch.compiler.model import (
     Case,
     Const,
     Extract,
-    FieldRef,
     Header,
     KeyPart,
-    LastField,
-    Lookahead,
-    Op,
     Parser,
     ParserOp,
     ParserState,
     Primitive,
     Set,
     Stack,
-    Valid,
     Verify,
 )
-from switch.compiler.read_expressions import Names, read_argument, read_expression
+from switch.compiler.read_expressions import Names, read_argument, read_expression, width_of
 
 BITS_PER_BYTE = 8
 
@@ -103,14 +98,10 @@ def _value_set_case(
 
 def _key_part(names: Names, what: str, obj: dict[str, Any]) -> KeyPart:
     value = read_expression(names, obj, what)
-    match value:
-        case FieldRef(field=field) | LastField(field=field):
-            return KeyPart(value, field.bits)
-        case Lookahead(bits=bits):
-            return KeyPart(value, bits)
-        case Op(op="b2d", right=Valid()):
-            return KeyPart(value, 1)
-    raise refuse(what, f"this switch cannot select on a value of type '{obj.get('type')}'")
+    bits = width_of(value)
+    if bits is None:
+        raise refuse(what, f"this switch cannot select on a value of type '{obj.get('type')}'")
+    return KeyPart(value, bits)
 
 
 def _op(names: Names, what: str, obj: dict[str, Any]) -> ParserOp:

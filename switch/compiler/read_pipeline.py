@@ -21,7 +21,6 @@ from switch.compiler.model import (
     ConstEntry,
     Counter,
     DefaultEntry,
-    FieldRef,
     MatchField,
     Meter,
     Node,
@@ -29,7 +28,7 @@ from switch.compiler.model import (
     TableKey,
     TableNode,
 )
-from switch.compiler.read_expressions import VALID_FIELD, Names, read_expression
+from switch.compiler.read_expressions import VALID_FIELD, Names, read_expression, width_of
 from switch.entries import MatchKind
 
 TABLE_TYPES = ("simple", "indirect", "indirect_ws")
@@ -120,10 +119,14 @@ def _key(names: Names, what: str, obj: dict[str, Any]) -> TableKey:
         kind, target = MatchKind.EXACT, [target, VALID_FIELD]
     if kind not in set(MatchKind):
         raise refuse(what, f"this switch cannot match by '{kind}'")
-    value = read_expression(names, {"type": "field", "value": target}, what)
-    bits = value.field.bits if isinstance(value, FieldRef) else 1
+    # A field by its name, or what is no field of its own: an element of a stack by a run-time index.
+    element = isinstance(target, dict)
+    value = read_expression(names, target if element else {"type": "field", "value": target}, what)
+    bits = width_of(value)
+    if bits is None:
+        raise refuse(what, f"this switch cannot match on {target!r}", source(obj))
     mask = obj.get("mask")
-    name = obj.get("name") or ".".join(str(part) for part in target)
+    name = obj.get("name") or ("" if element else ".".join(str(part) for part in target))
     return TableKey(name, MatchKind(kind), value, bits, None if mask is None else number(mask, what))
 
 

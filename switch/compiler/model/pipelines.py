@@ -1,12 +1,13 @@
-"""Ingress and egress: tables, and conditions between them."""
+"""Ingress and egress: tables, and conditions between them; and the deparser."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from switch.compiler.model.actions import Action
+from switch.compiler.model.actions import Action, Primitive
 from switch.compiler.model.arrays import Counter, Meter
 from switch.compiler.model.calculations import Calculation
 from switch.compiler.model.expressions import Expr
+from switch.compiler.model.headers import Header
 from switch.compiler.model.source import Source
 from switch.entries import MatchKind
 
@@ -117,3 +118,11 @@ class Pipeline:
     @property
     def tables(self) -> list[TableNode]:
         return [node for node in self.nodes.values() if isinstance(node, TableNode)]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Deparser:
+    """Statements, all of which come before the first header is written; headers in their order."""
+
+    primitives: tuple[Primitive, ...]
+    order: tuple[Header, ...]

@@ -8,7 +8,7 @@ from switch.compiler.model.arrays import Counter, Meter, Register
 from switch.compiler.model.calculations import Calculation, Checksum
 from switch.compiler.model.headers import FieldRef, Header, Stack, Union, UnionStack
 from switch.compiler.model.parser import Parser, ValueSet
-from switch.compiler.model.pipelines import ActionProfile, Pipeline, TableNode
+from switch.compiler.model.pipelines import ActionProfile, Deparser, Pipeline, TableNode
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Program:
     aliases: Mapping[str, FieldRef]
     errors: Mapping[str, int]
     parser: Parser
-    deparser: tuple[Header, ...]
+    deparser: Deparser
     ingress: Pipeline
     egress: Pipeline
     actions: tuple[Action, ...]
