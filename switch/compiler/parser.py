@@ -21,7 +21,7 @@ from switch.compiler.model import (
     ValueSet,
     Verify,
 )
-from switch.compiler.primitives import Primitives
+from switch.compiler.primitives import STOPPING, Primitives
 from switch.compiler.symbols import VALID, Scope, Symbols
 from switch.compiler.values import word_texts
 from switch.compiler.widths import U64, literal, ones
@@ -129,8 +129,8 @@ class _ParserWriter:
                             self.w.line(f"error = (uint32_t){expressions.bits(error, 32).closed};")
                             self.w.line("goto done;")
                     case _:
-                        if op.op == "exit":
-                            raise refuse(what, "a parser cannot exit", op.source)
+                        if op.op in STOPPING:
+                            raise refuse(what, f"this switch cannot do '{op.op}' in a parser", op.source)
                         Primitives(self.w, self.program, self.symbols, what, None).write(op)
             self._transition(state, what, expressions)
 

@@ -95,9 +95,9 @@ class Names:
     """Names of objects that the switch cannot do, and what they are."""
 
     def find(self, table: Mapping[str, Any], name: Any, kind: str, what: str) -> Any:
-        if isinstance(name, str) and name in table:
+        if _has(table, name):
             return table[name]
-        if isinstance(name, str) and name in self.refused:
+        if _has(self.refused, name):
             raise refuse(what, f"uses {self.refused[name]} '{name}', which this switch cannot do")
         raise refuse(what, f"there is no {kind} '{name}'")
 
@@ -142,6 +142,11 @@ class Names:
         return found
 
 
+def _has(table: Mapping[str, Any], name: Any) -> bool:
+    """Where the JSON should have a name there may be anything."""
+    return isinstance(name, str) and name in table
+
+
 def read_expression(names: Names, obj: Any, what: str) -> Expr:
     """A type-value object as an expression."""
     kind = member(obj, "type", str, what)
@@ -158,14 +163,14 @@ def read_expression(names: Names, obj: Any, what: str) -> Expr:
             return Bool(bool(value))
         case "local" | "runtime_data":
             return Local(member(obj, "value", int, what))
-        case "header":
+        # In some places p4c calls the elements of a stack of unions headers, and such a stack one of headers.
+        case "header" if not _has(names.unions, value):
             return HeaderRef(names.header(value, what))
-        case "header_stack":
+        case "header" | "header_union":
+            return _union(names.find(names.unions, value, "header union", what))
+        case "header_stack" if not _has(names.union_stacks, value):
             return StackRef(names.stack(value, what))
-        case "header_union":
-            union = names.find(names.unions, value, "header union", what)
-            return _union(union)
-        case "header_union_stack":
+        case "header_stack" | "header_union_stack":
             return UnionStackRef(names.union_stack(value, what))
         case "stack_field":
             stack_name, field_name = pair(value, what)
@@ -240,22 +245,8 @@ def _operator(names: Names, obj: dict[str, Any], what: str) -> Expr:
             return Op(op[:2], operand("left"), operand("right"))
         case "+" | "-" if obj.get("left") is None:
             return Op(op, Const(0), operand("right"))
-        case "dereference_header_stack" | "dereference_stack":
-            stack = operand("left")
-            if not isinstance(stack, StackRef):
-                raise refuse(what, f"operator '{op}' needs a header stack")
-            index = operand("right")
-            if isinstance(index, Const) and 0 <= index.value < len(stack.stack.headers):
-                return HeaderRef(stack.stack.headers[index.value])
-            return StackElement(stack.stack, index)
-        case "dereference_union_stack":
-            stack = operand("left")
-            if not isinstance(stack, UnionStackRef):
-                raise refuse(what, f"operator '{op}' needs a stack of header unions")
-            index = operand("right")
-            if isinstance(index, Const) and 0 <= index.value < len(stack.stack.unions):
-                return _union(stack.stack.unions[index.value])
-            return UnionRef(tuple(StackElement(part, index) for part in stack.stack.members.values()))
+        case "dereference_header_stack" | "dereference_stack" | "dereference_union_stack":
+            return _element(operand("left"), operand("right"), f"{what}, operator '{op}'")
         case "access_union_header":
             union, place = operand("left"), member(obj, "right", int, what)
             if not isinstance(union, UnionRef) or not 0 <= place < len(union.headers):
@@ -268,6 +259,20 @@ def _operator(names: Names, obj: dict[str, Any], what: str) -> Expr:
     if op in UNARY:
         return Op(op, None, operand("right" if obj.get("right") is not None else "left"))
     raise refuse(what, f"this switch cannot do the operator '{op}'")
+
+
+def _element(stack: Expr, index: Expr, what: str) -> Expr:
+    """Of a stack of headers or of unions."""
+    place = index.value if isinstance(index, Const) else -1
+    match stack:
+        case StackRef(headers):
+            found = 0 <= place < len(headers.headers)
+            return HeaderRef(headers.headers[place]) if found else StackElement(headers, index)
+        case UnionStackRef(unions) if 0 <= place < len(unions.unions):
+            return _union(unions.unions[place])
+        case UnionStackRef(unions):
+            return UnionRef(tuple(StackElement(part, index) for part in unions.members.values()))
+    raise refuse(what, "expected a stack")
 
 
 def _union(union: Union) -> UnionRef:

@@ -81,7 +81,7 @@ def _table(names: Names, actions: Mapping[int, Action], what: str, obj: dict[str
     entries = _entries(actions, keys, kind, what, obj) if obj.get("entries") is not None else None
     if profile is not None and (entries or obj.get("default_entry") is not None):
         raise refuse(what, "has both actions of its own and an action profile", where)
-    size = obj.get("max_size", DEFAULT_SIZE)
+    size = member(obj, "max_size", int, what) if "max_size" in obj else DEFAULT_SIZE
     next_tables = member(obj, "next_tables", dict, what)
     by_hit = "__HIT__" in next_tables or "__MISS__" in next_tables
     return TableNode(

@@ -133,8 +133,6 @@ static __attribute__((noinline)) void clone_ingress(struct state *s, const struc
         return;
     set_ingress_port(&copy, p->c.ingress_port);
     parse(s, &copy);
-    if (failed(s, &copy))
-        return;
     memset(&copy.meta, 0, sizeof copy.meta);
     copy_field_list(&copy.meta, &p->meta, p->c.clone_list);
     set_instance_type(&copy, INSTANCE_INGRESS_CLONE);
@@ -171,8 +169,6 @@ static __attribute__((noinline)) void multicast(struct state *s, struct packet *
 static void ingress_and_after(struct state *s, struct packet *p)
 {
     parse(s, p);
-    if (failed(s, p))
-        return;
     verify_checksums(s, p);
     set_parser_error(p, p->c.parser_error);
     set_checksum_error(p, p->c.checksum_error);
