@@ -155,6 +155,15 @@ class _PipelineWriter:
         w.line(f"e = target->group ? group_action(&s->core, target->group, {call})")
         w.line("                  : member_action(target->member);")
 
+    def _repeated(self, table: TableNode, action: Action) -> list[Action]:
+        """An action and those that p4c made of it for other tables with the same action profile.
+
+        A member that they share has the action of one of them.
+        """
+        others = [t for t in self.program.tables.values() if t.profile is table.profile and t is not table]
+        alike = [a for t in others for a in t.actions if a.name == action.name and a is not action]
+        return [action, *(alike if table.profile is not None else ())]
+
     def _actions(self, table: TableNode) -> None:
         w = self.w
         offset = data_offset(table)
@@ -162,7 +171,8 @@ class _PipelineWriter:
             for action in table.actions:
                 name = self.symbols.actions[action]
                 data = f"(const void *)((const char *)e + {offset})" if action.parameters else "NULL"
-                w.line(f"case ACTION_{name}:")
+                for one in self._repeated(table, action):
+                    w.line(f"case ACTION_{self.symbols.actions[one]}:")
                 w.line(f"    action_{name}(s, p, {data});")
                 if table.by_hit:
                     w.line("    break;")

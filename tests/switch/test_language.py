@@ -1,0 +1,37 @@
+"""The cases of language/ on a switch in this process."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from switch.server.device import Device
+from switch.server.packet_service import PacketServer
+from switch.server.server import Server
+from tests.switch.client import DEVICE_ID, Client
+from tests.switch.language import flow, keys, selection, telling, unions
+from tests.switch.language.case import Case, Door, run
+from tests.switch.service import CPU_PORT
+from tests.switch.test_server_dataplane import PacketClient
+
+CASES = (*flow.CASES, *keys.CASES, *selection.CASES, *telling.CASES, *unions.CASES)
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Door]:
+    packet_server = PacketServer(DEVICE_ID, CPU_PORT, "127.0.0.1:0")
+    packet_server.start()
+    device = Device(DEVICE_ID, packet_server.plane)
+    server = Server(device, "127.0.0.1:0")
+    server.start()
+    packets = PacketClient(packet_server.address)
+    with Client(server.address) as client:
+        yield Door(client, client.become_primary(), packets)
+    packets.close()
+    server.stop()
+    device.close()
+    packet_server.stop()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case(case: Case, door: Door) -> None:
+    run(case, door)
