@@ -8,12 +8,12 @@ from switch.server.device import Device
 from switch.server.packet_service import PacketServer
 from switch.server.server import Server
 from tests.switch.client import DEVICE_ID, Client
-from tests.switch.language import flow, keys, selection, telling, unions
+from tests.switch.language import beyond, flow, keys, selection, telling, unions
 from tests.switch.language.case import Case, Door, run
 from tests.switch.service import CPU_PORT
 from tests.switch.test_server_dataplane import PacketClient
 
-CASES = (*flow.CASES, *keys.CASES, *selection.CASES, *telling.CASES, *unions.CASES)
+CASES = (*beyond.CASES, *flow.CASES, *keys.CASES, *selection.CASES, *telling.CASES, *unions.CASES)
 
 
 @pytest.fixture(scope="module")

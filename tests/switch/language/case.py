@@ -7,6 +7,7 @@ from typing import Any
 
 from finsy import P4DigestList, P4Schema
 from finsy.p4entity import P4Entity, P4IdleTimeoutNotification
+from finsy.proto import p4r
 
 from tests.switch.client import Client, Stream, pipeline_config
 from tests.switch.test_server_dataplane import PacketClient, request
@@ -99,9 +100,19 @@ def run(case: Case, door: Door) -> None:
                 expected = sorted((to, octets.hex()) for to, octets in out)
                 assert came == expected, f"{packet.hex()} at port {port}: {came}, not {expected}"
             case Digest(name, elements):
-                digest = P4DigestList.decode(door.stream.receive(), schema)
+                digest = P4DigestList.decode(_told(door.stream, "digest"), schema)
                 assert (digest.digest_id, list(digest.data)) == (name, list(elements))
             case Idle(table, keys):
-                idle = P4IdleTimeoutNotification.decode(door.stream.receive(), schema)
+                idle = P4IdleTimeoutNotification.decode(
+                    _told(door.stream, "idle_timeout_notification"), schema
+                )
                 found = [(entry.table_id, *entry.match.values()) for entry in idle.table_entry]
                 assert found == [(table, *keys)]
+
+
+def _told(stream: Stream, kind: str) -> p4r.StreamMessageResponse:
+    """The next message of that kind; there may be others of an earlier case before it."""
+    while True:
+        message = stream.receive()
+        if message.WhichOneof("update") == kind:
+            return message

@@ -5,9 +5,9 @@ from finsy import P4TableAction, P4TableEntry, P4TableMatch
 from tests.switch.engines import Layout
 from tests.switch.language.case import Case, Exchange, same, write
 
-ASK = Layout({"which": 8, "items": 8, "index": 8, "port": 16, "word": 64, "address": 128, "result": 8})
+ASK = Layout({"which": 8, "items": 8, "port": 16, "word": 64, "address": 128, "result": 8})
 IN = 4
-RANGES, WIDE_RANGE, OPTIONS, PARTS, ELEMENT, FIXED, ORDERED = range(1, 8)
+RANGES, WIDE_RANGE, OPTIONS, PARTS, FIXED, ORDERED = 1, 2, 3, 4, 6, 7
 KEPT = 0
 TOP = (1 << 64) - 1
 
@@ -29,7 +29,6 @@ KEYS = {
     "part": "part",
     "slice": "hdr.ask.word[47:16]",
     "second": "hdr.items[1].$valid$",
-    "element": "hdr.items[hdr.ask.index].value",
 }
 
 CASES = (
@@ -79,18 +78,6 @@ CASES = (
             answers(PARTS, KEPT, 7, word=0x12345678_0000, address=0xABCC << 100),
             answers(PARTS, KEPT, word=0x12345679_0000, address=0xABCD << 100),
         ),
-    ),
-    Case(
-        "keys",
-        "an element of a stack by a run-time index",
-        (
-            write(+give("element", 1, element=(0x0A00, 8)), +give("element", 2, element=(0x0A0B, 16))),
-            answers(ELEMENT, 1, 0x0A0A, 0x0A0B, 0, index=0),
-            answers(ELEMENT, 2, 0x0A0A, 0x0A0B, 0, index=1),
-            answers(ELEMENT, KEPT, 0x0A0A, 0x0A0B, 0, index=2),
-            answers(ELEMENT, KEPT, 0x0A0A, 0x0A0B, 0, index=3),
-        ),
-        only_here="simple_switch ends when it reads such a program",
     ),
     Case(
         "keys",

@@ -17,7 +17,7 @@ from tests.switch.language.case import Case, Exchange, Idle, same, write
 
 ASK = Layout({"which": 8, "key": 16, "flow": 16, "color": 8, "result": 8})
 PORT = 4
-BY_MEMBER, BY_MEMBER_AND_PREFIX, BY_GROUP, METERED = 1, 2, 3, 4
+BY_MEMBER, BY_GROUP, METERED = 1, 2, 3
 GREEN, YELLOW, RED = 0, 1, 2
 MISS = 0xEE
 
@@ -57,29 +57,26 @@ def metered(key: int, result: int, **more: int) -> P4TableEntry:
 CASES = (
     Case(
         "selection",
-        "members that the entries of two tables share, and exchange their action",
+        "members that entries share, and that exchange their action",
         (
             write(
-                +member("shared", 1, "give", result=7),
-                +member("shared", 2, "send", port=9),
-                +member("shared", 3, "refuse"),
-                +entry("by_member", 1, member_id=1),
-                +entry("by_member", 2, member_id=2),
-                +entry("by_member", 3, member_id=3),
-                +entry("by_member_and_prefix", (0x0100, 8), member_id=1),
-                +entry("by_member_and_prefix", (0x0120, 12), member_id=2),
+                +member("members", 1, "give", result=7),
+                +member("members", 2, "send", port=9),
+                +member("members", 3, "refuse"),
+                +entry("by_member", (0x0100, 8), member_id=1),
+                +entry("by_member", (0x0120, 12), member_id=2),
+                +entry("by_member", (0x0123, 16), member_id=3),
+                +entry("by_member", (0x0200, 8), member_id=1),
             ),
-            answers(BY_MEMBER, 1, 7),
-            leaves(BY_MEMBER, 2, 9),
-            leaves(BY_MEMBER, 3),
-            answers(BY_MEMBER, 4, 0),
-            answers(BY_MEMBER_AND_PREFIX, 0x0134, 7),
-            leaves(BY_MEMBER_AND_PREFIX, 0x0123, 9),
-            write(~member("shared", 1, "give", result=8)),
-            answers(BY_MEMBER, 1, 8),
-            answers(BY_MEMBER_AND_PREFIX, 0x0134, 8),
-            write(~entry("by_member", 1, member_id=3)),
-            leaves(BY_MEMBER, 1),
+            answers(BY_MEMBER, 0x0134, 7),
+            leaves(BY_MEMBER, 0x0124, 9),
+            leaves(BY_MEMBER, 0x0123),
+            answers(BY_MEMBER, 0x0300, 0),
+            write(~member("members", 1, "give", result=8)),
+            answers(BY_MEMBER, 0x0134, 8),
+            answers(BY_MEMBER, 0x0200, 8),
+            write(~entry("by_member", (0x0200, 8), member_id=3)),
+            leaves(BY_MEMBER, 0x0200),
         ),
     ),
     Case(

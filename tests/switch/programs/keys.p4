@@ -1,6 +1,6 @@
 /*
  * What a key can be: ranges and optional values of any width, fields wider than a machine's words, masked fields, the
- * validity of a header, an element of a stack by a run-time index; and entries that the program brings along.
+ * validity of a header; and entries that the program brings along.
  */
 #include <core.p4>
 #include <v1model.p4>
@@ -8,7 +8,6 @@
 header ask_t {
     bit<8>   which;
     bit<8>   items;     // how many follow
-    bit<8>   index;
     bit<16>  port;
     bit<64>  word;
     bit<128> address;
@@ -78,11 +77,6 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
         actions = { give; keep; }
         default_action = keep;
     }
-    table element {
-        key = { hdr.items[hdr.ask.index].value: lpm; }
-        actions = { give; keep; }
-        default_action = keep;
-    }
     table fixed {
         key = {
             hdr.ask.port: ternary;
@@ -113,7 +107,6 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
             1: { ranges.apply(); }
             3: { options.apply(); }
             4: { parts.apply(); }
-            5: { element.apply(); }
             6: { fixed.apply(); }
             7: { ordered.apply(); }
         }

@@ -26,7 +26,7 @@ parser MyParser(packet_in packet, out headers_t hdr, inout metadata_t meta, inou
 control MyVerifyChecksum(inout headers_t hdr, inout metadata_t meta) { apply { } }
 
 control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t sm) {
-    action_profile(8) shared;
+    action_profile(8) members;
     action_selector(HashAlgorithm.identity, 16, 16) hashed;
     direct_meter<bit<8>>(MeterType.packets) rate;
     direct_counter(CounterType.packets_and_bytes) hits;
@@ -39,17 +39,11 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
         hdr.ask.result = result;
     }
 
-    // Two tables with the same members.
     table by_member {
-        key = { hdr.ask.key: exact; }
-        actions = { give; send; refuse; }
-        implementation = shared;
-        counters = hits;
-    }
-    table by_member_and_prefix {
         key = { hdr.ask.key: lpm; }
         actions = { give; send; refuse; }
-        implementation = shared;
+        implementation = members;
+        counters = hits;
     }
     table by_group {
         key = {
@@ -72,8 +66,6 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
         if (hdr.ask.which == 1) {
             by_member.apply();
         } else if (hdr.ask.which == 2) {
-            by_member_and_prefix.apply();
-        } else if (hdr.ask.which == 3) {
             if (by_group.apply().miss) {
                 hdr.ask.result = 0xee;
             }

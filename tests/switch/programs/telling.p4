@@ -18,16 +18,14 @@ struct headers_t {
     ask_t  ask;
     wide_t wide;
 }
-struct metadata_t { bool flag; }
+struct metadata_t { }
 
 struct seen_t {
     bit<8>   a;
     bit<16>  b;
     bit<130> wide;
-    bool     flag;
     bit<9>   port;
     bit<4>   constant;
-    bool     valid;
 }
 
 parser MyParser(packet_in packet, out headers_t hdr, inout metadata_t meta, inout standard_metadata_t sm) {
@@ -52,12 +50,10 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
     apply {
         sm.egress_spec = sm.ingress_port;
         log_msg("in ingress");
-        meta.flag = hdr.ask.a > 5;
         assert(hdr.ask.what != 0xa1);
         assume(hdr.ask.what != 0xa2);
         if (hdr.ask.what < 3) {
-            digest<seen_t>(1, { hdr.ask.a, hdr.ask.b, hdr.wide.value, meta.flag, sm.ingress_port, 5,
-                                hdr.wide.isValid() });
+            digest<seen_t>(1, { hdr.ask.a, hdr.ask.b, hdr.wide.value, sm.ingress_port, 5 });
         }
     }
 }

@@ -113,7 +113,9 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
         if (hdr.tail.isValid()) {
             // One bit for each member that is there.
             hdr.tail.kinds = 0;
-            if (hdr.options[0].isValid())       { hdr.tail.kinds = hdr.tail.kinds | 1; }
+            if (hdr.options[0].small.isValid() || hdr.options[0].large.isValid() || hdr.options[0].text.isValid()) {
+                hdr.tail.kinds = hdr.tail.kinds | 1;
+            }
             if (hdr.options[0].small.isValid()) { hdr.tail.kinds = hdr.tail.kinds | 2; }
             if (hdr.options[1].large.isValid()) { hdr.tail.kinds = hdr.tail.kinds | 4; }
             if (hdr.options[2].text.isValid())  { hdr.tail.kinds = hdr.tail.kinds | 8; }
