@@ -9,7 +9,7 @@ def encode(value: int) -> bytes:
 
 
 def encode_signed(value: int, bits: int) -> bytes:
-    """The canonical byte string of an int<bits>, whose two's complement is `value`: shortest with its sign."""
+    """The canonical byte string of an int<bits> that is given as its two's complement."""
     signed = value - (1 << bits) if value >> (bits - 1) else value
     magnitude = signed if signed >= 0 else ~signed
     return signed.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)
