@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finsy import P4DigestList, P4Schema
-from finsy.p4entity import P4Entity, P4IdleTimeoutNotification
+from finsy.p4entity import P4IdleTimeoutNotification
 from finsy.proto import p4r
 
 from tests.switch.client import Client, Stream, pipeline_config
@@ -17,9 +17,9 @@ PROGRAMS = Path(__file__).parents[1] / "programs"
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """entities: signed with +, ~ or - for what is done to them."""
+    """entities: finsy's, with the sign +, ~ or - for what is done to them."""
 
-    entities: tuple[P4Entity, ...]
+    entities: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def run(case: Case, door: Door) -> None:
                 idle = P4IdleTimeoutNotification.decode(
                     _told(door.stream, "idle_timeout_notification"), schema
                 )
-                found = [(entry.table_id, *entry.match.values()) for entry in idle.table_entry]
+                found = [(entry.table_id, *(entry.match or {}).values()) for entry in idle.table_entry]
                 assert found == [(table, *keys)]
 
 

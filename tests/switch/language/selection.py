@@ -43,15 +43,20 @@ def group(number: int, *members: int) -> P4ActionProfileGroup:
     )
 
 
-def entry(table: str, key: object, **target: int) -> P4TableEntry:
-    """target: member_id or group_id."""
-    match = P4TableMatch({"hdr.ask.key": key})
-    return P4TableEntry(table, match=match, action=P4IndirectAction(**target))
+def entry(
+    table: str, key: object, *, member_id: int | None = None, group_id: int | None = None
+) -> P4TableEntry:
+    target = P4IndirectAction(member_id=member_id, group_id=group_id)
+    return P4TableEntry(table, match=P4TableMatch({"hdr.ask.key": key}), action=target)
 
 
-def metered(key: int, result: int, **more: int) -> P4TableEntry:
-    match = P4TableMatch({"hdr.ask.key": key})
-    return P4TableEntry("metered", match=match, action=P4TableAction("measure", result=result), **more)
+def metered(key: int, result: int, idle_timeout_ns: int = 0) -> P4TableEntry:
+    return P4TableEntry(
+        "metered",
+        match=P4TableMatch({"hdr.ask.key": key}),
+        action=P4TableAction("measure", result=result),
+        idle_timeout_ns=idle_timeout_ns,
+    )
 
 
 CASES = (
