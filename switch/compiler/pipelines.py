@@ -2,7 +2,7 @@
 
 from switch.compiler.actions import may_stop
 from switch.compiler.expressions import Expressions
-from switch.compiler.jsonin import refuse
+from switch.compiler.jsonin import placed, refuse
 from switch.compiler.layout import DataLayout, KeyLayout, data_offset
 from switch.compiler.model import Action, ActionProfile, Conditional, Node, Pipeline, Program, TableNode
 from switch.compiler.primitives import write_direct_meter
@@ -68,7 +68,8 @@ class _PipelineWriter:
     def _node(self, node: Node) -> None:
         if isinstance(node, Conditional):
             self.w.comment("", node.source)
-            condition = Expressions(self.symbols, f"condition '{node.name}'").condition(node.condition)
+            what = placed(f"condition '{node.name}'", node.source)
+            condition = Expressions(self.symbols, what).condition(node.condition)
             number = conditions(self.program).index(node)
             self.w.line(f"if (TRACE_BOOL({number}, {condition})) {self._go(node.on_true)}")
             self.w.line(self._go(node.on_false))

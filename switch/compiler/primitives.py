@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from switch.compiler.expressions import Expressions
 from switch.compiler.headers import byte_length
-from switch.compiler.jsonin import refuse
+from switch.compiler.jsonin import placed, refuse
 from switch.compiler.model import (
     Action,
     Calculation,
@@ -87,19 +87,15 @@ class Primitives:
 
     def write(self, primitive: Primitive) -> None:
         handler = self.handlers.get(primitive.op)
+        self.expressions.what = what = placed(f"{self.what}, {primitive.op}", primitive.source)
         if handler is None:
-            raise refuse(self.what, f"this switch cannot do the primitive '{primitive.op}'", primitive.source)
+            raise refuse(what, "this switch cannot do that primitive")
         if primitive.source:
             self.w.comment("", primitive.source)
-        self.expressions.what = f"{self.what}, {primitive.op}" + (
-            f" at {primitive.source}" if primitive.source else ""
-        )
         try:
             handler(primitive)
         except (IndexError, ValueError, AssertionError) as error:
-            raise refuse(
-                self.what, f"'{primitive.op}' has unsuitable parameters", primitive.source
-            ) from error
+            raise refuse(what, "has unsuitable parameters") from error
 
     def store(self, target: Expr, value: Value | None, source: Expr | None = None) -> None:
         """Into a field; either a value, or an expression that is cut to the field's width."""
@@ -395,5 +391,5 @@ def write_direct_meter(w: Writer, program: Program, symbols: Symbols, meter: Met
 def jump_target(primitive: Primitive, what: str) -> int:
     target = primitive.arguments[-1] if primitive.arguments else None
     if not isinstance(target, Const):
-        raise refuse(what, f"the target of '{primitive.op}' must be a constant", primitive.source)
+        raise refuse(placed(f"{what}, {primitive.op}", primitive.source), "the target must be a constant")
     return target.value

@@ -15,6 +15,7 @@ from switch.compiler.jsonin import (
     objects,
     pair,
     parse,
+    placed,
     refuse,
     source,
 )
@@ -139,10 +140,10 @@ def _read_meter(names: Names, what: str, obj: dict[str, Any]) -> None:
     name = member(obj, "name", str, what)
     rates = member(obj, "rate_count", int, what)
     if rates != METER_RATES:
-        raise refuse(what, f"has {rates} rates; this switch does {METER_RATES}", source(obj))
+        raise refuse(what, f"has {rates} rates; this switch does {METER_RATES}")
     unit = member(obj, "type", str, what)
     if unit not in METER_UNITS:
-        raise refuse(what, f"measures '{unit}', not one of {', '.join(METER_UNITS)}", source(obj))
+        raise refuse(what, f"measures '{unit}', not one of {', '.join(METER_UNITS)}")
     if obj.get("is_direct"):
         table = member(obj, "binding", str, what)
         target = names.plain_field(obj.get("result_target"), what)
@@ -194,7 +195,7 @@ def _calculation_input(names: Names, obj: dict[str, Any], what: str) -> Calculat
             return HeaderRef(names.header(obj.get("value"), what))
         case "payload":
             return Payload()
-    raise refuse(what, f"this switch cannot compute over a '{kind}'", source(obj))
+    raise refuse(what, f"this switch cannot compute over a '{kind}'")
 
 
 def _actions(names: Names, document: dict[str, Any]) -> list[Action]:
@@ -218,7 +219,7 @@ def _primitives(names: Names, what: str, obj: dict[str, Any]) -> tuple[Primitive
     for primitive in objects(obj, "primitives", what):
         op = member(primitive, "op", str, what)
         where = source(primitive)
-        within = f"{what}, {op}" + (f" at {where}" if where else "")
+        within = placed(f"{what}, {op}", where)
         parameters = member(primitive, "parameters", list, within)
         found.append(Primitive(op, tuple(read_argument(names, p, within) for p in parameters), where))
     return tuple(found)
@@ -249,10 +250,10 @@ def _checksums(names: Names, document: dict[str, Any]) -> tuple[Checksum, ...]:
     found = []
     for what, obj in members(document, "checksums", "checksum"):
         if obj.get("type", "generic") != "generic":
-            raise refuse(what, f"this switch cannot do checksums of type '{obj['type']}'", source(obj))
+            raise refuse(what, f"this switch cannot do checksums of type '{obj['type']}'")
         target = names.plain_field(obj.get("target"), what)
         if target.field.bits > MAX_CHECKSUM_BITS:
-            raise refuse(what, f"its target has {target.field.bits} bits", source(obj))
+            raise refuse(what, f"its target has {target.field.bits} bits")
         condition = obj.get("if_cond")
         found.append(
             Checksum(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from switch.compiler.jsonin import anything, integers, member, members, pair, refuse, source
+from switch.compiler.jsonin import anything, integers, member, members, pair, refuse
 from switch.compiler.model import MAX_BITS, Field, Header, HeaderType, Stack, Union, UnionStack
 from switch.compiler.read_expressions import Names
 
@@ -133,9 +133,7 @@ def _header_type(what: str, obj: dict[str, Any]) -> HeaderType:
             raise refuse(what, f"field '{name}' is saturating, which this switch cannot do")
         if bits == "*":
             if "max_length" not in obj or obj.get("length_exp") is not None:
-                raise refuse(
-                    what, f"the length of varbit '{name}' must come from the parser's extract", source(obj)
-                )
+                raise refuse(what, f"the length of varbit '{name}' must come from the parser's extract")
             fields.append(Field(name, 0, varbit=True))
         elif isinstance(bits, int) and bits > 0:
             fields.append(Field(name, bits, signed=bool(flags and flags[0])))
@@ -144,9 +142,7 @@ def _header_type(what: str, obj: dict[str, Any]) -> HeaderType:
     fixed = sum(f.bits for f in fields)
     wide = next((f for f in fields if f.bits > MAX_BITS), None)
     if wide:
-        raise refuse(
-            what, f"field '{wide.name}' has {wide.bits} bits; this switch does {MAX_BITS}", source(obj)
-        )
+        raise refuse(what, f"field '{wide.name}' has {wide.bits} bits; this switch does {MAX_BITS}")
     if "max_length" in obj and any(f.varbit for f in fields):
         room = member(obj, "max_length", int, what) * BITS_PER_BYTE - fixed
         fields = [Field(f.name, room, varbit=True) if f.varbit else f for f in fields]
