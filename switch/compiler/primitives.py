@@ -86,16 +86,20 @@ class Primitives:
         }
 
     def write(self, primitive: Primitive) -> None:
+        self.begin(primitive)
         handler = self.handlers.get(primitive.op)
-        self.expressions.what = what = placed(f"{self.what}, {primitive.op}", primitive.source)
         if handler is None:
-            raise refuse(what, "this switch cannot do that primitive")
-        if primitive.source:
-            self.w.comment("", primitive.source)
+            raise refuse(self.expressions.what, "this switch cannot do that primitive")
         try:
             handler(primitive)
         except (IndexError, ValueError, AssertionError) as error:
-            raise refuse(what, "has unsuitable parameters") from error
+            raise refuse(self.expressions.what, "has unsuitable parameters") from error
+
+    def begin(self, primitive: Primitive) -> None:
+        """Names it in errors, and in a comment."""
+        self.expressions.what = placed(f"{self.what}, {primitive.op}", primitive.source)
+        if primitive.source:
+            self.w.comment("", primitive.source)
 
     def store(self, target: Expr, value: Value | None, source: Expr | None = None) -> None:
         """Into a field; either a value, or an expression that is cut to the field's width."""
@@ -388,8 +392,17 @@ def write_direct_meter(w: Writer, program: Program, symbols: Symbols, meter: Met
     Primitives(w, program, symbols, f"direct meter '{meter.name}'", None).store(meter.target, color)
 
 
-def jump_target(primitive: Primitive, what: str) -> int:
+def jump_target(primitive: Primitive, action: Action) -> int:
+    """The number of a primitive; all that are behind the last one are the end of the action."""
     target = primitive.arguments[-1] if primitive.arguments else None
-    if not isinstance(target, Const):
-        raise refuse(placed(f"{what}, {primitive.op}", primitive.source), "the target must be a constant")
-    return target.value
+    if not isinstance(target, Const) or target.value < 0:
+        what = placed(f"action '{action.name}', {primitive.op}", primitive.source)
+        raise refuse(what, "the target must be the number of a primitive")
+    return min(target.value, len(action.primitives))
+
+
+def jumps_back(action: Action) -> bool:
+    return any(
+        primitive.op in JUMPS and jump_target(primitive, action) <= number
+        for number, primitive in enumerate(action.primitives)
+    )

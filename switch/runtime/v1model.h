@@ -54,12 +54,12 @@ static void forget_requests(struct packet_context *c)
     c->stop = RUNNING;
 }
 
-/* Whether an assertion failed; then the packet goes no further. */
+/* Whether an assertion failed or a loop did not end; then the packet goes no further. */
 static inline bool failed(struct state *s, const struct packet *p)
 {
-    if (p->c.stop != FAILED)
+    if (p->c.stop < FAILED)
         return false;
-    drop(&s->core, DROP_ASSERTION);
+    drop(&s->core, p->c.stop == FAILED ? DROP_ASSERTION : DROP_LOOP);
     return true;
 }
 

@@ -7,7 +7,7 @@ from tests.switch.language.case import Case, Exchange, same, write
 
 ASK = Layout({"what": 8, "a": 8, "b": 8, "trail": 64, "sum": 32})
 PORT = 4
-CONDITIONS, LOOP, SWITCH, HIT_OR_MISS, CONTROL, NOTHING = 1, 2, 3, 4, 5, 99
+CONDITIONS, LOOP, SWITCH, HIT_OR_MISS, CONTROL, SKIPPING, NOTHING = 1, 2, 3, 4, 5, 6, 99
 BEFORE = 7
 """The sum, where no loop sets it."""
 
@@ -76,6 +76,17 @@ CASES = (
         "flow",
         "a control applied twice, return from it, functions",
         (goes(CONTROL, 0, 0, 0x12FD), goes(CONTROL, 1, 0, 0x1C2CFD)),
+    ),
+    Case(
+        "flow",
+        "a loop that ends",
+        (goes(SKIPPING, 1, 0, 0xFD, 0), goes(SKIPPING, 0xFF, 0, 0xFD, 127)),
+    ),
+    Case(
+        "flow",
+        "a loop without an end costs the packet only",
+        (Exchange(PORT, ASK.pack(what=SKIPPING, a=2), ()), goes(SKIPPING, 5, 0, 0xFD, 2)),
+        only_here="simple_switch stays in the loop",
     ),
     Case(
         "flow",

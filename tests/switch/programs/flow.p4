@@ -78,6 +78,12 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
             hdr.ask.sum = hdr.ask.sum + (bit<32>)(by * left);
         }
     }
+    action skipping() {
+        hdr.ask.sum = 0;
+        for (bit<8> i = 1; i != hdr.ask.a; i = i + 2) {     // without an end if a is even
+            hdr.ask.sum = hdr.ask.sum + 1;
+        }
+    }
     action leave() {
         hdr.ask.trail = step(hdr.ask.trail, 0xe);
         exit;
@@ -121,6 +127,7 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
                 counting.apply(hdr, 1);
                 counting.apply(hdr, 2);
             }
+            6: { skipping(); }
         }
         hdr.ask.trail = step(hdr.ask.trail, 0xf);
     }
