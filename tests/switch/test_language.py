@@ -1,6 +1,8 @@
 """The cases of language/ on a switch in this process."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,12 +10,19 @@ from switch.server.device import Device
 from switch.server.packet_service import PacketServer
 from switch.server.server import Server
 from tests.switch.client import DEVICE_ID, Client
-from tests.switch.language import beyond, flow, keys, selection, telling, unions
+from tests.switch.language import arithmetic, beyond, flow, keys, selection, telling, unions, wide
 from tests.switch.language.case import Case, Door, run
 from tests.switch.service import CPU_PORT
 from tests.switch.test_server_dataplane import PacketClient
 
-CASES = (*beyond.CASES, *flow.CASES, *keys.CASES, *selection.CASES, *telling.CASES, *unions.CASES)
+CASES = [
+    case
+    for program in (arithmetic, beyond, flow, keys, selection, telling, unions, wide)
+    for case in program.CASES
+]
+
+HERE = Path(__file__).parent
+DOCUMENTATION = HERE.parents[1] / "docs" / "switch.md"
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +44,10 @@ def door() -> Iterator[Door]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case: Case, door: Door) -> None:
     run(case, door)
+
+
+def test_the_documentation_names_files_that_are_there() -> None:
+    """In its table of what shows which construct."""
+    table = DOCUMENTATION.read_text().partition("| construct of v1model |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([\w/]+\.py)`", table))
+    assert named and not [name for name in named if not (HERE / name).exists()]
