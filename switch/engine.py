@@ -109,7 +109,7 @@ MAX_SESSION = (1 << 15) - 1
 @cached
 def _compiler_sources() -> tuple[bytes, ...]:
     """The compiler itself, of which generated C is a function."""
-    return tuple(path.read_bytes() for path in sorted((Path(__file__).parent / "compiler").glob("*.py")))
+    return tuple(path.read_bytes() for path in sorted((Path(__file__).parent / "compiler").rglob("*.py")))
 
 
 class Engine:

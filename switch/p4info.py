@@ -6,6 +6,7 @@ Whether a P4Info describes the program in the engine is p4info_check.py's to say
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from finsy.proto import p4i, p4t
 
@@ -18,7 +19,7 @@ class P4InfoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A number with an id: an action's parameter, or a field of a controller header or digest."""
+    """A number with an id: an action's parameter, or a field of a controller header."""
 
     id: int
     name: str
@@ -137,6 +138,23 @@ class ValueSetInfo:
     fields: tuple[MatchField, ...]
 
 
+class DigestType(Enum):
+    """Of a digest's value."""
+
+    BIT = "bit<W>"
+    INT = "int<W>"
+    BOOL = "bool"
+
+
+@dataclass(frozen=True, slots=True)
+class DigestField:
+    """A value of a digest; bits: 1 for a boolean."""
+
+    name: str
+    type: DigestType
+    bits: int
+
+
 @dataclass(frozen=True, slots=True)
 class DigestInfo:
     """struct: whether the values are the members of a struct, rather than a single number."""
@@ -144,7 +162,7 @@ class DigestInfo:
     id: int
     name: str
     struct: bool
-    fields: tuple[Field, ...]
+    fields: tuple[DigestField, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,13 +404,26 @@ def _digest(digest: p4i.Digest, types: p4t.P4TypeInfo) -> DigestInfo:
         if struct
         else [(name, spec)]
     )
-    fields = []
-    for number, (member, member_type) in enumerate(members, start=1):
-        bits = _unsigned_bits(member_type, types)
-        if bits is None:
-            raise P4InfoError(f"digest {name}: {member} is not a bit<W>; this switch sends no other type")
-        fields.append(Field(number, member, bits))
-    return DigestInfo(digest.preamble.id, name, struct, tuple(fields))
+    fields = tuple(
+        _digest_field(f"digest {name}: {member}", member, type_, types) for member, type_ in members
+    )
+    return DigestInfo(digest.preamble.id, name, struct, fields)
+
+
+def _digest_field(what: str, name: str, spec: p4t.P4DataTypeSpec, types: p4t.P4TypeInfo) -> DigestField:
+    kind = spec.WhichOneof("type_spec")
+    bitstring = spec.bitstring.WhichOneof("type_spec")
+    match kind, bitstring:
+        case "new_type", _:
+            return _digest_field(what, name, _new_type(spec.new_type.name, types).original_type, types)
+        case "bool", _:
+            return DigestField(name, DigestType.BOOL, 1)
+        case "bitstring", "bit":
+            return DigestField(name, DigestType.BIT, spec.bitstring.bit.bitwidth)
+        case "bitstring", "int":
+            return DigestField(name, DigestType.INT, spec.bitstring.int.bitwidth)
+    sent = ", ".join(type_.value for type_ in DigestType)
+    raise P4InfoError(f"{what} is a {bitstring or kind}; this switch sends {sent}")
 
 
 def _controller_header(name: str, p4info: p4i.P4Info) -> ControllerHeader:

@@ -1,8 +1,10 @@
 """Actions: the struct of an action's parameters, and one C function each."""
 
+from contextlib import ExitStack
+
 from switch.compiler.layout import DataLayout
-from switch.compiler.model import Action, Program
-from switch.compiler.primitives import JUMPS, STOPPING, Primitives, jump_target
+from switch.compiler.model import Action, Primitive, Program
+from switch.compiler.primitives import JUMPS, STOPPING, Primitives, jump_target, jumps_back
 from switch.compiler.symbols import Symbols
 from switch.compiler.widths import storage
 from switch.compiler.writer import Writer
@@ -10,14 +12,11 @@ from switch.compiler.writer import Writer
 
 def may_stop(action: Action) -> bool:
     """Whether the pipeline must look at p->c.stop after the action."""
-    return any(p.op in STOPPING for p in action.primitives)
+    return any(p.op in STOPPING for p in action.primitives) or jumps_back(action)
 
 
 def write_numbers(w: Writer, program: Program, symbols: Symbols) -> None:
-    """The numbers by which entries name their action (engine.py uses the same.
-
-    The place in the program's list).
-    """
+    """The numbers by which entries name their action: the place in the program's list, in the engine too."""
     with w.block("enum action", "};"):
         for number, action in enumerate(program.actions):
             w.line(f"ACTION_{symbols.actions[action]} = {number},")
@@ -49,29 +48,36 @@ def write_actions(w: Writer, program: Program, symbols: Symbols) -> None:
 
 
 def _write_action(w: Writer, program: Program, symbols: Symbols, action: Action) -> None:
-    what = f"action '{action.name}'"
     name = symbols.actions[action]
     data = f"const struct data_{name} *d" if action.parameters else "const void *d"
-    primitives = Primitives(w, program, symbols, what, action)
-    targets = {jump_target(p, what) for p in action.primitives if p.op in JUMPS}
+    primitives = Primitives(w, program, symbols, f"action '{action.name}'", action)
+    targets = {jump_target(p, action) for p in action.primitives if p.op in JUMPS}
     with w.function(f"static inline void action_{name}(struct state *s, struct packet *p, {data})"):
         w.line("(void)s, (void)p, (void)d;")
+        if jumps_back(action):
+            w.line("unsigned jumps = 0;")
         size = DataLayout.of(action).size
         w.line(f"TRACE_BYTES(TRACE_ACTION, ACTION_{name}, d, {size});")
         for number, primitive in enumerate(action.primitives):
             if number in targets:
                 w.label(f"at_{number}")
-            if primitive.op == "_jump":
-                w.line(f"goto at_{_inside(jump_target(primitive, what), action)};")
-            elif primitive.op == "_jump_if_zero":
-                condition = primitives.expressions.condition(primitive.arguments[0])  # type: ignore[arg-type]
-                w.line(f"if (!({condition})) goto at_{_inside(jump_target(primitive, what), action)};")
+            if primitive.op in JUMPS:
+                _write_jump(w, primitives, action, number, primitive)
             else:
                 primitives.write(primitive)
-        if any(_inside(t, action) == len(action.primitives) for t in targets):
+        if len(action.primitives) in targets:
             w.label(f"at_{len(action.primitives)}")
 
 
-def _inside(target: int, action: Action) -> int:
-    """Jumps behind the last primitive end the action."""
-    return min(target, len(action.primitives))
+def _write_jump(w: Writer, primitives: Primitives, action: Action, number: int, jump: Primitive) -> None:
+    primitives.begin(jump)
+    target = jump_target(jump, action)
+    with ExitStack() as inside:
+        if jump.op == "_jump_if_zero":
+            condition = primitives.expressions.condition(jump.arguments[0])  # type: ignore[arg-type]
+            inside.enter_context(w.block(f"if (!({condition}))"))
+        if target <= number:
+            with w.block("if (++jumps > MAX_JUMPS)"):
+                w.line("p->c.stop = ENDLESS;")
+                w.line("return;")
+        w.line(f"goto at_{target};")

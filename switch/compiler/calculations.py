@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from switch.compiler.expressions import Expressions
 from switch.compiler.headers import BYTE, Piece, store_pieces
-from switch.compiler.jsonin import refuse
+from switch.compiler.jsonin import placed, refuse
 from switch.compiler.model import (
     MAX_BITS,
     Bits,
@@ -79,7 +79,7 @@ def write_calculations(w: Writer, program: Program, symbols: Symbols) -> None:
 
 
 def _write_calculation(w: Writer, symbols: Symbols, calculation: Calculation) -> None:
-    what = f"calculation '{calculation.name}'"
+    what = placed(f"calculation '{calculation.name}'", calculation.source)
     if calculation.algorithm == RANDOM:
         with w.function(
             f"static inline uint64_t calculate_{symbols.calculations[calculation]}"
@@ -91,9 +91,7 @@ def _write_calculation(w: Writer, symbols: Symbols, calculation: Calculation) ->
         return
     if calculation.algorithm not in ALGORITHMS:
         known = ", ".join((*ALGORITHMS, RANDOM))
-        raise refuse(
-            what, f"unknown algorithm '{calculation.algorithm}' (known: {known})", calculation.source
-        )
+        raise refuse(what, f"unknown algorithm '{calculation.algorithm}' (known: {known})")
     function, type_ = ALGORITHMS[calculation.algorithm]
     head = f"static inline {type_.name} calculate_{symbols.calculations[calculation]}"
     with w.function(f"{head}(struct state *s, const struct packet *p)"):
@@ -213,7 +211,8 @@ def write_checksums(w: Writer, program: Program, symbols: Symbols) -> None:
 def _condition(symbols: Symbols, checksum: Checksum) -> str:
     if checksum.condition is None:
         return "true"
-    return Expressions(symbols, f"checksum '{checksum.name}'").condition(checksum.condition)
+    what = placed(f"checksum '{checksum.name}'", checksum.source)
+    return Expressions(symbols, what).condition(checksum.condition)
 
 
 def _verify(w: Writer, symbols: Symbols, checksum: Checksum) -> None:

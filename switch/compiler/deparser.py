@@ -1,8 +1,9 @@
 """The way out: headers to bytes, and what a program keeps or tells of a packet (field lists, digests)."""
 
-from switch.compiler.expressions import raw, word_texts
 from switch.compiler.model import FieldRef, Program
+from switch.compiler.primitives import Primitives
 from switch.compiler.symbols import VALID, Symbols
+from switch.compiler.values import raw, word_texts
 from switch.compiler.widths import ones, storage
 from switch.compiler.writer import Writer
 
@@ -10,16 +11,21 @@ WORD = 64
 
 
 def most_header_bytes(program: Program) -> int:
-    return sum(header.type.max_bits for header in program.deparser) // 8
+    return sum(header.type.max_bits for header in program.deparser.order) // 8
 
 
 def write_deparser(w: Writer, program: Program, symbols: Symbols) -> None:
+    with w.function("static inline void before_deparsing(struct state *s, struct packet *p)"):
+        w.line("(void)s, (void)p;")
+        primitives = Primitives(w, program, symbols, "deparser", None)
+        for primitive in program.deparser.primitives:
+            primitives.write(primitive)
     w.line()
     w.comment("The valid headers in the deparser's order; returns their end.")
     w.line("static uint8_t *deparse(const struct packet *p, uint8_t *b)")
     with w.block():
         w.line("(void)p;")
-        for header in program.deparser:
+        for header in program.deparser.order:
             text = symbols.header(header)
             w.line(f"if ({text}.{VALID}) b = emit_{symbols.types[header.type]}(&{text}, b);")
         w.line("return b;")

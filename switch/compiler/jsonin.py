@@ -68,9 +68,9 @@ def integers(obj: Any, key: str, what: str) -> list[int]:
 
 
 def members(document: Any, key: str, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(name for errors, object) for each object of a list; nothing when the list is absent."""
+    """(name and P4 line for errors, object) for each object of a list; nothing when the list is absent."""
     for obj in objects(document, key, "the program"):
-        yield f"{what} '{obj['name']}'" if obj.get("name") else what, obj
+        yield placed(f"{what} '{obj['name']}'" if obj.get("name") else what, source(obj)), obj
 
 
 def pair(value: Any, what: str) -> tuple[Any, Any]:
@@ -100,6 +100,11 @@ def source(obj: Any) -> Source | None:
     )
 
 
-def refuse(what: str, why: str, where: Source | None = None) -> LoadError:
+def placed(what: str, where: Source | None) -> str:
+    """Names a thing for errors, with its P4 line where that is known."""
+    return f"{what} at {where}" if where else what
+
+
+def refuse(what: str, why: str) -> LoadError:
     """The error for something that the switch cannot do."""
-    return LoadError(f"{what}: {why}" + (f" ({where}: {where.fragment})" if where else ""))
+    return LoadError(f"{what}: {why}")

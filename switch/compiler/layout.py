@@ -8,7 +8,7 @@ Parameters lie as a C compiler lays out a struct.
 
 from dataclasses import dataclass
 
-from switch.compiler.jsonin import refuse
+from switch.compiler.jsonin import placed, refuse
 from switch.compiler.model import Action, TableNode, ValueSet
 from switch.compiler.symbols import identifier
 from switch.compiler.widths import storage
@@ -48,14 +48,13 @@ class KeyLayout:
 
     @classmethod
     def of(cls, table: TableNode) -> "KeyLayout":
+        what = placed(f"table '{table.name}'", table.source)
         places: list[KeyPlace] = []
         end = ranges = 0
         for key in table.keys:
             if key.kind is MatchKind.RANGE:
                 if key.bits > WORD:
-                    raise refuse(
-                        f"table '{table.name}'", f"range key '{key.name}' has over {WORD} bits", table.source
-                    )
+                    raise refuse(what, f"range key '{key.name}' has over {WORD} bits")
                 places.append(KeyPlace(key.kind, key.bits, ranges))
                 ranges += 1
                 continue
@@ -66,9 +65,7 @@ class KeyLayout:
             end += key.bits
         words = -(-end // WORD)
         if words > MAX_KEY_WORDS:
-            raise refuse(
-                f"table '{table.name}'", f"its key has over {MAX_KEY_WORDS * WORD} bits", table.source
-            )
+            raise refuse(what, f"its key has over {MAX_KEY_WORDS * WORD} bits")
         return cls(tuple(places), words, ranges)
 
     def data_offset(self, kind: MatchKind) -> int:
@@ -87,9 +84,8 @@ def words_of(value_set: ValueSet) -> int:
     """A value set's members are ternary entries with one field."""
     words = -(-value_set.bits // WORD)
     if words > MAX_KEY_WORDS:
-        raise refuse(
-            f"value set '{value_set.name}'", f"has over {MAX_KEY_WORDS * WORD} bits", value_set.source
-        )
+        what = placed(f"value set '{value_set.name}'", value_set.source)
+        raise refuse(what, f"has over {MAX_KEY_WORDS * WORD} bits")
     return words
 
 

@@ -1,7 +1,7 @@
 """The parser: states to labels, selects to comparisons."""
 
-from switch.compiler.expressions import Expressions, word_texts
-from switch.compiler.jsonin import refuse
+from switch.compiler.expressions import Expressions
+from switch.compiler.jsonin import placed, refuse
 from switch.compiler.layout import words_of
 from switch.compiler.model import (
     Advance,
@@ -23,6 +23,7 @@ from switch.compiler.model import (
 )
 from switch.compiler.primitives import STOPPING, Primitives
 from switch.compiler.symbols import VALID, Scope, Symbols
+from switch.compiler.values import word_texts
 from switch.compiler.widths import U64, literal, ones
 from switch.compiler.writer import Writer
 
@@ -129,7 +130,9 @@ class _ParserWriter:
                             self.w.line("goto done;")
                     case _:
                         if op.op in STOPPING:
-                            raise refuse(what, f"this switch cannot do '{op.op}' in a parser", op.source)
+                            raise refuse(
+                                placed(what, op.source), f"this switch cannot do '{op.op}' in a parser"
+                            )
                         Primitives(self.w, self.program, self.symbols, what, None).write(op)
             self._transition(state, what, expressions)
 

@@ -2,7 +2,7 @@
 
 from switch.compiler.actions import may_stop
 from switch.compiler.expressions import Expressions
-from switch.compiler.jsonin import refuse
+from switch.compiler.jsonin import placed, refuse
 from switch.compiler.layout import DataLayout, KeyLayout, data_offset
 from switch.compiler.model import Action, ActionProfile, Conditional, Node, Pipeline, Program, TableNode
 from switch.compiler.primitives import write_direct_meter
@@ -68,7 +68,8 @@ class _PipelineWriter:
     def _node(self, node: Node) -> None:
         if isinstance(node, Conditional):
             self.w.comment("", node.source)
-            condition = Expressions(self.symbols, f"condition '{node.name}'").condition(node.condition)
+            what = placed(f"condition '{node.name}'", node.source)
+            condition = Expressions(self.symbols, what).condition(node.condition)
             number = conditions(self.program).index(node)
             self.w.line(f"if (TRACE_BOOL({number}, {condition})) {self._go(node.on_true)}")
             self.w.line(self._go(node.on_false))
@@ -155,6 +156,15 @@ class _PipelineWriter:
         w.line(f"e = target->group ? group_action(&s->core, target->group, {call})")
         w.line("                  : member_action(target->member);")
 
+    def _repeated(self, table: TableNode, action: Action) -> list[Action]:
+        """An action and those that p4c made of it for other tables with the same action profile.
+
+        A member that they share has the action of one of them.
+        """
+        others = [t for t in self.program.tables.values() if t.profile is table.profile and t is not table]
+        alike = [a for t in others for a in t.actions if a.name == action.name and a is not action]
+        return [action, *(alike if table.profile is not None else ())]
+
     def _actions(self, table: TableNode) -> None:
         w = self.w
         offset = data_offset(table)
@@ -162,7 +172,8 @@ class _PipelineWriter:
             for action in table.actions:
                 name = self.symbols.actions[action]
                 data = f"(const void *)((const char *)e + {offset})" if action.parameters else "NULL"
-                w.line(f"case ACTION_{name}:")
+                for one in self._repeated(table, action):
+                    w.line(f"case ACTION_{self.symbols.actions[one]}:")
                 w.line(f"    action_{name}(s, p, {data});")
                 if table.by_hit:
                     w.line("    break;")

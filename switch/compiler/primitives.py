@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from switch.compiler.expressions import Expressions, Value
+from switch.compiler.expressions import Expressions
 from switch.compiler.headers import byte_length
-from switch.compiler.jsonin import refuse
+from switch.compiler.jsonin import placed, refuse
 from switch.compiler.model import (
     Action,
     Calculation,
@@ -27,6 +27,7 @@ from switch.compiler.model import (
     UnionStackRef,
 )
 from switch.compiler.symbols import VALID, Symbols
+from switch.compiler.values import Value
 from switch.compiler.widths import U32, U64, CType, literal, ones, storage
 from switch.compiler.writer import Writer
 
@@ -53,6 +54,7 @@ class Primitives:
         self.expressions = Expressions(symbols, what, action)
         self.handlers: dict[str, Callable[[Primitive], None]] = {
             "assign": self._assign,
+            "set": self._assign,  # p4c's word for it in deparsers
             "assign_VL": self._assign_varbit,
             "assign_header": self._assign_header,
             "copy_header": self._assign_header,
@@ -84,20 +86,20 @@ class Primitives:
         }
 
     def write(self, primitive: Primitive) -> None:
+        self.begin(primitive)
         handler = self.handlers.get(primitive.op)
         if handler is None:
-            raise refuse(self.what, f"this switch cannot do the primitive '{primitive.op}'", primitive.source)
-        if primitive.source:
-            self.w.comment("", primitive.source)
-        self.expressions.what = f"{self.what}, {primitive.op}" + (
-            f" at {primitive.source}" if primitive.source else ""
-        )
+            raise refuse(self.expressions.what, "this switch cannot do that primitive")
         try:
             handler(primitive)
         except (IndexError, ValueError, AssertionError) as error:
-            raise refuse(
-                self.what, f"'{primitive.op}' has unsuitable parameters", primitive.source
-            ) from error
+            raise refuse(self.expressions.what, "has unsuitable parameters") from error
+
+    def begin(self, primitive: Primitive) -> None:
+        """Names it in errors, and in a comment."""
+        self.expressions.what = placed(f"{self.what}, {primitive.op}", primitive.source)
+        if primitive.source:
+            self.w.comment("", primitive.source)
 
     def store(self, target: Expr, value: Value | None, source: Expr | None = None) -> None:
         """Into a field; either a value, or an expression that is cut to the field's width."""
@@ -376,7 +378,8 @@ def log_messages(program: Program) -> list[str]:
     """The texts of log_msg, in the order in which the trace numbers them."""
     actions = (primitive for action in program.actions for primitive in action.primitives)
     states = (op for state in program.parser.states.values() for op in state.ops)
-    calls = (op for op in (*actions, *states) if isinstance(op, Primitive) and op.op == "log_msg")
+    all_ops = (*actions, *states, *program.deparser.primitives)
+    calls = (op for op in all_ops if isinstance(op, Primitive) and op.op == "log_msg")
     return list(dict.fromkeys(str(call.arguments[0]) for call in calls if call.arguments))
 
 
@@ -389,8 +392,17 @@ def write_direct_meter(w: Writer, program: Program, symbols: Symbols, meter: Met
     Primitives(w, program, symbols, f"direct meter '{meter.name}'", None).store(meter.target, color)
 
 
-def jump_target(primitive: Primitive, what: str) -> int:
+def jump_target(primitive: Primitive, action: Action) -> int:
+    """The number of a primitive; all that are behind the last one are the end of the action."""
     target = primitive.arguments[-1] if primitive.arguments else None
-    if not isinstance(target, Const):
-        raise refuse(what, f"the target of '{primitive.op}' must be a constant", primitive.source)
-    return target.value
+    if not isinstance(target, Const) or target.value < 0:
+        what = placed(f"action '{action.name}', {primitive.op}", primitive.source)
+        raise refuse(what, "the target must be the number of a primitive")
+    return min(target.value, len(action.primitives))
+
+
+def jumps_back(action: Action) -> bool:
+    return any(
+        primitive.op in JUMPS and jump_target(primitive, action) <= number
+        for number, primitive in enumerate(action.primitives)
+    )

@@ -9,13 +9,13 @@ from typing import Any
 from switch.compiler.jsonin import (
     anything,
     count,
-    integers,
     member,
     members,
     number,
     objects,
     pair,
     parse,
+    placed,
     refuse,
     source,
 )
@@ -28,11 +28,9 @@ from switch.compiler.model import (
     CalculationInput,
     Checksum,
     Counter,
-    Field,
+    Deparser,
     FieldList,
-    Header,
     HeaderRef,
-    HeaderType,
     LearnList,
     Meter,
     Parameter,
@@ -41,12 +39,10 @@ from switch.compiler.model import (
     Primitive,
     Program,
     Register,
-    Stack,
-    Union,
-    UnionStack,
     ValueSet,
 )
 from switch.compiler.read_expressions import Names, read_argument, read_expression
+from switch.compiler.read_headers import read_headers
 from switch.compiler.read_parser import read_parser
 from switch.compiler.read_pipeline import DEFAULT_SIZE, read_pipeline
 from switch.errors import LoadError
@@ -75,7 +71,7 @@ def read_program(config: bytes) -> Program:
     _check_version(document)
     names = Names()
     _read_refused(names, document)
-    _read_headers(names, document)
+    read_headers(names, document)
     _read_state(names, document)
     _read_calculations(names, document)
     _read_value_sets(names, document)
@@ -125,127 +121,6 @@ def _read_refused(names: Names, document: dict[str, Any]) -> None:
             names.refused[member(obj, "name", str, what)] = kind
 
 
-def _read_headers(names: Names, document: dict[str, Any]) -> None:
-    for what, obj in members(document, "header_types", "header type"):
-        type_ = _header_type(what, obj)
-        names.types[type_.name] = type_
-    by_id: dict[int, dict[str, Any]] = {}
-    for what, obj in members(document, "headers", "header"):
-        by_id[member(obj, "id", int, what)] = obj
-    for what, obj in members(document, "header_stacks", "header stack"):
-        name = member(obj, "name", str, what)
-        type_ = names.find(names.types, obj.get("header_type"), "header type", what)
-        ids = integers(obj, "header_ids", what)
-        if any(i not in by_id for i in ids):
-            raise refuse(what, f"names a header that there is not, of {ids}")
-        titles = [member(by_id[i], "name", str, what) for i in ids]
-        own = tuple(Header(title, type_, False, name, place) for place, title in enumerate(titles))
-        names.stacks[name] = Stack(name, type_, own, counter=name)
-    in_unions = _union_members(document)
-    _read_union_stacks(names, document, by_id)
-    in_stacks = {header.name: header for stack in names.stacks.values() for header in stack.headers}
-    for what, obj in members(document, "headers", "header"):
-        name = member(obj, "name", str, what)
-        type_ = names.find(names.types, obj.get("header_type"), "header type", what)
-        names.headers[name] = in_stacks.get(name) or Header(
-            name, type_, bool(obj.get("metadata")), union=in_unions.get(member(obj, "id", int, what))
-        )
-        if not obj.get("metadata") and type_.fixed_bits % BITS_PER_BYTE:
-            raise refuse(what, f"its {type_.fixed_bits} bits are no whole bytes")
-    for what, obj in members(document, "header_unions", "header union"):
-        name = member(obj, "name", str, what)
-        own = tuple(header for header in names.headers.values() if header.union == name)
-        names.unions[name] = Union(name, own)
-    for what, obj in members(document, "header_union_stacks", "stack of header unions"):
-        name = member(obj, "name", str, what)
-        parts = {
-            part.name.removeprefix(f"{name}."): part for part in names.stacks.values() if part.counter == name
-        }
-        unions = tuple(names.unions[u] for u in _stacked_unions(document, what, obj))
-        names.union_stacks[name] = UnionStack(name, parts, unions)
-    for alias, target in (
-        pair(a, "field_aliases") for a in anything(document, "field_aliases", "the program")
-    ):
-        names.aliases[str(alias)] = names.plain_field(target, f"field alias '{alias}'")
-
-
-def _stacked_unions(document: dict[str, Any], what: str, obj: dict[str, Any]) -> dict[str, list[int]]:
-    """The unions of a stack in order: name to the headers' ids."""
-    unions = {
-        member(union, "id", int, within): (
-            member(union, "name", str, within),
-            integers(union, "header_ids", within),
-        )
-        for within, union in members(document, "header_unions", "header union")
-    }
-    ids = integers(obj, "header_union_ids", what)
-    if any(i not in unions for i in ids):
-        raise refuse(what, f"names a header union that there is not, of {ids}")
-    return dict(unions[i] for i in ids)
-
-
-def _read_union_stacks(names: Names, document: dict[str, Any], by_id: dict[int, dict[str, Any]]) -> None:
-    """The stacks of their members; the unions themselves follow when all headers are known."""
-    types = {
-        member(obj, "name", str, what): [pair(item, what) for item in member(obj, "headers", list, what)]
-        for what, obj in members(document, "header_union_types", "header union type")
-    }
-    for what, obj in members(document, "header_union_stacks", "stack of header unions"):
-        name = member(obj, "name", str, what)
-        union_type = names.find(types, obj.get("union_type"), "header union type", what)
-        unions = _stacked_unions(document, what, obj)
-        for place, (part, type_name) in enumerate(union_type):
-            type_ = names.find(names.types, type_name, "header type", what)
-            own: list[Header] = []
-            for index, (union, ids) in enumerate(unions.items()):
-                if len(ids) != len(union_type) or ids[place] not in by_id:
-                    raise refuse(what, f"its header union '{union}' is not of the type")
-                header = member(by_id[ids[place]], "name", str, what)
-                own.append(Header(header, type_, False, f"{name}.{part}", index, union))
-            names.stacks[f"{name}.{part}"] = Stack(f"{name}.{part}", type_, tuple(own), counter=name)
-
-
-def _union_members(document: dict[str, Any]) -> dict[int, str]:
-    """The union of each header that is in one, by the header's id."""
-    return {
-        header: member(obj, "name", str, what)
-        for what, obj in members(document, "header_unions", "header union")
-        for header in integers(obj, "header_ids", what)
-    }
-
-
-def _header_type(what: str, obj: dict[str, Any]) -> HeaderType:
-    fields: list[Field] = []
-    for item in member(obj, "fields", list, what):
-        if not isinstance(item, list) or not 2 <= len(item) <= 4:
-            raise refuse(what, f"{item!r} is no field")
-        name, bits, *flags = item
-        if not isinstance(name, str):
-            raise refuse(what, f"{item!r} is no field")
-        if len(flags) == 2 and flags[1]:
-            raise refuse(what, f"field '{name}' is saturating, which this switch cannot do")
-        if bits == "*":
-            if "max_length" not in obj or obj.get("length_exp") is not None:
-                raise refuse(
-                    what, f"the length of varbit '{name}' must come from the parser's extract", source(obj)
-                )
-            fields.append(Field(name, 0, varbit=True))
-        elif isinstance(bits, int) and bits > 0:
-            fields.append(Field(name, bits, signed=bool(flags and flags[0])))
-        else:
-            raise refuse(what, f"field '{name}' has the width {bits!r}")
-    fixed = sum(f.bits for f in fields)
-    wide = next((f for f in fields if f.bits > MAX_BITS), None)
-    if wide:
-        raise refuse(
-            what, f"field '{wide.name}' has {wide.bits} bits; this switch does {MAX_BITS}", source(obj)
-        )
-    if "max_length" in obj and any(f.varbit for f in fields):
-        room = member(obj, "max_length", int, what) * BITS_PER_BYTE - fixed
-        fields = [Field(f.name, room, varbit=True) if f.varbit else f for f in fields]
-    return HeaderType(member(obj, "name", str, what), tuple(fields))
-
-
 def _read_state(names: Names, document: dict[str, Any]) -> None:
     for what, obj in members(document, "counter_arrays", "counter"):
         name = member(obj, "name", str, what)
@@ -265,10 +140,10 @@ def _read_meter(names: Names, what: str, obj: dict[str, Any]) -> None:
     name = member(obj, "name", str, what)
     rates = member(obj, "rate_count", int, what)
     if rates != METER_RATES:
-        raise refuse(what, f"has {rates} rates; this switch does {METER_RATES}", source(obj))
+        raise refuse(what, f"has {rates} rates; this switch does {METER_RATES}")
     unit = member(obj, "type", str, what)
     if unit not in METER_UNITS:
-        raise refuse(what, f"measures '{unit}', not one of {', '.join(METER_UNITS)}", source(obj))
+        raise refuse(what, f"measures '{unit}', not one of {', '.join(METER_UNITS)}")
     if obj.get("is_direct"):
         table = member(obj, "binding", str, what)
         target = names.plain_field(obj.get("result_target"), what)
@@ -320,7 +195,7 @@ def _calculation_input(names: Names, obj: dict[str, Any], what: str) -> Calculat
             return HeaderRef(names.header(obj.get("value"), what))
         case "payload":
             return Payload()
-    raise refuse(what, f"this switch cannot compute over a '{kind}'", source(obj))
+    raise refuse(what, f"this switch cannot compute over a '{kind}'")
 
 
 def _actions(names: Names, document: dict[str, Any]) -> list[Action]:
@@ -333,18 +208,21 @@ def _actions(names: Names, document: dict[str, Any]) -> list[Action]:
             )
             for p in objects(obj, "runtime_data", what)
         )
-        primitives = []
-        for primitive in objects(obj, "primitives", what):
-            op = member(primitive, "op", str, what)
-            where = source(primitive)
-            within = f"{what}, {op}" + (f" at {where}" if where else "")
-            arguments = tuple(
-                read_argument(names, a, within) for a in member(primitive, "parameters", list, within)
-            )
-            primitives.append(Primitive(op, arguments, where))
         action_id = member(obj, "id", int, what)
-        found.append(Action(action_id, member(obj, "name", str, what), parameters, tuple(primitives)))
+        primitives = _primitives(names, what, obj)
+        found.append(Action(action_id, member(obj, "name", str, what), parameters, primitives))
     return found
+
+
+def _primitives(names: Names, what: str, obj: dict[str, Any]) -> tuple[Primitive, ...]:
+    found = []
+    for primitive in objects(obj, "primitives", what):
+        op = member(primitive, "op", str, what)
+        where = source(primitive)
+        within = placed(f"{what}, {op}", where)
+        parameters = member(primitive, "parameters", list, within)
+        found.append(Primitive(op, tuple(read_argument(names, p, within) for p in parameters), where))
+    return tuple(found)
 
 
 def _pipelines(names: Names, actions: dict[int, Action], document: dict[str, Any]) -> dict[str, Pipeline]:
@@ -359,24 +237,23 @@ def _pipelines(names: Names, actions: dict[int, Action], document: dict[str, Any
     return found
 
 
-def _deparser(names: Names, document: dict[str, Any]) -> tuple[Header, ...]:
+def _deparser(names: Names, document: dict[str, Any]) -> Deparser:
     found = list(members(document, "deparsers", "deparser"))
     if len(found) != 1:
         raise LoadError(f"the program has {len(found)} deparsers instead of one")
     what, obj = found[0]
-    if obj.get("primitives"):
-        raise refuse(what, "this switch cannot do statements in the deparser", source(obj))
-    return tuple(names.header(name, what) for name in member(obj, "order", list, what))
+    order = tuple(names.header(name, what) for name in member(obj, "order", list, what))
+    return Deparser(_primitives(names, what, obj), order)
 
 
 def _checksums(names: Names, document: dict[str, Any]) -> tuple[Checksum, ...]:
     found = []
     for what, obj in members(document, "checksums", "checksum"):
         if obj.get("type", "generic") != "generic":
-            raise refuse(what, f"this switch cannot do checksums of type '{obj['type']}'", source(obj))
+            raise refuse(what, f"this switch cannot do checksums of type '{obj['type']}'")
         target = names.plain_field(obj.get("target"), what)
         if target.field.bits > MAX_CHECKSUM_BITS:
-            raise refuse(what, f"its target has {target.field.bits} bits", source(obj))
+            raise refuse(what, f"its target has {target.field.bits} bits")
         condition = obj.get("if_cond")
         found.append(
             Checksum(

@@ -44,6 +44,9 @@ MAX_LOOKAHEAD = 8 * 65536
 
 VALID_FIELD = "$valid$"
 
+LAST = "last"
+"""How p4c names the last header of a stack as a whole."""
+
 BINARY = frozenset(
     [
         "+",
@@ -92,9 +95,9 @@ class Names:
     """Names of objects that the switch cannot do, and what they are."""
 
     def find(self, table: Mapping[str, Any], name: Any, kind: str, what: str) -> Any:
-        if isinstance(name, str) and name in table:
+        if _has(table, name):
             return table[name]
-        if isinstance(name, str) and name in self.refused:
+        if _has(self.refused, name):
             raise refuse(what, f"uses {self.refused[name]} '{name}', which this switch cannot do")
         raise refuse(what, f"there is no {kind} '{name}'")
 
@@ -139,6 +142,11 @@ class Names:
         return found
 
 
+def _has(table: Mapping[str, Any], name: Any) -> bool:
+    """Where the JSON should have a name there may be anything."""
+    return isinstance(name, str) and name in table
+
+
 def read_expression(names: Names, obj: Any, what: str) -> Expr:
     """A type-value object as an expression."""
     kind = member(obj, "type", str, what)
@@ -148,25 +156,27 @@ def read_expression(names: Names, obj: Any, what: str) -> Expr:
             inner = member(obj, "value", dict, what)
             return _operator(names, inner, what) if "op" in inner else read_expression(names, inner, what)
         case "field":
-            return _as_data(names.field(value, what))
+            return _as_data(_field(names, value, what))
         case "hexstr":
             return Const(number(value, what))
         case "bool":
             return Bool(bool(value))
         case "local" | "runtime_data":
             return Local(member(obj, "value", int, what))
-        case "header":
+        # In some places p4c calls the elements of a stack of unions headers, and such a stack one of headers.
+        case "header" if not _has(names.unions, value):
             return HeaderRef(names.header(value, what))
-        case "header_stack":
+        case "header" | "header_union":
+            return _union(names.find(names.unions, value, "header union", what))
+        case "header_stack" if not _has(names.union_stacks, value):
             return StackRef(names.stack(value, what))
-        case "header_union":
-            union = names.find(names.unions, value, "header union", what)
-            return _union(union)
-        case "header_union_stack":
+        case "header_stack" | "header_union_stack":
             return UnionStackRef(names.union_stack(value, what))
         case "stack_field":
             stack_name, field_name = pair(value, what)
             stack = names.stack(stack_name, what)
+            if field_name == LAST and stack.type.field(LAST) is None:
+                return StackElement(stack, Op("last_stack_index", None, StackRef(stack)))
             return LastField(stack, names.field_of(stack.type, field_name, what))
         case "union_stack_field":
             if not isinstance(value, list) or len(value) != 3:
@@ -185,7 +195,32 @@ def read_expression(names: Names, obj: Any, what: str) -> Expr:
     raise refuse(what, f"this switch cannot do values of type '{kind}'")
 
 
-def _as_data(value: FieldRef | Valid) -> Expr:
+def width_of(value: Expr) -> int | None:
+    """In bits, of what a table key or a select can be; None for anything else."""
+    match value:
+        case FieldRef(field=field) | LastField(field=field) | Member(field=field):
+            return field.bits
+        case Lookahead(bits=bits):
+            return bits
+        case Op(op="b2d", right=Valid()):
+            return 1
+    return None
+
+
+def _field(names: Names, value: Any, what: str) -> FieldRef | Member | Valid:
+    """As Names.field; the header may also be an element of a stack by a run-time index."""
+    header, name = pair(value, what)
+    if not isinstance(header, dict):
+        return names.field(value, what)
+    element = _header(_operator(names, header, what), what)
+    if name == VALID_FIELD:
+        return Valid(element)
+    if isinstance(element, HeaderRef):
+        return FieldRef(element.header, names.field_of(element.header.type, name, what))
+    return Member(element, names.field_of(element.stack.type, name, what))
+
+
+def _as_data(value: FieldRef | Member | Valid) -> Expr:
     """$valid$ read as a one-bit number."""
     return Op("b2d", None, value) if isinstance(value, Valid) else value
 
@@ -210,22 +245,8 @@ def _operator(names: Names, obj: dict[str, Any], what: str) -> Expr:
             return Op(op[:2], operand("left"), operand("right"))
         case "+" | "-" if obj.get("left") is None:
             return Op(op, Const(0), operand("right"))
-        case "dereference_header_stack" | "dereference_stack":
-            stack = operand("left")
-            if not isinstance(stack, StackRef):
-                raise refuse(what, f"operator '{op}' needs a header stack")
-            index = operand("right")
-            if isinstance(index, Const) and 0 <= index.value < len(stack.stack.headers):
-                return HeaderRef(stack.stack.headers[index.value])
-            return StackElement(stack.stack, index)
-        case "dereference_union_stack":
-            stack = operand("left")
-            if not isinstance(stack, UnionStackRef):
-                raise refuse(what, f"operator '{op}' needs a stack of header unions")
-            index = operand("right")
-            if isinstance(index, Const) and 0 <= index.value < len(stack.stack.unions):
-                return _union(stack.stack.unions[index.value])
-            return UnionRef(tuple(StackElement(part, index) for part in stack.stack.members.values()))
+        case "dereference_header_stack" | "dereference_stack" | "dereference_union_stack":
+            return _element(operand("left"), operand("right"), f"{what}, operator '{op}'")
         case "access_union_header":
             union, place = operand("left"), member(obj, "right", int, what)
             if not isinstance(union, UnionRef) or not 0 <= place < len(union.headers):
@@ -238,6 +259,20 @@ def _operator(names: Names, obj: dict[str, Any], what: str) -> Expr:
     if op in UNARY:
         return Op(op, None, operand("right" if obj.get("right") is not None else "left"))
     raise refuse(what, f"this switch cannot do the operator '{op}'")
+
+
+def _element(stack: Expr, index: Expr, what: str) -> Expr:
+    """Of a stack of headers or of unions."""
+    place = index.value if isinstance(index, Const) else -1
+    match stack:
+        case StackRef(headers):
+            found = 0 <= place < len(headers.headers)
+            return HeaderRef(headers.headers[place]) if found else StackElement(headers, index)
+        case UnionStackRef(unions) if 0 <= place < len(unions.unions):
+            return _union(unions.unions[place])
+        case UnionStackRef(unions):
+            return UnionRef(tuple(StackElement(part, index) for part in unions.members.values()))
+    raise refuse(what, "expected a stack")
 
 
 def _union(union: Union) -> UnionRef:
@@ -276,7 +311,8 @@ def read_argument(names: Names, obj: Any, what: str) -> Any:
         case "string":
             return str(value)
         case "parameters_vector":
-            return tuple(read_expression(names, item, what) for item in member(obj, "value", list, what))
+            items = member(obj, "value", list, what) if value != {} else []  # so p4c writes an empty one
+            return tuple(read_expression(names, item, what) for item in items)
         case "extern":
             raise refuse(what, f"this switch has no extern '{value}'")
     return read_expression(names, obj, what)

@@ -2,28 +2,33 @@
 
 from typing import Any
 
-from switch.compiler.jsonin import member, members, number, objects, optional_name, pair, refuse, source
+from switch.compiler.jsonin import (
+    member,
+    members,
+    number,
+    objects,
+    optional_name,
+    pair,
+    placed,
+    refuse,
+    source,
+)
 from switch.compiler.model import (
     Advance,
     Case,
     Const,
     Extract,
-    FieldRef,
     Header,
     KeyPart,
-    LastField,
-    Lookahead,
-    Op,
     Parser,
     ParserOp,
     ParserState,
     Primitive,
     Set,
     Stack,
-    Valid,
     Verify,
 )
-from switch.compiler.read_expressions import Names, read_argument, read_expression
+from switch.compiler.read_expressions import Names, read_argument, read_expression, width_of
 
 BITS_PER_BYTE = 8
 
@@ -64,9 +69,7 @@ def _state(names: Names, what: str, obj: dict[str, Any]) -> ParserState:
                 cases.append(_value_set_case(names, what, transition, key, next_state))
             case kind:
                 raise refuse(
-                    what,
-                    f"this switch cannot do transitions of type '{kind}' ('{transition.get('value')}')",
-                    source(obj),
+                    what, f"this switch cannot do transitions of type '{kind}' ('{transition.get('value')}')"
                 )
     return ParserState(member(obj, "name", str, what), ops, key, tuple(cases), default)
 
@@ -103,24 +106,21 @@ def _value_set_case(
 
 def _key_part(names: Names, what: str, obj: dict[str, Any]) -> KeyPart:
     value = read_expression(names, obj, what)
-    match value:
-        case FieldRef(field=field) | LastField(field=field):
-            return KeyPart(value, field.bits)
-        case Lookahead(bits=bits):
-            return KeyPart(value, bits)
-        case Op(op="b2d", right=Valid()):
-            return KeyPart(value, 1)
-    raise refuse(what, f"this switch cannot select on a value of type '{obj.get('type')}'")
+    bits = width_of(value)
+    if bits is None:
+        raise refuse(what, f"this switch cannot select on a value of type '{obj.get('type')}'")
+    return KeyPart(value, bits)
 
 
 def _op(names: Names, what: str, obj: dict[str, Any]) -> ParserOp:
     kind = member(obj, "op", str, what)
+    what = placed(f"{what}, {kind}", source(obj))
     parameters = member(obj, "parameters", list, what)
     counts = {"extract": 1, "extract_VL": 2, "set": 2, "verify": 2, "shift": 1, "advance": 1, "primitive": 1}
     if kind not in counts:
-        raise refuse(what, f"this switch cannot do the parser operation '{kind}'", source(obj))
+        raise refuse(what, f"this switch cannot do the parser operation '{kind}'")
     if len(parameters) != counts[kind]:
-        raise refuse(what, f"'{kind}' takes {counts[kind]} parameters, not {len(parameters)}", source(obj))
+        raise refuse(what, f"'{kind}' takes {counts[kind]} parameters, not {len(parameters)}")
     match kind:
         case "extract":
             return Extract(_extract_target(names, what, parameters[0]))

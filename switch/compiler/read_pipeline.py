@@ -11,6 +11,7 @@ from switch.compiler.jsonin import (
     number,
     objects,
     optional_name,
+    placed,
     refuse,
     source,
 )
@@ -21,7 +22,6 @@ from switch.compiler.model import (
     ConstEntry,
     Counter,
     DefaultEntry,
-    FieldRef,
     MatchField,
     Meter,
     Node,
@@ -29,7 +29,7 @@ from switch.compiler.model import (
     TableKey,
     TableNode,
 )
-from switch.compiler.read_expressions import VALID_FIELD, Names, read_expression
+from switch.compiler.read_expressions import VALID_FIELD, Names, read_expression, width_of
 from switch.entries import MatchKind
 
 TABLE_TYPES = ("simple", "indirect", "indirect_ws")
@@ -76,13 +76,13 @@ def _table(names: Names, actions: Mapping[int, Action], what: str, obj: dict[str
     lpm = [key.name for key in keys if key.kind is MatchKind.LPM]
     kind = _table_kind(keys)
     if kind is MatchKind.LPM and len(lpm) > 1:
-        raise refuse(what, f"has {len(lpm)} lpm keys ({', '.join(lpm)}); one is possible", where)
+        raise refuse(what, f"has {len(lpm)} lpm keys ({', '.join(lpm)}); one is possible")
     own = _table_actions(actions, what, obj)
     profile = _profile(names, what, obj)
     entries = _entries(actions, keys, kind, what, obj) if obj.get("entries") is not None else None
     if profile is not None and (entries or obj.get("default_entry") is not None):
-        raise refuse(what, "has both actions of its own and an action profile", where)
-    size = obj.get("max_size", DEFAULT_SIZE)
+        raise refuse(what, "has both actions of its own and an action profile")
+    size = member(obj, "max_size", int, what) if "max_size" in obj else DEFAULT_SIZE
     next_tables = member(obj, "next_tables", dict, what)
     by_hit = "__HIT__" in next_tables or "__MISS__" in next_tables
     return TableNode(
@@ -120,10 +120,14 @@ def _key(names: Names, what: str, obj: dict[str, Any]) -> TableKey:
         kind, target = MatchKind.EXACT, [target, VALID_FIELD]
     if kind not in set(MatchKind):
         raise refuse(what, f"this switch cannot match by '{kind}'")
-    value = read_expression(names, {"type": "field", "value": target}, what)
-    bits = value.field.bits if isinstance(value, FieldRef) else 1
+    # A field by its name, or what is no field of its own: an element of a stack by a run-time index.
+    element = isinstance(target, dict)
+    value = read_expression(names, target if element else {"type": "field", "value": target}, what)
+    bits = width_of(value)
+    if bits is None:
+        raise refuse(what, f"this switch cannot match on {target!r}")
     mask = obj.get("mask")
-    name = obj.get("name") or ".".join(str(part) for part in target)
+    name = obj.get("name") or ("" if element else ".".join(str(part) for part in target))
     return TableKey(name, MatchKind(kind), value, bits, None if mask is None else number(mask, what))
 
 
@@ -153,14 +157,14 @@ def _direct_meter(names: Names, table: str, what: str, obj: dict[str, Any]) -> M
         return None
     meter = names.find(names.meters, obj["direct_meters"], "meter", what)
     if meter.table != table:
-        raise refuse(what, f"uses the meter '{meter.name}', which is not its own", source(obj))
+        raise refuse(what, f"uses the meter '{meter.name}', which is not its own")
     return meter
 
 
 def _profile(names: Names, what: str, obj: dict[str, Any]) -> ActionProfile | None:
     kind = obj.get("type", "simple")
     if kind not in TABLE_TYPES:
-        raise refuse(what, f"this switch cannot do tables of type '{kind}'", source(obj))
+        raise refuse(what, f"this switch cannot do tables of type '{kind}'")
     if kind == "simple":
         return None
     profile = names.find(names.profiles, obj.get("action_profile"), "action profile", what)
@@ -194,16 +198,17 @@ def _entries(
 ) -> tuple[ConstEntry, ...]:
     found = []
     for place, entry in enumerate(objects(obj, "entries", what), start=1):
-        fields = objects(entry, "match_key", what)
+        within = placed(f"{what}, entry {place}", source(entry))
+        fields = objects(entry, "match_key", within)
         if len(fields) != len(keys):
-            raise refuse(what, f"entry {place} has {len(fields)} of {len(keys)} key fields", source(entry))
-        match = tuple(_match_field(key, field, what) for key, field in zip(keys, fields, strict=True))
-        call = member(entry, "action_entry", dict, what)
-        action = _action(actions, member(call, "action_id", int, what), what)
+            raise refuse(within, f"has {len(fields)} of {len(keys)} key fields")
+        match = tuple(_match_field(key, field, within) for key, field in zip(keys, fields, strict=True))
+        call = member(entry, "action_entry", dict, within)
+        action = _action(actions, member(call, "action_id", int, within), within)
         priority = entry.get("priority", place) if kind is MatchKind.TERNARY else 0
         found.append(
             ConstEntry(
-                match, priority, action, _action_data(action, anything(call, "action_data", what), what)
+                match, priority, action, _action_data(action, anything(call, "action_data", within), within)
             )
         )
     return tuple(found)
@@ -211,7 +216,7 @@ def _entries(
 
 def _match_field(key: TableKey, obj: dict[str, Any], what: str) -> MatchField:
     def at(name: str) -> int:
-        return number(obj.get(name), f"{what}, entry, '{name}'")
+        return number(obj.get(name), f"{what}, '{name}'")
 
     match key.kind:
         case MatchKind.EXACT:

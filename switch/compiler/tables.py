@@ -1,9 +1,11 @@
 """Tables: their shapes, their keys out of a packet, and applying them."""
 
-from switch.compiler.expressions import Expressions, Value, word_texts
+from switch.compiler.expressions import Expressions
+from switch.compiler.jsonin import placed
 from switch.compiler.layout import ENTRY_HEAD, WORD, WORD_BYTES, KeyLayout, words_of
 from switch.compiler.model import Const, Op, Program, TableKey, TableNode
 from switch.compiler.symbols import Symbols
+from switch.compiler.values import Value, word_texts
 from switch.compiler.writer import Writer
 from switch.entries import MatchKind
 
@@ -81,7 +83,7 @@ def _key_words(symbols: Symbols, table: TableNode, layout: KeyLayout) -> tuple[l
     """(for each word the terms to be joined, the range fields)."""
     words: list[list[str]] = [[] for _ in range(layout.words)]
     ranges: list[str] = []
-    expressions = Expressions(symbols, f"table '{table.name}'")
+    expressions = Expressions(symbols, placed(f"table '{table.name}'", table.source))
     for key, place in zip(table.keys, layout.places, strict=True):
         value = _key_value(expressions, key)
         if place.kind is MatchKind.RANGE:

@@ -16,6 +16,7 @@ static const char *const drop_names[DROP_REASONS] = {
     [DROP_PASSES] = "too many passes",
     [DROP_PENDING_FULL] = "no room for another pass",
     [DROP_ASSERTION] = "assertion failed",
+    [DROP_LOOP] = "a loop in an action without an end",
     [DROP_TOO_LONG] = "packet too long",
     [DROP_DIGEST] = "digest queue full",
     [DROP_EMPTY_GROUP] = "no member in the selector group",

@@ -21,6 +21,7 @@ enum {
     PENDING = 64,            /* packets that wait to go through the pipeline again */
     MAX_PASSES = 64,         /* how often one packet may go through: resubmitted, recirculated, cloned */
     MAX_REQUESTS = 1024,     /* all such requests that one incoming packet causes, by its copies too */
+    MAX_JUMPS = 65536,       /* back in one run of an action; who jumps more often is in a loop without an end */
     DROP_PORT = 511,
 };
 
@@ -33,6 +34,7 @@ enum drop {
     DROP_PASSES,       /* MAX_PASSES or MAX_REQUESTS are exhausted */
     DROP_PENDING_FULL, /* no room to wait for another pass */
     DROP_ASSERTION,    /* an assert or assume of the program was false */
+    DROP_LOOP,         /* an action jumped backwards more than MAX_JUMPS times */
     DROP_TOO_LONG,     /* longer than MAX_PACKET */
     DROP_DIGEST,       /* a digest, not a packet: nobody took the ones before */
     DROP_EMPTY_GROUP,  /* an action, not a packet: the group has no member, or all of them are down */

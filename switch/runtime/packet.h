@@ -19,8 +19,9 @@ enum instance_type {
 
 enum stop {
     RUNNING,
-    EXITED, /* the rest of the pipeline is skipped */
-    FAILED, /* an assertion was false: the packet is dropped */
+    EXITED,  /* the rest of the pipeline is skipped */
+    FAILED,  /* an assertion was false: the packet is dropped */
+    ENDLESS, /* a loop does not end: the same */
 };
 
 enum { CLONE_REQUESTED = 0x8000 }; /* beside the session, so that session 0 counts too */

@@ -3,7 +3,7 @@
  * after ingress and in which order, copies, resubmission, recirculation, and which metadata each of them begins with.
  *
  * Included at the end of a generated program, which defines before it: struct metadata, struct packet, struct state, and
- *   parse, verify_checksums, ingress, egress, update_checksums, deparse, learn, copy_field_list,
+ *   parse, verify_checksums, ingress, egress, update_checksums, before_deparsing, deparse, learn, copy_field_list,
  *   and get_X / set_X for the standard metadata (a field that the program lacks reads as 0).
  *
  * The program runs to completion: there are no queues, so enq_qdepth, deq_qdepth and deq_timedelta are 0.
@@ -52,6 +52,15 @@ static void forget_requests(struct packet_context *c)
 {
     c->clone = c->clone_list = c->resubmit_list = c->recirculate_list = c->learn_list = 0;
     c->stop = RUNNING;
+}
+
+/* Whether an assertion failed or a loop did not end; then the packet goes no further. */
+static inline bool failed(struct state *s, const struct packet *p)
+{
+    if (p->c.stop < FAILED)
+        return false;
+    drop(&s->core, p->c.stop == FAILED ? DROP_ASSERTION : DROP_LOOP);
+    return true;
 }
 
 /* Whether the packet may go through (part of) the pipeline once more; counts it. */
@@ -164,10 +173,8 @@ static void ingress_and_after(struct state *s, struct packet *p)
     set_parser_error(p, p->c.parser_error);
     set_checksum_error(p, p->c.checksum_error);
     ingress(s, p);
-    if (p->c.stop == FAILED) {
-        drop(&s->core, DROP_ASSERTION);
+    if (failed(s, p))
         return;
-    }
     p->c.stop = RUNNING;
     if (p->c.clone) {
         clone_ingress(s, p);
@@ -205,10 +212,8 @@ static void egress_and_after(struct state *s, struct packet *p, uint32_t port)
     set_egress_spec(p, DROP_PORT + 1);
     set_packet_length(p, p->c.length_now);
     egress(s, p);
-    if (p->c.stop == FAILED) {
-        drop(&s->core, DROP_ASSERTION);
+    if (failed(s, p))
         return;
-    }
     if (p->c.clone) {
         clone_egress(s, p);
         p->c.clone = p->c.clone_list = 0;
@@ -218,6 +223,9 @@ static void egress_and_after(struct state *s, struct packet *p, uint32_t port)
         return;
     }
     update_checksums(s, p);
+    before_deparsing(s, p);
+    if (failed(s, p))
+        return;
     uint8_t *end = deparse(p, s->out);
     memcpy(end, p->c.payload, p->c.payload_length);
     const uint32_t whole = (uint32_t)(end - s->out) + p->c.payload_length;

@@ -1,7 +1,7 @@
 /*
  * Numbers of more than 128 bits, for programs that have such fields: two's complement in 64-bit words, the lowest
  * first. WIDE(256) makes the type wide_256 and its functions, wide_256_add and so on; the compiler
- * (compiler/wide.py) writes calls of them where it writes operators for narrower numbers.
+ * (compiler/operators.py) writes calls of them where it writes operators for narrower numbers.
  *
  * The functions below work on any number of words. Speed is not the point here; the code is plain on purpose.
  */

@@ -11,9 +11,9 @@ from itertools import islice
 
 from finsy.proto import p4d, p4r, rpc_code
 
-from switch.p4info import DigestInfo
+from switch.p4info import DigestField, DigestInfo, DigestType
 from switch.server.status import RequestError, invalid, not_found
-from switch.server.values import encode
+from switch.server.values import encode, encode_signed
 
 Values = tuple[int, ...]
 
@@ -63,7 +63,7 @@ class _Learning:
         )
 
     def _data(self, values: Values) -> p4d.P4Data:
-        members = [p4d.P4Data(bitstring=encode(value)) for value in values]
+        members = [_value(field, value) for field, value in zip(self.info.fields, values, strict=True)]
         return p4d.P4Data(struct=p4d.P4StructLike(members=members)) if self.info.struct else members[0]
 
     def acknowledge(self, list_id: int) -> None:
@@ -154,6 +154,16 @@ class DigestLists:
         with self._lock:
             if ack.digest_id in self._learning:
                 self._learning[ack.digest_id].acknowledge(ack.list_id)
+
+
+def _value(field: DigestField, value: int) -> p4d.P4Data:
+    match field.type:
+        case DigestType.BOOL:
+            return p4d.P4Data(bool=bool(value))
+        case DigestType.INT:
+            return p4d.P4Data(bitstring=encode_signed(value, field.bits))
+        case DigestType.BIT:
+            return p4d.P4Data(bitstring=encode(value))
 
 
 def _checked(config: p4r.DigestEntry.Config, name: str) -> p4r.DigestEntry.Config:

@@ -8,6 +8,13 @@ def encode(value: int) -> bytes:
     return value.to_bytes((value.bit_length() + 7) // 8 or 1, "big")
 
 
+def encode_signed(value: int, bits: int) -> bytes:
+    """The canonical byte string of an int<bits> that is given as its two's complement."""
+    signed = value - (1 << bits) if value >> (bits - 1) else value
+    magnitude = signed if signed >= 0 else ~signed
+    return signed.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)
+
+
 def decode(octets: bytes, bits: int, what: str) -> int:
     """The number, which must fit in `bits`; leading zeros are allowed. Raises RequestError (OUT_OF_RANGE)."""
     if not octets:

@@ -120,11 +120,11 @@ METER = {"name": "speed", "id": 0, "is_direct": False, "size": 1, "rate_count": 
 BROKEN: dict[str, tuple[Change, str]] = {
     "unknown primitive": (
         with_primitive(primitive("teleport", line=7)),
-        "action 'run': this switch cannot do the primitive 'teleport' (made.p4:7: teleport())",
+        "action 'run', teleport at made.p4:7: this switch cannot do that primitive",
     ),
     "too few parameters": (
         with_primitive(primitive("assign", H_A, line=8)),
-        "action 'run': 'assign' has unsuitable parameters (made.p4:8: assign())",
+        "action 'run', assign at made.p4:8: has unsuitable parameters",
     ),
     "unknown header": (
         with_primitive(assign(field("nobody", "a"), H_A)),
@@ -163,7 +163,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
                 primitive("execute_meter", {"type": "meter_array", "value": "speed"}, const(0), H_A)
             ),
         ),
-        "'execute_meter' has unsuitable parameters",
+        "execute_meter: has unsuitable parameters",
     ),
     "a meter of three rates": (
         lambda config: config.update(meter_arrays=[METER | {"rate_count": 3}]),
@@ -175,7 +175,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "a meter in another's place": (
         with_primitive(primitive("execute_meter", const(0), const(0), H_A)),
-        "'execute_meter' has unsuitable parameters",
+        "execute_meter: has unsuitable parameters",
     ),
     "an unknown digest": (
         with_primitive(primitive("generate_digest", const(0), const(9))),
@@ -189,7 +189,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
         lambda config: config["calculations"].append(
             {"name": "calc", "id": 0, "algo": "md5", "input": [H_A], "source_info": source(3, "hash(...)")}
         ),
-        "calculation 'calc': unknown algorithm 'md5'",
+        "calculation 'calc' at made.p4:3: unknown algorithm 'md5'",
     ),
     "a field that is too wide": (
         lambda config: config["header_types"][1]["fields"].append(["huge", 2056, False]),
@@ -205,29 +205,29 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "a table of unknown type": (
         with_table(type="magic"),
-        "table 'run': this switch cannot do tables of type 'magic' (made.p4:12: run)",
+        "table 'run' at made.p4:12: this switch cannot do tables of type 'magic'",
     ),
     "an action profile that is not there": (
         with_table(type="indirect", action_profile="shared"),
-        "table 'run': there is no action profile 'shared'",
+        "table 'run' at made.p4:12: there is no action profile 'shared'",
     ),
     "an action profile beside actions of the table's own": (
         lambda config: (
             config["pipelines"][0].update(action_profiles=[{"name": "shared", "id": 0, "max_size": 4}]),
             with_table(type="indirect", action_profile="shared")(config),
         ),
-        "table 'run': has both actions of its own and an action profile (made.p4:12: run)",
+        "table 'run' at made.p4:12: has both actions of its own and an action profile",
     ),
     "groups without a selector": (
         lambda config: (
             config["pipelines"][0].update(action_profiles=[{"name": "shared", "id": 0, "max_size": 4}]),
             with_table(type="indirect_ws", action_profile="shared")(config),
         ),
-        "table 'run': is of type 'indirect_ws', which the action profile 'shared' is not",
+        "table 'run' at made.p4:12: is of type 'indirect_ws', which the action profile 'shared' is not",
     ),
     "a direct meter that is not there": (
         with_table(direct_meters="speed"),
-        "table 'run': there is no meter 'speed'",
+        "table 'run' at made.p4:12: there is no meter 'speed'",
     ),
     "another table's direct meter": (
         lambda config: (
@@ -236,23 +236,23 @@ BROKEN: dict[str, tuple[Change, str]] = {
             ),
             with_table(direct_meters="speed")(config),
         ),
-        "table 'run': uses the meter 'speed', which is not its own (made.p4:12: run)",
+        "table 'run' at made.p4:12: uses the meter 'speed', which is not its own",
     ),
     "an unknown match kind": (
         with_table(key=[key("fuzzy")]),
-        "table 'run': this switch cannot match by 'fuzzy'",
+        "table 'run' at made.p4:12: this switch cannot match by 'fuzzy'",
     ),
     "two lpm keys": (
         with_table(key=[key("lpm"), key("lpm", ["h", "b"])]),
-        "table 'run': has 2 lpm keys (k, k); one is possible",
+        "table 'run' at made.p4:12: has 2 lpm keys (k, k); one is possible",
     ),
     "an entry with too few fields": (
         with_table(entries=[entry()]),
-        "table 'run': entry 1 has 0 of 1 key fields",
+        "table 'run' at made.p4:12, entry 1: has 0 of 1 key fields",
     ),
     "an entry with an unknown action": (
         with_table(entries=[entry({"match_type": "exact", "key": "0x1"}, action=5)]),
-        "table 'run': there is no action number 5",
+        "table 'run' at made.p4:12, entry 1: there is no action number 5",
     ),
     "a table that leads nowhere": (
         with_table(next_tables={"run": "limbo"}),
@@ -276,7 +276,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
         lambda config: config["parsers"][0]["parse_states"][0]["parser_ops"].append(
             {"op": "guess", "parameters": [], "source_info": source(4, "guess()")}
         ),
-        "parser state 'start': this switch cannot do the parser operation 'guess' (made.p4:4: guess())",
+        "parser state 'start', guess at made.p4:4: this switch cannot do the parser operation 'guess'",
     ),
     "an unknown kind of transition": (
         lambda config: config["parsers"][0]["parse_states"][0]["transitions"].append(

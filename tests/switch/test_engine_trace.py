@@ -115,3 +115,15 @@ def test_passes_and_copies() -> None:
     assert [e.values["type"] for e in events if e.kind == "packet"] == ["normal", "recirculated"]
     assert only(events, "again").name == "recirculated"
     engine.close()
+
+
+def test_log_messages_of_parser_ingress_and_deparser() -> None:
+    engine = load("telling")
+    ((_, sent),), events = engine.trace(IN, bytes([4, 1, 0, 2, 0, 0]))
+    assert [e.name for e in events if e.kind == "log"] == [
+        "a packet",
+        f"what 4 of port {IN}",
+        "in ingress",
+        f"checksum {int.from_bytes(sent[4:6], 'big')}",
+    ]
+    engine.close()

@@ -32,8 +32,9 @@ def translate_to_string(p4info: p4i.P4Info) -> None:
     of(p4info, "bridge").match_fields[0].type_name.name = "port_t"
 
 
-def not_a_number(p4info: p4i.P4Info) -> None:
-    p4info.type_info.structs["learned_t"].members[0].type_spec.bool.SetInParent()
+def varbit_in_digest(p4info: p4i.P4Info) -> None:
+    source = p4info.type_info.structs["learned_t"].members[0]
+    source.type_spec.bitstring.varbit.max_bitwidth = 8
 
 
 WRONG = {
@@ -63,7 +64,7 @@ WRONG = {
         lambda p: setattr(header(p, "packet_in").metadata[0], "bitwidth", 8),
         "the packet_in header has 15 bits",
     ),
-    "a digest of something else": (not_a_number, "digest learned_t: source is not a bit<W>"),
+    "a digest of something else": (varbit_in_digest, "digest learned_t: source is a varbit"),
     "a digest of an unknown type": (
         lambda p: setattr(p.digests[0].type_spec.struct, "name", "nothing_t"),
         "does not describe its type nothing_t",

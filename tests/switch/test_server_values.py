@@ -5,11 +5,11 @@ from finsy.proto import p4r, rpc_code
 from hypothesis import given
 from hypothesis import strategies as st
 
-from switch.p4info import ControllerHeader, DigestInfo, Field
+from switch.p4info import ControllerHeader, DigestField, DigestInfo, DigestType, Field
 from switch.server.digests import DigestLists
 from switch.server.packets import HeaderCodec
 from switch.server.status import RequestError
-from switch.server.values import decode, encode
+from switch.server.values import decode, encode, encode_signed
 
 # ---- Byte strings: the examples of the specification, tables 2 and 3 ----
 
@@ -46,6 +46,18 @@ def test_a_value_comes_back_from_its_shortest_byte_string(bits_and_value: tuple[
     octets = encode(value)
     assert decode(octets, bits, "it") == value
     assert len(octets) == 1 or octets[0] != 0
+
+
+@given(
+    st.integers(1, 300).flatmap(
+        lambda bits: st.tuples(st.just(bits), st.integers(-(1 << (bits - 1)), (1 << (bits - 1)) - 1))
+    )
+)
+def test_a_signed_value_keeps_its_sign_in_the_shortest_byte_string(bits_and_value: tuple[int, int]) -> None:
+    bits, value = bits_and_value
+    octets = encode_signed(value & (1 << bits) - 1, bits)
+    assert int.from_bytes(octets, "big", signed=True) == value
+    assert len(octets) == 1 or int.from_bytes(octets[1:], "big", signed=True) != value
 
 
 # ---- Controller headers ----
@@ -107,7 +119,8 @@ def test_without_a_header_a_packet_is_all_payload() -> None:
 
 # ---- Digest lists. Times in nanoseconds. ----
 
-DIGEST = DigestInfo(5, "learned_t", True, (Field(1, "source", 48), Field(2, "port", 9)))
+FIELDS = (DigestField("source", DigestType.BIT, 48), DigestField("port", DigestType.BIT, 9))
+DIGEST = DigestInfo(5, "learned_t", True, FIELDS)
 
 
 def lists(max_timeout_ns: int = 0, max_list_size: int = 0, ack_timeout_ns: int = 0) -> DigestLists:
