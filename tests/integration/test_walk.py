@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import typer.main
@@ -65,13 +66,16 @@ Command = tuple[str, list[list[str]]]
 """A name such as `pool show`, and the names of its options."""
 
 
+Command = tuple[str, list[list[str]]]
+"""A name such as `pool show`, and the names of each option."""
+
+
 def every_command() -> Iterator[Command]:
-    def of(
-        command: typer.main.TyperCommand | typer.main.TyperGroup, name: str
-    ) -> Iterator[tuple[str, list[str]]]:
+    def of(command: Any, name: str) -> Iterator[Command]:
         options = [one.opts for one in command.params if one.opts[0].startswith("-")]
-        inner = getattr(command, "commands", {})
-        yield from [(name, options)] if not inner else []
+        inner: dict[str, Any] = getattr(command, "commands", {})
+        if not inner:
+            yield name, options
         for verb, one in inner.items():
             yield from of(one, f"{name} {verb}".strip())
 
