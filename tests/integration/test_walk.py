@@ -63,10 +63,6 @@ def followed(arguments: list[str]) -> None:
 
 
 Command = tuple[str, list[list[str]]]
-"""A name such as `pool show`, and the names of its options."""
-
-
-Command = tuple[str, list[list[str]]]
 """A name such as `pool show`, and the names of each option."""
 
 
