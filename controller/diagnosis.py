@@ -122,17 +122,16 @@ def _ports(facts: Facts) -> Iterator[Finding]:
         return
     wrong = False
     for interface in facts.config.interfaces:
-        for port in interface.ports:
-            up = facts.ports.get(port)
-            if up:
-                continue
-            wrong = True
-            text = f"port {port} ({interface.name}) {'has no link' if up is False else 'is not there'}"
-            remedy = (
-                "bring its network interface up: `ip link set ... up`"
-                if up is False
-                else f"start the switch with it: `-i {port}@INTERFACE`, or take it out of the configuration"
-            )
+        absent = [port for port in interface.ports if port not in facts.ports]
+        down = [port for port in interface.ports if facts.ports.get(port) is False]
+        wrong |= bool(absent or down)
+        if absent:
+            text = f"{', '.join(map(str, absent))} of {interface.name}: the switch has no such port"
+            remedy = f"start it with `-i {absent[0]}@INTERFACE`, or take it out of the configuration"
+            yield Finding(subject="ports", state=State.WRONG, text=text, remedy=remedy)
+        if down:
+            text = f"{', '.join(map(str, down))} of {interface.name}: no link"
+            remedy = "bring the network interface up: `ip link set ... up`"
             yield Finding(subject="ports", state=State.WRONG, text=text, remedy=remedy)
     if not wrong:
         count = sum(len(interface.ports) for interface in facts.config.interfaces)
@@ -189,7 +188,8 @@ def _pools(facts: Facts) -> Iterator[Finding]:
             yield Finding(subject=subject, state=State.WARNING, text=text, remedy=remedy)
         yield from found
         if not found and serving:
-            yield Finding(subject=subject, state=State.OK, text=f"{len(serving)} backends serve")
+            text = f"{len(serving)} of {len(pool.backends)} backends serve"
+            yield Finding(subject=subject, state=State.OK, text=text)
 
 
 def _backends(facts: Facts, pool: PoolReport) -> Iterator[Finding]:

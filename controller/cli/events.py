@@ -1,5 +1,6 @@
 """`sluice events`: what happened, in order, with causes."""
 
+import contextlib
 import re
 import sys
 import time
@@ -47,7 +48,7 @@ def events(
     object on a line of its own.
     """
     begin = _moment(since) if since else None
-    with session(socket) as daemon:
+    with session(socket) as daemon, contextlib.suppress(*([KeyboardInterrupt] if follow else [])):
         past = daemon.get(list[Event], "events")
         known = past[-1].number if past else 0
         past = [event for event in past if concerns(event, about)]
@@ -57,16 +58,11 @@ def events(
             past = past[-last:] if last else []
         for event in past:
             _print(event, output)
-        if not follow:
-            return
-        try:
-            sys.stdout.flush()
-            for event in daemon.follow(known):
-                if concerns(event, about):
-                    _print(event, output)
-                    sys.stdout.flush()  # a pipe would keep it until there is more
-        except KeyboardInterrupt:
-            return
+        sys.stdout.flush()  # a pipe would keep it until there is more
+        for event in daemon.follow(known) if follow else ():
+            if concerns(event, about):
+                _print(event, output)
+                sys.stdout.flush()
 
 
 def concerns(event: Event, about: str | None) -> bool:

@@ -120,13 +120,13 @@ FAULTS: list[tuple[str, Facts, str, State, str, str]] = [
         facts(ports=PORTS | {3: False}),
         "ports",
         State.WRONG,
-        "port 3 (servers) has no link",
+        "3 of servers: no link",
         "up",
     ),
     (
         "a port missing",
         facts(ports={1: True, 2: True, 3: True, 4: True, 5: True}),
-        *("ports", State.WRONG, "port 6 (servers) is not there", "-i 6@"),
+        *("ports", State.WRONG, "6 of servers: the switch has no such port", "-i 6@"),
     ),
     ("ports unknown", facts(ports=None), "ports", State.NOTE, "no gNMI", ""),
     (
