@@ -1,6 +1,7 @@
 """Puts the command `sluice` together, and turns what goes wrong into messages and exit codes.
 
-0: done; 1: refused or failed; 2: the command line or a file is not right; 3: no daemon answers.
+0: done; 1: refused or failed; 2: the command line or a file is not right; 3: no daemon answers; 130: a wait
+was interrupted.
 """
 
 import os
