@@ -267,9 +267,10 @@ class Engine:
             return self._table(table).entry(match, priority)
 
     def entries(self, table: str) -> list[Entry]:
-        """All entries; by descending priority where there are priorities."""
+        """All entries; by descending priority where there are priorities, in an exact table by key."""
         with self._lock:
-            return self._table(table).entries()
+            snapshot = self._table(table).snapshot()
+        return snapshot.entries()
 
     def default(self, table: str) -> tuple[str, tuple[int, ...]] | None:
         """The action of a packet that matches no entry, and its parameters."""
@@ -375,7 +376,6 @@ class Engine:
     def direct_meter_read(self, table: str, match: Sequence[Match], priority: int = 0) -> Rates | None:
         """How the meter of an entry is configured; None when it is not. Raises NoSuchEntry or BadEntry."""
         with self._lock:
-            self._table(table).meter_address(match, priority)
             return self._table(table).rates(match, priority)
 
     def direct_meter_write(
@@ -388,9 +388,7 @@ class Engine:
         if rates is not None:
             _checked_rates(table, rates)
         with self._lock:
-            running = self._table(table)
-            self._set_rates(running.meter_address(match, priority), 0, rates)
-            running.set_rates(match, priority, rates)
+            self._set_rates(self._table(table).meter_address(match, priority), 0, rates)
 
     # Idle timeouts.
 
