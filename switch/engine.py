@@ -58,7 +58,7 @@ from switch.errors import (
 )
 from switch.library import EmitFunction, Replica, function_address, load_library
 from switch.profiles import ActionProfile
-from switch.table import RunningTable, describe
+from switch.table import RunningTable, TableLayout, describe
 from switch.trace import MAX_WORDS, Event, TraceReader
 from switch.value_sets import ValueSet
 
@@ -97,7 +97,17 @@ __all__ = [
 ]
 
 SOURCES = tuple(
-    RUNTIME / name for name in ("core.c", "tables.c", "reclaim.c", "hashes.c", "meters.c", "profiles.c")
+    RUNTIME / name
+    for name in (
+        "core.c",
+        "tables.c",
+        "reclaim.c",
+        "hashes.c",
+        "meters.c",
+        "profiles.c",
+        "messages.c",
+        "writes.c",
+    )
 )
 """What is compiled together with a program."""
 
@@ -252,6 +262,17 @@ class Engine:
         """Raises NoSuchEntry, ImmutableTable or BadEntry."""
         with self._lock:
             self._table(table).delete(match, priority)
+
+    def table_layout(self, table: str) -> TableLayout:
+        """How the entries of a table lie in memory. Raises BadEntry."""
+        with self._lock:
+            return self._table(table).layout()
+
+    def apply_writes(self, writes: int, request: bytes, spans: Any, first: int, count: int) -> int:
+        """writes_apply of runtime/writes.h. writes: the address of its struct; spans: UpdateSpans."""
+        with self._lock:
+            self._check_open()
+            return self._library.writes_apply(self.state, writes, request, spans, first, count, self.now())
 
     def release_entries(self, table: str) -> None:
         """Let the program's own entries be changed, and others be added: P4's `entries` without `const`.

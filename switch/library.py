@@ -33,6 +33,7 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "core_table_size": (c_uint64, (c_void_p, c_uint)),
     "core_table_copy": (None, (c_void_p, c_uint, c_void_p)),
     "core_table_expired": (c_uint64, (c_void_p, c_uint, c_uint64, POINTER(c_uint64))),
+    "writes_apply": (c_uint64, (c_void_p, c_void_p, c_char_p, c_void_p, c_uint64, c_uint64, c_uint64)),
     "core_entry_size": (c_uint64, (c_void_p, c_uint)),
     "core_entry_rates": (c_bool, (c_uint64, POINTER(c_uint64))),
     "core_entry_idle_timeout": (c_uint64, (c_uint64,)),

@@ -6,13 +6,13 @@ Not thread-safe; the engine serialises.
 import ctypes
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from switch.arrays import Cells
-from switch.compiler.layout import WORD_BYTES
+from switch.compiler.layout import WORD_BYTES, DataLayout, KeyLayout
 from switch.compiler.model import ConstEntry, MatchField, Program, TableNode
 from switch.entries import (
     Entry,
@@ -54,6 +54,22 @@ def describe(node: TableNode) -> Table:
         action_profile=node.profile.name if node.profile else None,
         idle_timeout=node.ageing,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TableLayout:
+    """How the entries of a table lie in memory, for who writes them past RunningTable.
+
+    number: of the table in the program. actions: by name, their numbers in the program and their data.
+    plain: whether an entry is its key and its action alone, and all of them may be changed.
+    """
+
+    number: int
+    key: KeyLayout
+    kind: MatchKind
+    size: int
+    actions: Mapping[str, tuple[int, DataLayout]]
+    plain: bool
 
 
 Targets = dict[PackedKey, tuple[Target, Holding]]
@@ -174,6 +190,17 @@ class RunningTable:
         copies = ctypes.create_string_buffer(len(self) * self._size)
         self._library.core_table_copy(self._state, self._number, copies)
         return Snapshot(self._reader, copies.raw, self._size, dict(self._targets))
+
+    def layout(self) -> TableLayout:
+        node = self._node
+        return TableLayout(
+            number=self._number,
+            key=KeyLayout.of(node),
+            kind=node.kind,
+            size=node.size,
+            actions={a.name: (self._actions[a.name][0], DataLayout.of(a)) for a in node.actions},
+            plain=bool(node.keys) and not self._fixed and self._profile is None and node.meter is None,
+        )
 
     def __len__(self) -> int:
         return self._library.core_table_size(self._state, self._number)
