@@ -384,6 +384,8 @@ static bool ternary_replace(struct reclaimer *r, struct table *t, const struct e
         atomic_store_explicit(link, then, memory_order_release);
     else
         index_exchange(t, e, then);
+    if (!by)
+        tuple->entries--;
     if (last) {
         const uint32_t number = tuple_number(t, tuple);
         memmove(t->by_best + number, t->by_best + number + 1, (count - number - 1) * sizeof *t->by_best);
@@ -393,11 +395,8 @@ static bool ternary_replace(struct reclaimer *r, struct table *t, const struct e
         tuple->only = by;
         tuples_show(r, t, count, room);
     }
-    if (!by) {
-        tuple->entries -= !last;
-        if (++t->removed > index_of(t)->mask / SLOTS_PER_REMOVAL)
-            tuples_tidy(r, t);
-    }
+    if (!by && ++t->removed > index_of(t)->mask / SLOTS_PER_REMOVAL)
+        tuples_tidy(r, t);
     return true;
 }
 

@@ -1,6 +1,6 @@
 """WriteRequests, right and broken at random, through C and through Python: with the same results.
 
-    python -m tests.switch.fuzz_writes SECONDS SEED
+    python -m tests.switch.fuzz_writes SECONDS SEED [PROGRAM]...
 
 does so for that long, in a process whose C is built with sanitizers if the environment says so. Ends with an
 error when the two differ, or a sanitizer finds something.
@@ -162,10 +162,11 @@ def _said(outcome: Outcome) -> list[tuple[int, str] | None]:
 
 
 def main() -> None:
-    seconds, seed = float(sys.argv[1]), int(sys.argv[2])
-    for stem in CONFIGS:
+    seconds, seed, *programs = float(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
+    chosen = [stem for stem in CONFIGS if stem.name in programs or not programs]
+    for stem in chosen:
         twins = Twins(stem, seed)
-        end, rounds = time.monotonic() + seconds / len(CONFIGS), 0
+        end, rounds = time.monotonic() + seconds / len(chosen), 0
         while time.monotonic() < end or not rounds:
             twins.round()
             rounds += 1
