@@ -25,7 +25,7 @@ LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down test check soak p4 p4sh bench-switch bench-failover bench-consistency bench-shares
-.PHONY: bench-writes conformance fuzz lock clean install install-all rights python
+.PHONY: bench-writes bench-tables conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench-switch: install ## packets per second, the embedded switch beside BMv2
 
 bench-writes: install ## P4Runtime writes per second beside BMv2, and what they do to the packets meanwhile
 	$(VENV)/python -m bench.writes
+
+bench-tables: install ## ternary and LPM tables by themselves: lookups and changes by the number of entries
+	$(VENV)/python -m bench.tables
 
 bench-failover: rights install ## how long a dead server gets new connections, beside BMv2 and HAProxy where present
 	$(VENV)/python -m bench.failover
