@@ -21,7 +21,7 @@ from switch.build import RUNTIME, build
 BUILD = Path(__file__).resolve().parents[1] / "build" / "bench"
 SOURCES = [
     Path(__file__).with_suffix(".c"),
-    *(RUNTIME / name for name in ("tables.c", "reclaim.c", "meters.c")),
+    *(RUNTIME / name for name in ("tables.c", "reclaim.c", "blocks.c", "meters.c")),
 ]
 
 SIZES = (10, 1_000, 10_000, 100_000)

@@ -102,6 +102,7 @@ SOURCES = tuple(
         "core.c",
         "tables.c",
         "reclaim.c",
+        "blocks.c",
         "hashes.c",
         "meters.c",
         "profiles.c",
