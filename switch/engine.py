@@ -58,7 +58,7 @@ from switch.errors import (
 )
 from switch.library import EmitFunction, Replica, function_address, load_library
 from switch.profiles import ActionProfile
-from switch.table import RunningTable, TableLayout, describe
+from switch.table import RunningTable, Snapshot, TableLayout, describe
 from switch.trace import MAX_WORDS, Event, TraceReader
 from switch.value_sets import ValueSet
 
@@ -290,9 +290,12 @@ class Engine:
 
     def entries(self, table: str) -> list[Entry]:
         """All entries; by descending priority where there are priorities, in an exact table by key."""
+        return list(self.snapshot(table))
+
+    def snapshot(self, table: str) -> Snapshot:
+        """The same as they are now, to be taken later. Raises BadEntry."""
         with self._lock:
-            snapshot = self._table(table).snapshot()
-        return snapshot.entries()
+            return self._table(table).snapshot()
 
     def default(self, table: str) -> tuple[str, tuple[int, ...]] | None:
         """The action of a packet that matches no entry, and its parameters."""

@@ -6,7 +6,7 @@ Not thread-safe; the engine serialises.
 import ctypes
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -78,7 +78,10 @@ Targets = dict[PackedKey, tuple[Target, Holding]]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A table's entries at one moment. Needs no lock: `entries` may take its time."""
+    """A table's entries at one moment: by descending priority, the older first; in an exact table by key.
+
+    They become objects when they are taken, which may be at any time and needs no lock.
+    """
 
     _reader: EntryReader
     _octets: bytes
@@ -86,10 +89,12 @@ class Snapshot:
     """Bytes of an entry."""
     _targets: Targets
 
-    def entries(self) -> list[Entry]:
-        """By descending priority, the older first; in an exact table by key."""
+    def __iter__(self) -> Iterator[Entry]:
         copies = (self._octets[at : at + self._size] for at in range(0, len(self._octets), self._size))
-        return [self._read(octets) for octets in sorted(copies, key=self._reader.order)]
+        return map(self._read, sorted(copies, key=self._reader.order))
+
+    def __len__(self) -> int:
+        return len(self._octets) // self._size
 
     def _read(self, octets: bytes) -> Entry:
         target, _ = self._targets[self._reader.key(octets)] if self._targets else (None, None)
