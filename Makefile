@@ -24,7 +24,7 @@ VENV := .venv/bin
 LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test check soak p4 p4sh bench-switch bench-failover bench-consistency bench-shares
+.PHONY: help run up down test check soak p4 p4sh bench-switch bench-failover bench-consistency bench-shares bench-health
 .PHONY: bench-writes bench-tables conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
@@ -81,6 +81,9 @@ bench-consistency: install ## connections broken by a change of servers: ours be
 
 bench-shares: install ## how exact shares are, and how many buckets a change moves, beside Maglev
 	$(VENV)/python -m bench.shares
+
+bench-health: install ## health checks a second, and what they delay
+	$(VENV)/python -m bench.health
 
 lock: install ## resolve the locked requirements anew
 	$(PYTHON) -m venv build/lock

@@ -84,7 +84,7 @@ class Pool:
         """SYNs that found no room in a moving bucket."""
         name, count = "SluiceIngress.find_owner.moving_unmoved", 0
         for slot in range(self.engine.counters[name].size):
-            count += self.engine.counter_read(name, slot)[0]
+            count += self.engine.counters[name].read(slot)[0]
         return count
 
     def serve_by(self, servers: Sequence[str]) -> None:
@@ -140,7 +140,7 @@ class Pool:
         live = ended = embryos = 0
         for way in WAYS:
             for index in range(self.engine.registers[way].size):
-                slot = self.engine.register_read(way, index)
+                slot = self.engine.registers[way].read(index)
                 silent = (tick - slot) % TICKS
                 if not slot or silent > (idle_ticks if slot & CONFIRMED else EMBRYONIC):
                     continue

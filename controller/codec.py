@@ -79,6 +79,8 @@ class Codec:
             self._tables[ids.table] = table
         counters = {counter.preamble.alias: counter.preamble.id for counter in p4info.counters}
         self.counters = {name: _named(counters, name, "counter") for name in program.COUNTERS}
+        registers = {register.preamble.alias: register.preamble.id for register in p4info.registers}
+        self.registers = {name: _named(registers, name, "register") for name in program.REGISTERS}
         headers = {header.preamble.alias: header for header in p4info.controller_packet_metadata}
         self._packet_in = _by_id(_named(headers, "packet_in", "controller header"), program.PACKET_IN)
         self._packet_out = _by_id(_named(headers, "packet_out", "controller header"), program.PACKET_OUT)
@@ -147,6 +149,10 @@ class Codec:
             p4r.Entity(counter_entry=p4r.CounterEntry(counter_id=number, index=p4r.Index(index=cell)))
             for cell in cells
         ]
+
+    def register_cells(self, name: str) -> p4r.Entity:
+        """Asks for all cells of a register."""
+        return p4r.Entity(register_entry=p4r.RegisterEntry(register_id=self.registers[name]))
 
     def read(self, entity: p4r.Entity) -> tuple[Table, Key, Do] | None:
         """What a row says; None for a meter's cell or a default entry that nobody has set."""

@@ -18,15 +18,26 @@ from controller import reporting
 from controller.config import document_of
 from controller.counters import Counters
 from controller.desired import Desired, refuse_what_cannot_change
-from controller.errors import ElectionIdInUse, NotPrimary, RevisionConflict, StoreError, SwitchError
+from controller.draining import DrainReport, drain_report, without_flows
+from controller.errors import (
+    ElectionIdInUse,
+    NotPrimary,
+    RevisionConflict,
+    StoreError,
+    SwitchError,
+)
 from controller.events import EventLog, Kind, Severity
 from controller.explain import Names, arrival, explain
 from controller.explanation import Explanation
-from controller.model import Config
+from controller.identities import Server, server_of
+from controller.model import Config, State
 from controller.neighbors import Neighbors
+from controller.plan import Plan
 from controller.prediction import predict
 from controller.probes import Silence
 from controller.program import ROUTES
+from controller.recorded import Recorded
+from controller.rehearsal import rehearse
 from controller.report import Report, SwitchReport
 from controller.revision import Revision
 from controller.session import Session, Shared, Work, configure_neighbors
@@ -61,6 +72,8 @@ class ChangeResult:
     applied: bool
     moved_buckets: int
     detail: str
+    plan: Plan | None = None
+    """Of a rehearsal: what the switch would be given. None while it is away."""
 
 
 class Controller:
@@ -287,6 +300,17 @@ class Controller:
         detail = "" if changed else "nothing to change"
         return ChangeResult(self._revision.number + changed, False, moved, detail)
 
+    async def rehearse(
+        self, edit: Callable[[Config], Config], *, expected_revision: int | None = None
+    ) -> ChangeResult:
+        """As `preview`, with what would be written to the switch."""
+        result = self.preview(edit, expected_revision=expected_revision)
+        session = self._shared.session
+        if session is None:
+            why = f"what would be written is not known: {self._problem or 'the switch is not connected'}"
+            return replace(result, detail=result.detail or why)
+        return replace(result, plan=await rehearse(session, self._edited(edit), time.time()))
+
     def _preview(self, config: Config) -> int:
         """How many buckets would move. Raises InvalidConfig when the switch has no room for all of it."""
         moved, assignment = self._shared.desired.preview(config, time.time())
@@ -319,7 +343,7 @@ class Controller:
             interface = arrival(self.config, want.rows[ROUTES], flow.client)
             in_port = (interface or interfaces[0]).ports[0] if interfaces else 1
         vlan = next((one.vlan for one in interfaces if in_port in one.ports), 0)
-        predicted = predict(want, flow, in_port)
+        predicted = predict(want, flow, in_port, self._shared.silence.suspects)
         traced, unconfirmed = None, ""
         try:
             mac = mac_to_int(self.config.switch.mac)
@@ -328,6 +352,38 @@ class Controller:
             unconfirmed = str(error)
         names = Names(self.config, self._shared.desired.assignment)
         return explain(flow, in_port, predicted, traced, unconfirmed, names)
+
+    async def recorded(self) -> Recorded | None:
+        """The flows that the switch has recorded as exceptions; None while it does not tell."""
+        session = self._shared.session
+        try:
+            return await session.recorded() if session else None
+        except SwitchError:
+            return None
+
+    async def draining(self, pool: str, backend: str) -> DrainReport:
+        """What is known of the flows that a backend still has. Raises UnknownName when it is in no table."""
+        recorded = await self.recorded()
+        shared, configured = self._shared, self.config.pool(pool)
+        assigned = shared.desired.assignment.pools.get(pool)
+        states: dict[Server, State] = {server_of(one): one.state for one in configured.backends}
+        identities = [one for one in assigned.backends.values() if one.name == backend] if assigned else []
+        if not assigned or not identities:
+            return without_flows(pool, configured.backend(backend))
+        # Of two that bear the name, one that is on its way out is meant.
+        identity = max(identities, key=lambda one: one.removed or 0.0)
+        traffic = shared.counters.backends.get(identity.id)
+        return drain_report(
+            configured,
+            assigned,
+            identity,
+            states.get(identity.server, "removing"),
+            shared.desired.settling,
+            shared.desired.peaks,
+            recorded=recorded.by_backend.get(identity.id, 0) if recorded else None,
+            packets=traffic.packets if traffic else 0,
+            counted=shared.counters.read,
+        )
 
     def report(self) -> Report:
         """Everything that is known now."""
@@ -342,7 +398,13 @@ class Controller:
             error=self._problem or shared.trouble,
         )
         return reporting.report(
-            self._revision.number, switch, shared.desired, shared.neighbors, shared.counters, shared.silence
+            self._revision.number,
+            switch,
+            shared.desired,
+            shared.neighbors,
+            shared.counters,
+            shared.silence,
+            shared.path_mtus.known(),
         )
 
 

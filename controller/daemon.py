@@ -1,6 +1,6 @@
 """`sluice daemon`: a controller, its health checks and its API in one process.
 
-    sys.exit(run(Options(config, socket, store, log_level)))
+    sys.exit(run(Options(config, socket, store, log_level, checks)))
 
 In order: the configuration is checked (exit code 2 if it is refused), the places are taken (one daemon to a
 socket and to a store), the controller starts, and when the API answers a line beginning with READY goes to
@@ -31,6 +31,7 @@ from controller.difference import differences
 from controller.errors import InvalidConfig, SluiceError
 from controller.events import Kind, Severity
 from controller.health.monitor import Monitor
+from controller.health.process import CheckProcess
 from controller.model import Config
 from controller.store import SqliteStore, Store
 from controller.wire import SwitchTarget
@@ -62,6 +63,8 @@ class Options:
     socket: Path
     store: Path
     log_level: str
+    checks: Path
+    """The folder of the programs that health checks may run."""
 
 
 def run(options: Options) -> int:
@@ -93,7 +96,7 @@ async def _start(options: Options, config: Config, store: Store) -> None:
         pipeline=PIPELINE,
     )
     _compare_with_file(controller, config, options.config)
-    await serve(controller, options.socket, f"store {options.store}, switch {switch.address}")
+    await serve(controller, options.socket, options.checks, f"store {options.store}, switch {switch.address}")
 
 
 def _compare_with_file(controller: Controller, config: Config, file: Path) -> None:
@@ -111,9 +114,17 @@ def _compare_with_file(controller: Controller, config: Config, file: Path) -> No
         )
 
 
-async def serve(controller: Controller, path: Path, about: str) -> None:
-    """Runs `controller` with health checks and the API at `path`, until SIGTERM or SIGINT."""
-    monitor = Monitor(controller.set_health, controller.events, way_is_clear=lambda: controller.way_is_clear)
+async def serve(controller: Controller, path: Path, checks: Path, about: str) -> None:
+    """Runs `controller` with health checks and the API at `path`, until SIGTERM or SIGINT.
+
+    `checks` is the folder of the programs that health checks may run.
+    """
+    monitor = Monitor(
+        controller.set_health,
+        controller.events,
+        CheckProcess(checks),
+        way_is_clear=lambda: controller.way_is_clear,
+    )
     monitor.update(controller.config)
     controller.on_config(monitor.update)
     controller.on_suspicion(monitor.hurry)
@@ -234,7 +245,7 @@ def _ending_signals() -> Iterator[asyncio.Future[signal.Signals]]:
 
 
 def allow_many_files() -> None:
-    """Raises the soft limit of open files to the hard one: each health check under way needs one."""
+    """Raises the soft limit of open files to the hard one: each health check under way needs some."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from controller.adoption import adopt
 from controller.assignment import Assignment, Outcome
+from controller.draining import Peaks
 from controller.errors import InvalidConfig, Problem
 from controller.events import EventLog, Kind, Severity
 from controller.identities import Server, server_of
-from controller.model import Config, Pool
+from controller.model import Config, Pool, State
 from controller.reconciler import Holdings
 from controller.settle import Settling
 from controller.values import Address, format_duration
@@ -32,6 +33,9 @@ class Desired:
         self.assignment = assignment
         self.verdicts = Verdicts()
         self.settling = Settling()
+        self.peaks = Peaks()
+        self._told_drained: dict[str, set[int]] = {}
+        """By pool, backends of which it was told that they have drained."""
         self.unsaved: set[str] = set()
         """Pools whose assignment the store does not have yet."""
         self._events = events
@@ -41,6 +45,13 @@ class Desired:
         """When the announced moves of pools are to be made."""
         self.unwritten: dict[str, set[int]] = {}
         """Motion slots of pools whose moves the switch may not have made yet."""
+
+    def copy(self, events: EventLog) -> "Desired":
+        """One that decides as this one would, and tells `events`. Its counters say nothing yet."""
+        other = Desired(self.config, self.assignment.copy(), events)
+        other.verdicts = self.verdicts.copy()
+        other._stale, other._cut, other._due = set(self._stale), dict(self._cut), dict(self._due)
+        return other
 
     # what changes it
 
@@ -73,6 +84,8 @@ class Desired:
         adopt(self.assignment, self.config, holdings, now)
         self._stale |= {pool.name for pool in self.config.pools}
         self.settling = Settling()
+        for assigned in self.assignment.pools.values():
+            self.peaks.observe(assigned)
         self.unwritten.clear()
         self._due.clear()
 
@@ -135,6 +148,7 @@ class Desired:
             self.unwritten.setdefault(pool.name, set()).update(restarted)
         if outcome.changed:
             self.unsaved.add(pool.name)
+            self.peaks.observe(self.assignment.pools[pool.name])
         for name in outcome.starved:
             text = "cannot serve: all numbers for backends are in use, or were a short time ago"
             self._events.record(Kind.BUCKETS, f"{pool.name}/{name}", text, severity=Severity.ERROR)
@@ -168,6 +182,8 @@ class Desired:
             and pool.name not in self.unwritten
             and (self._settle(pool, now) | self._let_go(pool, now))
         ]
+        for pool in self.config.pools:
+            self._tell_drained(pool)
         self.unsaved.update(changed)
         return bool(changed)
 
@@ -196,6 +212,23 @@ class Desired:
                 Severity.INFO if drained else Severity.WARNING,
             )
         return bool(leaving)
+
+    def _tell_drained(self, pool: Pool) -> None:
+        """Tells once of each backend that was set to drain that it has: it can be switched off now."""
+        assigned = self.assignment.pools.get(pool.name)
+        draining = {server_of(one) for one in pool.backends if one.state is State.DRAIN}
+        told = self._told_drained.pop(pool.name, set())
+        if assigned is None or not draining:
+            return
+        drained = {
+            number
+            for number, identity in assigned.backends.items()
+            if identity.server in draining and self.settling.is_drained(pool, assigned, identity)
+        }
+        self._told_drained[pool.name] = drained
+        for number in drained - told:
+            name = f"{pool.name}/{assigned.backends[number].name}"
+            self._events.record(Kind.CHANGE, name, "has drained: no flow is left")
 
     # what others ask
 

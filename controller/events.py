@@ -121,3 +121,12 @@ class EventLog:
         # A fresh Event for those who wait next: one that is set stays set for those who hold it already.
         self._news.set()
         self._news = asyncio.Event()
+
+
+class Unheard(EventLog):
+    """For decisions that are only tried out: nothing is kept, nothing is logged."""
+
+    def record(
+        self, kind: Kind, subject: str, text: str, cause: str = "", severity: Severity = Severity.INFO
+    ) -> Event:
+        return Event(0, self._clock(), kind, severity, subject, text, cause)

@@ -20,7 +20,11 @@ ASIDE = {
 }
 """Decisions that rest on what only the switch knows. They are no contradiction to the model."""
 
+SUSPICION = (Decision.STANDBY, Decision.MOVES)
+"""Decisions that differ when the switch has heard of a backend and the controller not yet, or the reverse."""
+
 REASONS = {
+    Decision.STANDBY: "a new flow, which the switch records with the standby of a suspect",
     Decision.SETTLED: "the bucket has one backend",
     Decision.CURRENT: "a new flow, which the switch records with the bucket's current backend",
     Decision.PREVIOUS: "the bucket moves, and this flow is older than its move",
@@ -122,8 +126,10 @@ def _bucket(predicted: Predicted, names: Names) -> str:
     if predicted.current != predicted.previous:
         state = f"moving from {previous or 'nobody'} to {current or 'nobody'}"
     standby = names.backend(predicted.standby)
+    suspects = ", ".join(filter(None, (names.backend(number) for number in sorted(predicted.suspects))))
     return (
         f"{state}{f', standby {standby}' if standby else ''}{', a move is announced' * predicted.announced}"
+        f"{f'; {suspects} suspect' if suspects else ''}"
     )
 
 
@@ -136,15 +142,34 @@ def _server(predicted: Predicted, names: Names) -> str:
 
 def _notes(flow: Flow, predicted: Predicted, traced: Traced | None, names: Names) -> list[str]:
     notes: list[str] = []
-    if traced and traced.decision in ASIDE:
-        backends = {"owner": names.backend(traced.owner), "current": names.backend(predicted.current)}
-        notes.append(ASIDE[traced.decision].format(**backends))
+    current = names.backend(predicted.current)
+    if traced and traced.decision in ASIDE and traced.decision is not predicted.decision:
+        notes.append(ASIDE[traced.decision].format(owner=names.backend(traced.owner), current=current))
+    elif traced and _differ_in_suspicion(predicted, traced):
+        notes.append(f"the controller has not yet heard of {current} what the switch has")
     elif traced is None and flow.protocol == "tcp" and predicted.decision is not Decision.NONE:
         notes.append("the switch may have recorded this flow with another backend; only it knows")
+    if predicted.current in predicted.suspects:
+        notes.append(_about_suspect(predicted, names))
     vip = names.vip(predicted.vip)
     if vip and (rate := names.config.vip(vip).rate) is not None:
         notes.append(f"VIP {vip} takes {rate} packets a second; neither side looks at that")
     return notes
+
+
+def _about_suspect(predicted: Predicted, names: Names) -> str:
+    current, standby = names.backend(predicted.current), names.backend(predicted.standby)
+    says = f"{current} is suspect, it does not answer the switch's probes"
+    if predicted.standby in predicted.suspects or standby is None:
+        return f"{says}; there is no better one, so new flows still go to it"
+    return f"{says}: new flows go to {standby} until it does; those that it has stay with it"
+
+
+def _differ_in_suspicion(predicted: Predicted, traced: Traced) -> bool:
+    """One of both sides takes the bucket's current backend for suspect, and the other does not."""
+    decisions = {predicted.decision, traced.decision}
+    owners = {predicted.owner, traced.owner}
+    return bool(decisions & {*SUSPICION}) and owners == {predicted.current, predicted.standby}
 
 
 def _differences(predicted: Predicted, traced: Traced, model: Side, switch: Side) -> list[str]:
@@ -152,7 +177,8 @@ def _differences(predicted: Predicted, traced: Traced, model: Side, switch: Side
     if predicted.fate is None:
         return [] if traced.vip == 0 else ["the model knows no VIP here, but the switch does"]
     fields = ["vip", "pool", "bucket", "backend", "decision", "fate", "reason", "port"]
-    if traced.decision in ASIDE:
+    only_the_switch_knows = traced.decision in ASIDE and traced.decision is not predicted.decision
+    if only_the_switch_knows or _differ_in_suspicion(predicted, traced):
         fields = fields[:3]
     told: Mapping[str, object] = switch.model_dump()
     return [

@@ -8,21 +8,14 @@ UnknownName. The attribute names are the keys of the YAML document.
 from collections.abc import Iterable
 from enum import StrEnum
 from ipaddress import IPv4Address
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    Strict,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from controller import rules
 from controller.errors import InvalidConfig, UnknownName
+from controller.health.settings import Health, IcmpCheck, NoCheck, TcpCheck
+from controller.parts import Int, L4Port, Part
 from controller.problems import problems_of
 from controller.values import (
     Address,
@@ -52,14 +45,7 @@ MAX_IDLE_TIMEOUT = 2147.0
 LAST_SWITCH_PORT = 510
 CPU_PORT = 255
 
-Int = Annotated[int, Strict()]
 SwitchPort = Annotated[Int, Field(ge=1, le=LAST_SWITCH_PORT)]
-L4Port = Annotated[Int, Field(ge=1, le=65535)]
-Statuses = Annotated[
-    tuple[Annotated[Int, Field(ge=100, le=599)], ...],
-    BeforeValidator(lambda value: [value] if isinstance(value, int) else value),
-    Field(min_length=1),
-]
 
 
 class Protocol(StrEnum):
@@ -119,12 +105,6 @@ class UdpFlows(StrEnum):
     MOVE = "move"
 
 
-class Part(BaseModel):
-    """A piece of the desired state."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class Switch(Part):
     """The P4Runtime target, and the MAC address that it answers to as a router."""
 
@@ -174,44 +154,6 @@ class StaticNeighbor(Part):
     address: HostAddress
     mac: Mac
     port: SwitchPort
-
-
-class HealthTiming(Part):
-    """When a backend is checked, and how many verdicts in a row (rise, fall) change its state."""
-
-    interval: Duration = Field(default=1.0, ge=0.01)
-    timeout: Duration = Field(default=0.5, ge=0.001)
-    rise: Int = Field(default=2, ge=1, le=100)
-    fall: Int = Field(default=3, ge=1, le=100)
-
-
-class TcpCheck(HealthTiming):
-    """Healthy if it accepts a connection. Without `port`, the port that the backend serves on."""
-
-    type: Literal["tcp"] = "tcp"
-    port: L4Port | None = None
-
-
-class HttpCheck(HealthTiming):
-    """Healthy if it answers a GET of `path` with `status`, a number or a list of them.
-
-    Without `port`, as `TcpCheck`; without `host`, the Host header is the backend's address and port.
-    """
-
-    type: Literal["http"]
-    port: L4Port | None = None
-    path: str = Field(default="/", pattern=r"^/[!-~]*$", max_length=2000)
-    host: str | None = Field(default=None, pattern=r"^[!-~]+$", max_length=255)
-    status: Statuses = (200,)
-
-
-class NoCheck(Part):
-    """Always healthy."""
-
-    type: Literal["none"]
-
-
-Health = Annotated[TcpCheck | HttpCheck | NoCheck, Field(discriminator="type")]
 
 
 class Liveness(Part):
@@ -355,11 +297,12 @@ def service_port(backend: Backend, vip: Vip) -> int | PortRange:
 
 
 def check_port(config: Config, pool: Pool, backend: Backend) -> int:
-    """The port that health checks of `backend` go to. `rules` has made sure that there is exactly one.
+    """The port that health checks of `backend` go to. `rules` has made sure that there is one, if need be.
 
-    A pool that no VIP uses yet has none when neither its backends nor its check name a port: 0.
+    0 if it has no port: for a check that needs none, and while no VIP uses the pool, and neither its backends
+    nor its check name a port.
     """
-    if isinstance(pool.health, NoCheck):
+    if isinstance(pool.health, NoCheck | IcmpCheck):
         return 0
     ports = [port for vip in config.vips_of(pool.name) if isinstance(port := service_port(backend, vip), int)]
     return pool.health.port or backend.port or (ports[0] if ports else 0)

@@ -21,7 +21,7 @@ Pure state: what is to be sent goes out through `send`, time comes in through `t
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from controller import frames
@@ -112,6 +112,14 @@ class Neighbors:
         self._vips: frozenset[Address] = frozenset()
         self._neighbors: dict[Address, Neighbor] = {}
         self._full_until = float("-inf")
+
+    def copy(self, events: EventLog) -> "Neighbors":
+        """One that knows the same, asks nobody, and tells `events`."""
+        other = Neighbors(lambda port, frame: None, lambda: None, events, self._clock)
+        other._mac, other._interfaces, other._routes = self._mac, self._interfaces, self._routes
+        other._vips = self._vips
+        other._neighbors = {address: replace(one) for address, one in self._neighbors.items()}
+        return other
 
     def configure(
         self,

@@ -1,7 +1,8 @@
 """What the program should do with a packet, by the entries that the switch should hold.
 
-The steps are those of p4src/sluice.p4, for a packet that is whole, has hops left and fits every link. What
-only the switch knows is not decided here: recorded flows, which backend is suspect, a VIP's rate.
+The steps are those of p4src/sluice.p4, for a packet that is whole, has hops left and fits every link. Who is
+suspect is decided by the switch; what the controller has seen of that is taken into account. What only the
+switch knows is not: recorded flows, a VIP's rate.
 """
 
 from collections.abc import Mapping
@@ -57,10 +58,12 @@ class Predicted:
     previous: int = NOBODY
     standby: int = NOBODY
     announced: bool = False
+    suspects: frozenset[int] = frozenset()
+    """Those of the bucket's backends that do not answer probes."""
 
 
-def predict(wanted: Wanted, flow: Flow, in_port: int) -> Predicted:
-    """What becomes of a packet of `flow` that comes from `in_port`."""
+def predict(wanted: Wanted, flow: Flow, in_port: int, suspects: frozenset[int] = frozenset()) -> Predicted:
+    """What becomes of a packet of `flow` that comes from `in_port`; `suspects` do not answer probes."""
     rows = wanted.rows
     source, destination = wide(flow.client), wide(flow.address)
     if (destination,) not in rows[ADDRESSES]:
@@ -88,7 +91,7 @@ def predict(wanted: Wanted, flow: Flow, in_port: int) -> Predicted:
         source_mask=source_mask,
         port_mask=port_mask,
     )
-    service = _owned(vip, pool, bucket, wanted.buckets[pool], flow, bool(udp_move))
+    service = _owned(vip, pool, bucket, wanted.buckets[pool], flow, bool(udp_move), suspects)
     if service.owner == NOBODY:
         return _refused(service, refusal, flow, in_port)
     return _reached(service, rows, mode, flow)
@@ -115,16 +118,26 @@ def longest_prefix(rows: Rows, address: int) -> Do | None:
     return max(fitting, key=lambda one: one[0])[1] if fitting else None
 
 
-def _owned(vip: int, pool: int, bucket: int, owners: Owners, flow: Flow, udp_move: bool) -> Predicted:
-    """FindOwner of p4src/exceptions.p4, with nobody suspect and nothing recorded."""
+def _owned(
+    vip: int,
+    pool: int,
+    bucket: int,
+    owners: Owners,
+    flow: Flow,
+    udp_move: bool,
+    suspects: frozenset[int],
+) -> Predicted:
+    """FindOwner of p4src/exceptions.p4, with nothing recorded."""
     current, previous, standby, announced, _ = owners[bucket].tolist()
     opens = flow.protocol is Protocol.TCP and flow.opening
+    avoided = current in suspects and standby != NOBODY and standby not in suspects
+    pick = standby if avoided else current
     if flow.protocol is Protocol.UDP and udp_move:
-        owner, decision = current, Decision.MOVES
-    elif opens and current == NOBODY:
+        owner, decision = pick, Decision.MOVES
+    elif opens and pick == NOBODY:
         owner, decision = NOBODY, Decision.REFUSED
-    elif opens and (current != previous or announced):
-        owner, decision = current, Decision.CURRENT
+    elif opens and (pick != previous or announced):
+        owner, decision = pick, Decision.CURRENT if pick == current else Decision.STANDBY
     else:
         owner, decision = previous, Decision.SETTLED if current == previous else Decision.PREVIOUS
     return Predicted(
@@ -138,6 +151,7 @@ def _owned(vip: int, pool: int, bucket: int, owners: Owners, flow: Flow, udp_mov
         previous=previous,
         standby=standby,
         announced=bool(announced),
+        suspects=frozenset({current, previous, standby}) & suspects,
     )
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from controller.assignment import Assignment
+from controller.health.settings import NoCheck
 from controller.identities import Identity
-from controller.model import Config, Mode, NoCheck, Pool, Probe, Protocol, own_address_towards
+from controller.model import Config, Mode, Pool, Probe, Protocol, own_address_towards
 from controller.program import (
     ADDRESSES,
     CURRENT_PROBED,

@@ -92,6 +92,16 @@ def message(details: ErrorDetails, root: type[BaseModel]) -> str:
             return f"is {given}, must be a host name such as shop.example or shop.example:8080"
         case "string_pattern_mismatch" if details["loc"][-1] == "path":
             return f"is {given}, must begin with / and have no spaces"
+        case "string_pattern_mismatch" if details["loc"][-1] == "sni":
+            return f"is {given}, must be a host name such as shop.example"
+        case "string_pattern_mismatch" if details["loc"][-1] == "ca":
+            return f"is {given}, must be the whole path of a file, beginning with /"
+        case "string_pattern_mismatch" if "command" in details["loc"]:
+            return f"is {given}, must not hold a NUL character"
+        case "string_too_long" | "string_too_short" as which:
+            bound = "at most" if which == "string_too_long" else "at least"
+            length = context.get("max_length", context.get("min_length"))
+            return f"is {given}, must have {bound} {length} characters"
         case "string_pattern_mismatch":
             return f"is {given}, must be at most 63 letters, digits, dots, dashes and underscores"
         case "enum" | "literal_error":
@@ -99,7 +109,7 @@ def message(details: ErrorDetails, root: type[BaseModel]) -> str:
         case "union_tag_invalid":
             return f"type is {context['tag']!r}, must be {context['expected_tags']}"
         case "union_tag_not_found":
-            return "needs a type: tcp, http or none"
+            return "needs a type: tcp, http, https, icmp, udp, exec or none"
         case "too_short":
             return "must not be empty"
         case "model_type" | "model_attributes_type" | "dict_type":

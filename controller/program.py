@@ -264,6 +264,14 @@ BACKEND_SYNS = "backend_syns"
 PROBE_ANSWERS = "probe_answers"
 SUSPECTED = "suspected"
 ALL_SUSPECT = "all_suspect"
+EXCEPTION_WAYS = ("way1.slots", "way2.slots", "way3.slots")
+ROUNDS = "rounds"
+REGISTERS = (*EXCEPTION_WAYS, ROUNDS)
+"""Those that are read, where the switch lets them be."""
+
+EMBRYONIC_TICKS = 57
+"""How long an exception lives of which only a SYN was seen (p4src/constants.p4): 15 s."""
+
 COUNTERS = {MOVING_PREVIOUS: MOTION_SLOTS, MOVING_UNMOVED: MOTION_SLOTS} | dict.fromkeys(
     (BACKEND_SYNS, PROBE_ANSWERS, SUSPECTED, ALL_SUSPECT), 65536
 )

@@ -48,6 +48,10 @@ class Holdings:
     rows: dict[Table, Rows] = field(default_factory=lambda: {table: {} for table in TABLES})
     buckets: dict[int, Held] = field(default_factory=dict)
 
+    def copy(self) -> "Holdings":
+        rows = {table: dict(rows) for table, rows in self.rows.items()}
+        return Holdings(rows, {pool: held.copy() for pool, held in self.buckets.items()})
+
     def note(self, change: Change) -> None:
         """`change` was made."""
         if change.table is not BUCKETS:

@@ -53,6 +53,8 @@ class BackendReport(Fact):
     buckets: int
     previous_buckets: int
     share_wanted: float
+    buckets_wanted: int
+    """`share_wanted` in whole buckets: those of a pool add up."""
     share: float
     drained: bool
     packets: int
@@ -65,6 +67,8 @@ class BackendReport(Fact):
     """None if it is not probed."""
     suspected: int
     """New flows that went to its standbys while it was suspect."""
+    path_mtu: int | None = None
+    """Bytes that its tunnel carries at most, as the underlay has complained; None if nothing was said."""
 
 
 class PoolReport(Fact):

@@ -1,10 +1,12 @@
 """The present as a report: what is wanted, what is known of the backends, and what the switch has counted."""
 
 import time
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
+from controller.apportion import quotas
 from controller.assignment import PoolAssignment
 from controller.buckets import Buckets
 from controller.counters import Counters
@@ -30,13 +32,14 @@ def report(
     neighbors: Neighbors,
     counters: Counters,
     silence: Silence,
+    path_mtus: Mapping[int, int],
 ) -> Report:
     return Report(
         time=time.time(),
         revision=revision,
         counted=counters.read,
         switch=switch,
-        pools=tuple(_pool(pool, desired, counters, silence) for pool in desired.config.pools),
+        pools=tuple(_pool(pool, desired, counters, silence, path_mtus) for pool in desired.config.pools),
         vips=tuple(_vip(vip, counters) for vip in desired.config.vips),
         neighbors=neighbors.report(),
         drops={reason: Traffic(**traffic._asdict()) for reason, traffic in counters.drops.items()},
@@ -58,10 +61,12 @@ def _vip(vip: Vip, counters: Counters) -> VipReport:
     )
 
 
-def _pool(pool: Pool, desired: Desired, counters: Counters, silence: Silence) -> PoolReport:
+def _pool(
+    pool: Pool, desired: Desired, counters: Counters, silence: Silence, path_mtus: Mapping[int, int]
+) -> PoolReport:
     not_yet = PoolAssignment(0, Buckets.of_nobody(pool.buckets))
     assigned = desired.assignment.pools.get(pool.name, not_yet)
-    facts = _Facts(pool, assigned, desired, counters, silence)
+    facts = _Facts(pool, assigned, desired, counters, silence, path_mtus)
     configured = {server_of(backend) for backend in pool.backends}
     removed = [identity for identity in assigned.backends.values() if identity.server not in configured]
     return PoolReport(
@@ -88,9 +93,10 @@ class _Facts:
         desired: Desired,
         counters: Counters,
         silence: Silence,
+        path_mtus: Mapping[int, int],
     ) -> None:
         self._pool, self._assigned, self._desired = pool, assigned, desired
-        self._counters, self._silence = counters, silence
+        self._counters, self._silence, self._path_mtus = counters, silence, path_mtus
         buckets = assigned.buckets
         self._identities = assigned.by_server()
         self._held = np.bincount(buckets.current, minlength=1)
@@ -99,9 +105,18 @@ class _Facts:
             backend.name: backend.weight if self._serves(backend) else 0 for backend in pool.backends
         }
         self._sum_of_weights = sum(self._weights.values())
+        self._quotas = self._apportioned()
 
     def _serves(self, backend: Backend) -> bool:
         return backend.state is State.ACTIVE and server_of(backend) in self._identities
+
+    def _apportioned(self) -> dict[str, int]:
+        """Buckets by backend: by the very rule that hands them out, so that what is shown adds up."""
+        present = [backend for backend in self._pool.backends if self._weights[backend.name]]
+        weights = np.array([self._weights[one.name] for one in present], dtype=np.int64)
+        held = np.array([_at(self._held, self._identities[server_of(one)].id) for one in present], np.int64)
+        shares = quotas(weights, len(self._assigned.buckets), held).tolist()
+        return {one.name: share for one, share in zip(present, shares, strict=True)}
 
     def backend(self, backend: Backend) -> BackendReport:
         identity = self._identities.get(server_of(backend))
@@ -116,6 +131,7 @@ class _Facts:
             health=HEALTH[self._desired.verdicts.is_up(self._pool, backend.name)],
             reason=self._desired.verdicts.reason(self._pool, backend.name),
             share_wanted=share,
+            buckets_wanted=self._quotas.get(backend.name, 0),
             drained=drains and self._is_drained(identity) if identity else backend.state is not State.ACTIVE,
             **self._in_tables(identity),
         )
@@ -130,6 +146,7 @@ class _Facts:
             health="unknown",
             reason="",
             share_wanted=0.0,
+            buckets_wanted=0,
             drained=self._is_drained(identity),
             **self._in_tables(identity),
         )
@@ -152,6 +169,7 @@ class _Facts:
             "suspect": number in self._silence.suspects,
             "probe_answers": self._silence.answers(number),
             "suspected": self._counters.suspected.get(number, 0),
+            "path_mtu": self._path_mtus.get(number),
         }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
+from controller.health.settings import Portless
 from controller.values import Address, Network, PortRange, refuse, span
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _tunnel(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]
 
 
 def _health_port(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]:
-    if pool.health.type == "none" or pool.health.port is not None:
+    if isinstance(pool.health, Portless) or pool.health.port is not None:
         return
     vip_ports = {vip.port for vip in config.vips_of(pool.name)}
     several = len(vip_ports) > 1 or any(isinstance(port, PortRange) for port in vip_ports)

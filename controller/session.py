@@ -10,13 +10,15 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from itertools import chain, count, repeat
 
+from controller import recorded
 from controller.counters import CounterReader, Counters
 from controller.desired import Desired
 from controller.errors import StoreError, Unreachable
-from controller.events import EventLog, Kind, Severity
+from controller.events import EventLog, Kind, Severity, Unheard
 from controller.model import Config
 from controller.neighbors import Neighbors
 from controller.probes import Probes, Silence
@@ -32,8 +34,9 @@ from controller.program import (
     Punt,
 )
 from controller.reconciler import Reconciler, Result
+from controller.recorded import Recorded
 from controller.settle import poll_interval
-from controller.store import Store
+from controller.store import Assignments, Nowhere
 from controller.trace import Fate, Tracer
 from controller.tunnel_errors import PathMtus, Tunnels, tunnels_in
 from controller.values import Address
@@ -61,6 +64,9 @@ DRIFT_INTERVAL = 30.0
 DRIFT_SHARE = 20
 """Seconds between two comparisons of what the switch holds with what we have written, at the least, and the
 part of the time that reading it back may take."""
+
+RECORDED_INTERVAL = 5.0
+"""Seconds for which a count of the recorded flows is good enough."""
 
 HEARTBEAT = 5.0
 NEIGHBOR_TICK = 0.25
@@ -119,7 +125,7 @@ class Shared:
     neighbors: Neighbors
     frames: asyncio.Queue[tuple[int, bytes]]
     """Frames of ours that wait to be sent: port and bytes."""
-    store: Store
+    store: Assignments
     events: EventLog
     work: Work
     counters: Counters
@@ -133,6 +139,26 @@ class Shared:
     """In the present connection, the switch has been given what it should hold, as far as it takes it."""
     trouble: str = ""
     """Why the switch does not hold what it should."""
+
+    session: "Session | None" = None
+    """The present one, while the switch is connected and has been read back."""
+
+    def double(self) -> "Shared":
+        """What a session can work with that is only to show what it would do."""
+        events = Unheard()
+        return replace(
+            self,
+            desired=self.desired.copy(events),
+            neighbors=self.neighbors.copy(events),
+            frames=asyncio.Queue(),
+            store=Nowhere(),
+            events=events,
+            work=Work(),
+            suspected=lambda number, suspect: None,
+            path_mtus=self.path_mtus.copy(events),
+            tracer=Tracer(),
+            session=None,
+        )
 
     def wanted(self, probes: Probes | None = None) -> Wanted:
         """What the switch should hold now."""
@@ -157,6 +183,8 @@ class Session:
         self._reader = CounterReader(switch, shared.counters, fresh=fresh)
         self._probes = Probes()
         self._tunnels: Tunnels = {}
+        self._reading = asyncio.Lock()
+        self._recorded: Recorded | None = None
         self._followed: tuple[Config, frozenset[Address]] | None = None
 
     async def run(self) -> None:
@@ -168,6 +196,13 @@ class Session:
         self._desired.adopt(holdings, time.time())
         self._probes.adopt(holdings.rows[PROBE_GROUPS])
         self._shared.silence.forget()
+        self._shared.session = self
+        try:
+            await self._work()
+        finally:
+            self._shared.session = None
+
+    async def _work(self) -> None:
         async with self._shared.tracer.connected(self._switch), asyncio.TaskGroup() as tasks:
             for task in (
                 self._switch.until_lost(),
@@ -183,6 +218,32 @@ class Session:
             ):
                 tasks.create_task(task)
 
+    def double(self, switch: Connection) -> "Session":
+        """One that does with `switch` what this one would do, by copies of all that it knows."""
+        other = Session(switch, self._shared.double(), fresh=False)
+        other._reconciler.holdings = self._reconciler.holdings.copy()
+        other._probes = copy(self._probes)
+        return other
+
+    async def recorded(self) -> Recorded | None:
+        """The flows that the switch has recorded; None where it does not tell.
+
+        Reading takes part of a second: who asks again at once gets the same answer.
+        """
+        async with self._reading:
+            now = time.time()
+            if self._recorded and 0 <= now - self._recorded.time < RECORDED_INTERVAL:
+                return self._recorded
+            slots = await recorded.read(self._switch, clocked=bool(self._probes.targets))
+            if slots:
+                idle = recorded.idle_ticks(self._desired.config, self._desired.assignment)
+                self._recorded = await asyncio.to_thread(recorded.count, slots, idle, now)
+            return self._recorded
+
+    @property
+    def desired(self) -> Desired:
+        return self._desired
+
     # what is wanted
 
     async def _keep_in_line(self) -> None:
@@ -194,7 +255,7 @@ class Session:
             number = work.begin()
             if clock() >= look_at:
                 look_at = await self._look_for_drift()
-            result = await self._write()
+            result = await self.write(time.time())
             self._shared.brought_up = True
             if result.complete:
                 self._tell("")
@@ -224,10 +285,10 @@ class Session:
         now = clock()
         return now + max(DRIFT_INTERVAL, DRIFT_SHARE * (now - began))
 
-    async def _write(self) -> Result:
-        """One pass from the configuration to the switch."""
+    async def write(self, now: float) -> Result:
+        """One pass from the configuration to the switch; `now` in seconds since the epoch."""
         desired = self._desired
-        desired.refresh(time.time())
+        desired.refresh(now)
         self._follow_backends()
         await self._save()
         self._probes.update(desired.config, desired.assignment, self._shared.neighbors.way_to)

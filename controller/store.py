@@ -66,6 +66,24 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
+class Assignments(Protocol):
+    """As much of a store as a session needs."""
+
+    def save(self, assignment: Assignment, pools: Iterable[str]) -> None: ...
+
+    def load(self) -> Assignment: ...
+
+
+class Nowhere:
+    """Keeps nothing: for a session that is only tried out."""
+
+    def save(self, assignment: Assignment, pools: Iterable[str]) -> None:
+        pass
+
+    def load(self) -> Assignment:
+        return Assignment()
+
+
 class SqliteStore:
     """A store in one file, or in memory when `path` is ":memory:". Opened by one process at a time."""
 

@@ -118,6 +118,11 @@ class PathMtus:
         self._events, self._clock = events, clock
         self._learned: dict[int, _Learned] = {}
 
+    def copy(self, events: EventLog) -> "PathMtus":
+        other = PathMtus(events, self._clock)
+        other._learned = dict(self._learned)
+        return other
+
     def heard(self, frame: bytes, tunnels: Tunnels) -> bool:
         """Takes an error about a tunnel; whether it lowers an MTU."""
         said = too_big(frame)
@@ -153,6 +158,10 @@ class PathMtus:
                 if number in backends:
                     text = f"its tunnel may carry more than {mtu} bytes again"
                     self._events.record(Kind.SWITCH, backends[number], text, "10 minutes have passed")
+        return self.known()
+
+    def known(self) -> dict[int, int]:
+        """Bytes by backend's number."""
         return {number: learned.mtu for number, learned in self._learned.items()}
 
     def due(self) -> float | None:

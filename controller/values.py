@@ -1,7 +1,8 @@
-"""The scalar types of the configuration: durations, MAC addresses, IP addresses, ports, names.
+"""The scalar types of the configuration: durations, shares, MAC addresses, IP addresses, ports, names.
 
 Each accepts what an operator writes, and says what would be right when it cannot. In Python a duration is a
-float of seconds, a MAC address its lower-case text, an IP address an object of `ipaddress`.
+float of seconds, a share one from 0 to 1, a MAC address its lower-case text, an IP address an object of
+`ipaddress`.
 """
 
 import re
@@ -32,6 +33,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 T = TypeVar("T")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -63,6 +65,22 @@ def format_duration(seconds: float) -> str:
     exact = Decimal(repr(seconds))
     text = f"{(exact * 1000).normalize():f}ms"
     return text if parse_duration(text) == seconds else f"{exact:f}s"
+
+
+def parse_share(value: Any) -> float:
+    """From `10%`, or a number from 0 to 1."""
+    share = float("nan")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        share = float(value)
+    elif isinstance(value, str) and (match := _PERCENT.fullmatch(value.strip())):
+        share = float(match[1]) / 100
+    if not 0 <= share <= 1:
+        raise refuse(f"is {value!r}, must be a share such as 10%, from 0% to 100%")
+    return share
+
+
+def format_share(share: float) -> str:
+    return f"{share * 100:g}%"
 
 
 def _text(value: Any, example: str) -> str:
@@ -185,6 +203,11 @@ Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(parse_share),
+    PlainSerializer(format_share, return_type=str, when_used="json"),
 ]
 Ports = Annotated[
     int | PortRange,

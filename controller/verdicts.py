@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from controller.errors import UnknownName
-from controller.model import Backend, Config, NoCheck, Pool
+from controller.health.settings import NoCheck
+from controller.model import Backend, Config, Pool
 
 UNCHECKED = "not checked"
 
@@ -26,6 +27,11 @@ class Verdicts:
 
     def __init__(self) -> None:
         self._latest: dict[tuple[str, str], Verdict] = {}
+
+    def copy(self) -> "Verdicts":
+        other = Verdicts()
+        other._latest = dict(self._latest)
+        return other
 
     def set(self, config: Config, pool: str, backend: str, healthy: bool, reason: str) -> bool:
         """Notes a verdict; True if it changes something."""

@@ -24,7 +24,7 @@ import grpc.aio
 from finsy.grpcutil import GRPC_EOF
 from finsy.proto import U128, p4r, p4r_grpc, rpc_code, rpc_status
 
-from controller.codec import Codec, parse_p4info
+from controller.codec import Codec, decode, parse_p4info
 from controller.errors import CallFailed, ElectionIdInUse, NotPrimary, PipelineRefused, Unreachable
 from controller.program import Change, Do, Key, Order, Table
 
@@ -308,6 +308,11 @@ class Connection:
             async for entity in self._read(self._codec.counter_cells(counter, batch)):
                 counts[entity.counter_entry.index.index] = entity.counter_entry.data.packet_count
         return counts
+
+    async def register(self, name: str) -> list[int]:
+        """All cells of a register. Raises CallFailed where the switch does not let it be read."""
+        cells = self._read([self._codec.register_cells(name)])
+        return [decode(entity.register_entry.data.bitstring) async for entity in cells]
 
     async def _call(self, method: Any, request: Any, deadline: float) -> Any:
         self._check_alive()

@@ -5,6 +5,7 @@ can be compared.
 """
 
 import time
+from datetime import UTC, datetime, timedelta
 
 BEGAN = time.monotonic_ns()
 """Time 0, of CLOCK_MONOTONIC."""
@@ -12,3 +13,8 @@ BEGAN = time.monotonic_ns()
 
 def microseconds() -> int:
     return (time.monotonic_ns() - BEGAN) // 1000
+
+
+def wall_clock(at: int) -> datetime:
+    """When that was, for people."""
+    return datetime.now(UTC) - timedelta(microseconds=microseconds() - at)

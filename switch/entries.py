@@ -161,20 +161,6 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Array:
-    """An array of counters, registers or meters.
-
-    bits: the width of a register's cell; 64 for counters and meters.
-    table: for a direct counter or meter, the table whose entries it belongs to; None for one with indices.
-    """
-
-    name: str
-    size: int
-    bits: int
-    table: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Rates:
     """How a meter's cell is configured: two rates, three colours (RFC 2698).
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from switch.engine import Engine
+from switch.live_trace import LiveTrace
 from switch.ports import Ports
+from switch.worker import Counts
 
 Packets = list[tuple[int, bytes]]
 """(port, packet), in order."""
@@ -26,7 +28,7 @@ class InProcess:
         self.ports = Ports(any_number=True)
         self.cpu_port_full = 0  # packets
         self._unasked = unasked
-        self._program: Engine | None = None
+        self._program: Engine | LiveTrace | None = None
         self._to_controller: queue.Queue[bytes] = queue.Queue(TO_CONTROLLER)
         self._processing = threading.RLock()  # whoever holds the packets back may exchange the program
 
@@ -34,7 +36,7 @@ class InProcess:
     def has_program(self) -> bool:
         return self._program is not None
 
-    def run(self, program: Engine | None) -> None:
+    def run(self, program: Engine | LiveTrace | None) -> None:
         with self._processing:
             self._program = program
 
@@ -68,3 +70,6 @@ class InProcess:
             return self._to_controller.get(timeout=timeout)
         except queue.Empty:
             return None
+
+    def counts(self) -> Counts:
+        return Counts(losses={"cpu_port_full": self.cpu_port_full}, ports={})

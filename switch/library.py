@@ -1,10 +1,11 @@
 """The shared object of a compiled program, as functions.
 
-Their C side is runtime/core.c, runtime/meters.c, runtime/profiles.c and runtime/lifetime.h.
+Their C side is runtime/core.c, runtime/meters.c, runtime/profiles.c, runtime/lifetime.h and,
+for a traced build, runtime/tracer.c.
 """
 
 import ctypes
-from ctypes import POINTER, c_bool, c_char_p, c_int, c_int32, c_uint, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_int, c_int32, c_int64, c_uint, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "core_table_set_miss": (c_bool, (c_void_p, c_uint, c_uint32, c_char_p, c_uint32)),
     "core_table_same": (c_uint64, (c_void_p, c_uint, c_char_p, c_int32)),
     "core_table_size": (c_uint64, (c_void_p, c_uint)),
+    "core_table_list": (None, (c_void_p, c_uint, POINTER(c_uint64))),
     "core_table_copy": (None, (c_void_p, c_uint, c_void_p)),
     "core_table_expired": (c_uint64, (c_void_p, c_uint, c_uint64, POINTER(c_uint64))),
     "writes_apply": (c_uint64, (c_void_p, c_void_p, c_char_p, c_void_p, c_uint64, c_uint64, c_uint64)),
@@ -66,6 +68,12 @@ TRACE_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
             c_uint64,
         ),
     ),
+    "tracer_create": (c_void_p, (c_void_p, c_void_p, c_uint, c_uint64)),
+    "tracer_destroy": (None, (c_void_p,)),
+    "tracer_process": (None, SIGNATURES["program_process"][1]),
+    "tracer_quiesce": (None, (c_void_p,)),
+    "tracer_take": (c_int64, (c_void_p, c_void_p, c_uint32)),
+    "tracer_missed": (c_uint64, (c_void_p,)),
 }
 """What the traced build has besides."""
 

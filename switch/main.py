@@ -13,14 +13,17 @@ from enum import IntEnum
 from pathlib import Path
 from types import FrameType
 
+from switch import inspection
 from switch.errors import BuildError, LoadError
 from switch.options import PROGRAM, Options, TlsFiles, parse
 from switch.ports import Port
 from switch.recorder import Recorder
 from switch.server.device import DataPlane, Device
+from switch.server.inspection import follow
 from switch.server.listening import AddressError, Tls
 from switch.server.packet_service import PacketServer
 from switch.server.server import Server
+from switch.trace_filter import TraceFilter
 from switch.watch import PortWatch
 from switch.worker import PortError, Worker
 
@@ -50,7 +53,9 @@ class StartError(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the switch until SIGTERM or SIGINT; returns the exit code."""
+    """Run the switch until SIGTERM or SIGINT, or look into one that runs; returns the exit code."""
+    if arguments[:1] in (["counters"], ["trace"]):
+        return inspection.main(arguments)
     options = parse(arguments)
     _set_up_logging(options)
     stopping = threading.Event()
@@ -84,12 +89,26 @@ def run(options: Options, stopping: threading.Event) -> None:
             raise StartError(ExitCode.BAD_ADDRESS, str(error)) from error
         server.start()
         running.callback(server.stop)
+        if options.trace is not None:
+            running.callback(_log_trace(device, options.trace).set)
         print(_ready_line(options, [f"P4Runtime on {server.address}", *places]), flush=True)
         if options.ignored:
             LOG.info("these flags do nothing here: %s", ", ".join(options.ignored))
         while not stopping.wait(CHECK_INTERVAL):
             if server.failure is not None:
                 raise server.failure
+
+
+def _log_trace(device: Device, chosen: TraceFilter) -> threading.Event:
+    """Until the event that is returned is set."""
+    enough = threading.Event()
+
+    def log() -> None:
+        for told in follow(device, chosen, lambda: not enough.is_set()):
+            LOG.info("%s", told)
+
+    threading.Thread(target=log, name="trace", daemon=True).start()
+    return enough
 
 
 def _ready_line(options: Options, places: Sequence[str]) -> str:
@@ -207,7 +226,7 @@ _LEVELS = {
 
 def _set_up_logging(options: Options) -> None:
     """Warnings go to standard error even when no log was asked for."""
-    wanted = options.log_console or options.log_file is not None
+    wanted = options.log_console or options.log_file is not None or options.trace is not None
     handlers: list[logging.Handler] = []
     if options.log_file is not None:
         handlers.append(logging.FileHandler(options.log_file))

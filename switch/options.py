@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from switch.trace_filter import FilterError, TraceFilter
+
 USAGE_ERROR = 2
 
 DROP_PORT = 511  # v1model's
@@ -26,6 +28,10 @@ interfaces through it. Has the flags of simple_switch_grpc.
 EXAMPLE = """\
 example:
   sluice switch --no-p4 -i 1@veth1 -i 2@veth3 -- --grpc-server-addr 127.0.0.1:9559 --cpu-port 255
+
+of a switch that runs (see their --help):
+  sluice switch counters        packets that ended inside, by reason, and what each port counts
+  sluice switch trace           what packets do on their way through the program, as they come
 
 exit codes:
   2 wrong usage   3 no permission   4 an interface cannot be used   5 the address cannot be listened on
@@ -50,7 +56,8 @@ class Options:
     """What the command line says.
 
     packets_address: where packets come and go by gRPC, instead of by interfaces. pcap: the folder to record
-    packets in. ignored: flags that are taken for compatibility and do nothing here.
+    packets in. trace: the packets whose way is logged. ignored: flags that are taken for compatibility and do
+    nothing here.
     """
 
     program: Path | None
@@ -64,6 +71,7 @@ class Options:
     log_console: bool
     log_file: Path | None
     log_level: str
+    trace: TraceFilter | None
     ignored: tuple[str, ...]
 
 
@@ -72,7 +80,7 @@ def parse(arguments: Sequence[str]) -> Options:
     split = arguments.index("--") if "--" in arguments else len(arguments)
     parser, target_parser = _parser(), _target_parser()
     # As with the reference switch, --pcap's folder comes behind "=" only: the next word is the program.
-    words = ["--pcap=." if word == "--pcap" else word for word in arguments[:split]]
+    words = [_ALONE.get(word, word) for word in arguments[:split]]
     general = parser.parse_args(words)
     target = target_parser.parse_args(arguments[split + 1 :])
     if general.program is None and not general.no_p4:
@@ -101,9 +109,13 @@ def parse(arguments: Sequence[str]) -> Options:
         log_console=general.log_console,
         log_file=general.log_file,
         log_level=general.log_level,
+        trace=_trace(parser, general.trace),
         ignored=tuple(ignored),
     )
 
+
+_ALONE = {"--pcap": "--pcap=.", "--trace": "--trace="}
+"""What a flag means whose value is optional, and not there."""
 
 _IGNORED = ("--nanolog", "--thrift-port", "--notifications-addr")
 _IGNORED_BY_TARGET = ("--priority-queues", "--max-mc-groups", "--max-l1-entries", "--max-l2-entries")
@@ -155,6 +167,12 @@ def _parser() -> _Parser:
         help="record the packets of each interface there, as INTERFACE_in.pcap and INTERFACE_out.pcap "
         "(behind =, as --pcap=FOLDER; --pcap alone: the current folder)",
     )
+    add(
+        "--trace",
+        metavar="FILTER",
+        help="log what packets do on their way through the program, as `sluice switch trace` tells it "
+        "(behind =, as --trace='dst=10.0.0.100 dport=80'; --trace alone: every packet)",
+    )
     for name in _IGNORED:
         add(name, metavar="X", help="taken for compatibility; does nothing")
     return parser
@@ -189,6 +207,13 @@ def _target_parser() -> _Parser:
     for name in _IGNORED_BY_TARGET:
         add(name, metavar="N", help="taken for compatibility; does nothing")
     return parser
+
+
+def _trace(parser: _Parser, text: str | None) -> TraceFilter | None:
+    try:
+        return None if text is None else TraceFilter.parse(text)
+    except FilterError as error:
+        parser.error(f"--trace: {error}")
 
 
 def _tls(parser: _Parser, target: argparse.Namespace) -> TlsFiles | None:

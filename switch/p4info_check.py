@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
-from switch.entries import Array, MatchKind, Table
+from switch.arrays import Array
+from switch.entries import MatchKind, Table
 from switch.p4info import CounterInfo, MeterInfo, P4InfoError, RegisterInfo, Schema, TableInfo
 from switch.profiles import ActionProfile
 from switch.value_sets import ValueSet

@@ -9,7 +9,6 @@ Changes of a group are atomic: a packet sees all of its members as before, or al
 """
 
 import ctypes
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,8 @@ from typing import Any
 from switch.compiler.model import Action
 from switch.compiler.model import ActionProfile as Declared
 from switch.entries import ActionSet, Choice, Group, Member, Target, WeightedAction
-from switch.errors import BadEntry, EngineError, EntryExists, InUse, NoSuchEntry, TableFull
+from switch.errors import BadEntry, EntryExists, InUse, NoSuchEntry, TableFull
+from switch.guard import Guard
 from switch.packing import DataPacker
 
 MAX_WEIGHT = 1 << 16
@@ -63,7 +63,7 @@ class ActionProfile:
         actions: Mapping[str, tuple[int, Action]],
         library: Any,
         state: int,
-        lock: threading.Lock,
+        guard: Guard,
     ) -> None:
         """actions: what its tables can do, with the actions' numbers in the C program."""
         self.name = declared.name
@@ -74,7 +74,7 @@ class ActionProfile:
         self._packers = {name: (number, DataPacker(action)) for name, (number, action) in actions.items()}
         self._library = library
         self._state = state
-        self._lock = lock
+        self._guard = guard
         self._members: dict[int, _Member] = {}
         self._groups: dict[int, _Group] = {}
         self._own: list[tuple[list[_Member], _Group]] = []  # of one-shot entries
@@ -84,8 +84,7 @@ class ActionProfile:
 
     def insert_member(self, member: int, action: str, data: Sequence[int]) -> None:
         """Raises EntryExists, TableFull or BadEntry."""
-        with self._lock:
-            self._check_open()
+        with self._guard:
             if member in self._members:
                 raise EntryExists(f"{self.name} already has a member {member}")
             self._check_room(1)
@@ -96,14 +95,14 @@ class ActionProfile:
 
         Raises NoSuchEntry or BadEntry.
         """
-        with self._lock:
+        with self._guard:
             found = self._member(member)
             self._set_member(found.address, action, tuple(data))
             found.action, found.data = action, tuple(data)
 
     def delete_member(self, member: int) -> None:
         """Raises NoSuchEntry, or InUse while an entry or group refers to it."""
-        with self._lock:
+        with self._guard:
             found = self._member(member)
             if found.uses:
                 raise InUse(f"{self.name}: {found.uses} entries and groups refer to member {member}")
@@ -112,7 +111,7 @@ class ActionProfile:
 
     def members(self) -> dict[int, tuple[str, tuple[int, ...]]]:
         """(action, data) of every member by its id."""
-        with self._lock:
+        with self._guard:
             return {number: (m.action, m.data) for number, m in sorted(self._members.items())}
 
     # Groups.
@@ -122,8 +121,7 @@ class ActionProfile:
 
         Raises EntryExists, NoSuchEntry (a member), TableFull or BadEntry.
         """
-        with self._lock:
-            self._check_open()
+        with self._guard:
             if not self.has_groups:
                 raise BadEntry(f"{self.name} is no selector: it has members, no groups")
             if group in self._groups:
@@ -140,7 +138,7 @@ class ActionProfile:
 
         Raises NoSuchEntry (the group or a member), TableFull or BadEntry.
         """
-        with self._lock:
+        with self._guard:
             found = self._group(group)
             if size is not None and size != found.size:
                 raise BadEntry(
@@ -158,7 +156,7 @@ class ActionProfile:
 
     def delete_group(self, group: int) -> None:
         """Raises NoSuchEntry, or InUse while an entry refers to it."""
-        with self._lock:
+        with self._guard:
             found = self._group(group)
             if found.uses:
                 raise InUse(f"{self.name}: {found.uses} entries refer to group {group}")
@@ -168,12 +166,12 @@ class ActionProfile:
 
     def groups(self) -> dict[int, tuple[Choice, ...]]:
         """Every group's choices by its id."""
-        with self._lock:
+        with self._guard:
             return {number: g.choices for number, g in sorted(self._groups.items())}
 
     def group_size(self, group: int) -> int:
         """As it was inserted. Raises NoSuchEntry."""
-        with self._lock:
+        with self._guard:
             return self._group(group).size
 
     # For the engine and its tables, which hold the lock.
@@ -211,7 +209,7 @@ class ActionProfile:
             self._library.profile_group_retire(self._state, group.address)
         for member in (*self._members.values(), *(m for members, _ in self._own for m in members)):
             self._library.profile_member_retire(self._state, member.address)
-        self._members, self._groups, self._own, self._state = {}, {}, [], 0
+        self._members, self._groups, self._own = {}, {}, []
 
     def _hold_own(self, actions: Sequence[WeightedAction]) -> Holding:
         if not self.has_groups:
@@ -239,10 +237,6 @@ class ActionProfile:
 
     # Checks and the C side.
 
-    def _check_open(self) -> None:
-        if not self._state:
-            raise EngineError("the program was closed")
-
     def _check_room(self, more: int) -> None:
         held = len(self._members) + sum(len(members) for members, _ in self._own)
         if self.size and held + more > self.size:
@@ -251,13 +245,11 @@ class ActionProfile:
             )
 
     def _member(self, number: int) -> _Member:
-        self._check_open()
         if number not in self._members:
             raise NoSuchEntry(f"{self.name} has no member {number}")
         return self._members[number]
 
     def _group(self, number: int) -> _Group:
-        self._check_open()
         if number not in self._groups:
             raise NoSuchEntry(f"{self.name} has no group {number}")
         return self._groups[number]

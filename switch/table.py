@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from switch.arrays import Cells
+from switch.cells import Cells
 from switch.compiler.layout import WORD_BYTES, DataLayout, KeyLayout
 from switch.compiler.model import ConstEntry, MatchField, Program, TableNode
 from switch.entries import (
@@ -209,6 +209,12 @@ class RunningTable:
 
     def __len__(self) -> int:
         return self._library.core_table_size(self._state, self._number)
+
+    def handles(self) -> set[int]:
+        """Where the C side has the entries now."""
+        found = (ctypes.c_uint64 * len(self))()
+        self._library.core_table_list(self._state, self._number, found)
+        return set(found)
 
     def entry_at(self, handle: int) -> Entry:
         """The entry that the C side has there, where it must still be."""

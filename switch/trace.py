@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from switch.compiler.layout import WORD, DataLayout, KeyLayout
 from switch.compiler.model import Action, Program, TableNode
@@ -15,6 +16,9 @@ from switch.table import RunningTable
 
 MAX_WORDS = 1 << 16
 """Room for the events of one packet with all that it causes; what is beyond is left out."""
+
+MAX_EXACT = (1 << 53) - 1
+"""Above it, readers of JSON that know only floating-point numbers round (RFC 8259, 6)."""
 
 INSTANCE_TYPES = {
     0: "normal",
@@ -64,13 +68,29 @@ class Event:
     entry: Entry | None = None
     source: str = ""
 
-    def __str__(self) -> str:
-        values = ", ".join(
-            f"{name}={value:#x}" if type(value) is int else f"{name}={value}"
+    def as_json(self) -> dict[str, Any]:
+        """A JSON document, without what is empty. Numbers above MAX_EXACT are strings, "0x..."."""
+        values: dict[str, int | str | bool] = {
+            name: hex(value) if type(value) is int and value > MAX_EXACT else value
             for name, value in dict(self.values).items()
-        )
-        where = f"  ({self.source})" if self.source else ""
-        return " ".join(filter(None, (f"{self.kind:10}", self.name, values))) + where
+        }
+        if self.entry is not None and self.entry.priority:
+            values["priority"] = self.entry.priority
+        parts = {"kind": self.kind, "name": self.name, "values": values, "source": self.source}
+        return {name: part for name, part in parts.items() if part}
+
+    def __str__(self) -> str:
+        return event_text(self.as_json())
+
+
+def event_text(event: Mapping[str, Any]) -> str:
+    """The line for people, of an event's document."""
+    values = ", ".join(
+        f"{name}={value:#x}" if type(value) is int else f"{name}={value}"
+        for name, value in event.get("values", {}).items()
+    )
+    where = f"  ({event['source']})" if "source" in event else ""
+    return " ".join(filter(None, (f"{event['kind']:10}", event.get("name"), values))) + where
 
 
 class TraceReader:
@@ -90,7 +110,15 @@ class TraceReader:
         self._messages = log_messages(program)
 
     def read(self, words: Sequence[int]) -> list[Event]:
-        """Events from the words as trace.h lays them out."""
+        """Events from the words as trace.h lays them out. An entry that is gone since is not named."""
+        return self._read(words, _Entries(self._tables))
+
+    def read_all(self, packets: Sequence[Sequence[int]]) -> list[list[Event]]:
+        """As `read`, for several packets."""
+        entries = _Entries(self._tables)
+        return [self._read(words, entries) for words in packets]
+
+    def _read(self, words: Sequence[int], entries: "_Entries") -> list[Event]:
         found: list[Event] = []
         table: TableNode | None = None
         key: list[int] = []
@@ -104,13 +132,15 @@ class TraceReader:
                     table = None
             elif kind in (Kind.HIT, Kind.MISS):
                 assert table is not None
-                found.append(self._applied(table, key, data[0] if kind is Kind.HIT else None))
+                found.append(self._applied(table, key, entries, data[0] if kind is Kind.HIT else None))
                 table = None
             else:
                 found.append(self._event(kind, data))
         return found
 
-    def _applied(self, table: TableNode, key: Sequence[int], address: int | None) -> Event:
+    def _applied(
+        self, table: TableNode, key: Sequence[int], entries: "_Entries", address: int | None
+    ) -> Event:
         values: dict[str, int | str | bool] = {"hit": address is not None}
         layout = KeyLayout.of(table)
         whole = sum(word << (WORD * place) for place, word in enumerate(key[: layout.words]))
@@ -119,7 +149,7 @@ class TraceReader:
                 values[field.name] = key[layout.words + place.shift]
             else:
                 values[field.name] = whole >> place.shift & ones(place.bits)
-        entry = None if address is None else self._tables[table.name].entry_at(address)
+        entry = None if address is None else entries.at(table.name, address)
         return Event("table", table.name, values, entry, str(table.source or ""))
 
     def _event(self, kind: Kind, data: list[int]) -> Event:
@@ -165,6 +195,19 @@ class TraceReader:
                 for value in data[1:]:
                     text = text.replace("{}", str(value), 1)
                 return Event(name, text)
+
+
+class _Entries:
+    """Finds entries by where the C side has them; asks each table once which ones these are."""
+
+    def __init__(self, tables: Mapping[str, RunningTable]) -> None:
+        self._tables = tables
+        self._handles: dict[str, set[int]] = {}
+
+    def at(self, table: str, address: int) -> Entry | None:
+        if table not in self._handles:
+            self._handles[table] = self._tables[table].handles()
+        return self._tables[table].entry_at(address) if address in self._handles[table] else None
 
 
 def _split(words: Sequence[int]) -> Iterator[tuple[Kind, list[int]]]:

@@ -1,6 +1,5 @@
 """Value sets of the parser, of a running program."""
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,8 @@ from switch.compiler.layout import WORD_BYTES, words_of
 from switch.compiler.model import ValueSet as Declared
 from switch.compiler.widths import ones
 from switch.entries import Ternary
-from switch.errors import BadEntry, EngineError, EntryExists, NoSuchEntry, TableFull
+from switch.errors import BadEntry, EntryExists, NoSuchEntry, TableFull
+from switch.guard import Guard
 
 
 class ValueSet:
@@ -18,9 +18,7 @@ class ValueSet:
     `bits`; an exact value has all bits in its mask. size: the most members.
     """
 
-    def __init__(
-        self, declared: Declared, number: int, library: Any, state: int, lock: threading.Lock
-    ) -> None:
+    def __init__(self, declared: Declared, number: int, library: Any, state: int, guard: Guard) -> None:
         """number: of its table in the C program."""
         self.name = declared.name
         self.bits = declared.bits
@@ -29,12 +27,12 @@ class ValueSet:
         self._number = number
         self._library = library
         self._state = state
-        self._lock = lock
+        self._guard = guard
         self._handles: dict[Ternary, int] = {}
 
     def insert(self, member: Ternary) -> None:
         """Raises EntryExists, TableFull or BadEntry."""
-        with self._lock:
+        with self._guard:
             self._check(member)
             if member in self._handles:
                 raise EntryExists(f"{self.name} already has the member {member}")
@@ -44,7 +42,7 @@ class ValueSet:
 
     def delete(self, member: Ternary) -> None:
         """Raises NoSuchEntry or BadEntry."""
-        with self._lock:
+        with self._guard:
             self._check(member)
             if member not in self._handles:
                 raise NoSuchEntry(f"{self.name} has no member {member}")
@@ -55,7 +53,7 @@ class ValueSet:
 
         Raises TableFull or BadEntry, and changes nothing then.
         """
-        with self._lock:
+        with self._guard:
             for member in members:
                 self._check(member)
             if len(set(members)) > self.size:
@@ -68,16 +66,10 @@ class ValueSet:
 
     def members(self) -> list[Ternary]:
         """In the order of insertion."""
-        with self._lock:
+        with self._guard:
             return list(self._handles)
 
-    def close(self) -> None:
-        """The program's state is about to end; the engine holds the lock."""
-        self._state = 0
-
     def _check(self, member: Ternary) -> None:
-        if not self._state:
-            raise EngineError("the program was closed")
         limit = ones(self.bits)
         if not 0 <= member.mask <= limit or member.value & ~member.mask:
             raise BadEntry(f"{self.name} has {self.bits} bits; {member} does not fit them")

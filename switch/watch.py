@@ -1,4 +1,4 @@
-"""What happens at the ports: links that come and go, and packets that arrive damaged.
+"""Links that come and go at the ports, and what the ports have counted in the end.
 
 The kernel tells at once when a link changes (netlink, RTMGRP_LINK); what it says is taken as a reason to look
 at all ports, so that nothing hangs on having understood every message.
@@ -41,7 +41,6 @@ class PortWatch:
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
-        self._warned: set[int] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="links", daemon=True)
         self._news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE)
@@ -75,15 +74,6 @@ class PortWatch:
             up = self._plane.link_is_up(port.number)
             if self._plane.ports.set_up(port.number, up):
                 LOG.info("port %d (%s) is %s", port.number, port.name, "up" if up else "down")
-            unfinished = self._plane.counters(port.number).rx_unfinished_checksum
-            if unfinished and port.number not in self._warned:
-                self._warned.add(port.number)
-                LOG.warning(
-                    "port %d (%s) receives packets without checksums, and the switch forwards them so: "
-                    "turn off offloading at the other end of the link (ethtool -K INTERFACE tx off tso off)",
-                    port.number,
-                    port.name,
-                )
 
     def sum_up(self) -> None:
         """Logs all counters."""

@@ -13,16 +13,16 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from switch.build import RUNTIME, build
 from switch.clock import BEGAN
 from switch.ports import Port, Ports
 
-SOURCES = (RUNTIME / "interface.c", RUNTIME / "ports.c")
+SOURCES = tuple(RUNTIME / name for name in ("ports.c", "interface.c", "offload.c", "layers.c"))
 
 MAX_PORT = 511  # v1model's PortId_t has 9 bits
 NO_CPU_PORT = MAX_PORT + 1
@@ -49,11 +49,13 @@ class PortError(Exception):
 class PortCounters:
     """Since the port was attached, in the order of interface.h."""
 
-    rx_packets: int
+    rx_packets: int  # as the program gets them
     rx_bytes: int
     rx_dropped: int  # the ring was full
     rx_too_long: int  # longer than 64 KiB
-    rx_unfinished_checksum: int  # checksum left to hardware that is not there: offload is on at the other end
+    rx_malformed: int  # a checksum to complete, or packets to cut, where there are none
+    rx_checksums: int  # completed here: the host left them to its interface
+    rx_super_packets: int  # cut here into packets that fit the link: the host left that to its interface
     tx_packets: int
     tx_bytes: int
     tx_dropped: int  # interface down or gone, or its queue full
@@ -67,6 +69,14 @@ class Losses:
     no_program: int
     no_such_port: int
     cpu_port_full: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a data plane counts itself: `losses` as Losses has them, of each port what PortCounters has."""
+
+    losses: Mapping[str, int]
+    ports: Mapping[int, Mapping[str, int]]
 
 
 class _Losses(ctypes.Structure):
@@ -202,6 +212,10 @@ class Worker:
         losses = _Losses()
         self._library.ports_read_losses(self._ports, ctypes.byref(losses))
         return Losses(losses.no_program, losses.no_such_port, losses.cpu_port_full)
+
+    def counts(self) -> Counts:
+        ports = {number: asdict(self.counters(number)) for number in self.interfaces}
+        return Counts(losses=asdict(self.losses), ports=ports)
 
 
 def _load_library() -> ctypes.CDLL:

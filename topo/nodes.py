@@ -1,8 +1,7 @@
 """Mininet's hosts and switch, as P4 switches need them.
 
-A veth hands packets over with partial checksums and as super-packets larger than the MTU, which a switch in
-user space would forward as they are; so offloads are off on both ends of every link. The switch's ends have
-no addresses, no ARP and no IPv6, so that the kernel never answers or chatters beside the switch.
+The switch's ends have no addresses, no ARP and no IPv6, so that the kernel never answers or chatters beside
+the switch.
 """
 
 import socket
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mininet.link import Link
 from mininet.node import Host, Node, Switch
 
 from topo import plan, processes
@@ -24,7 +24,8 @@ SWITCH_READY_SECONDS = 30.0
 RETURN_TABLE = 100
 """The routing table for packets from a VIP."""
 
-QUIET_OFFLOADS = "rx off tx off sg off tso off gso off gro off"
+NO_OFFLOADS = "rx off tx off sg off tso off gso off gro off"
+"""For BMv2: it would forward the partial checksums and super-packets that a veth hands over as they are."""
 
 
 def run_script(node: Node, lines: list[str]) -> None:
@@ -40,7 +41,7 @@ def ipv6_usable() -> bool:
 
 
 def host_script(host: HostPlan, *, gateway: bool = True) -> list[str]:
-    """How a host's first interface is set up: addresses, routes, offloads, no IPv6 autoconfiguration.
+    """How a host's first interface is set up: addresses, routes, no IPv6 autoconfiguration.
 
     Nothing is put into its ARP or neighbour table: it resolves its gateway and the VIPs like any other host.
     """
@@ -48,7 +49,6 @@ def host_script(host: HostPlan, *, gateway: bool = True) -> list[str]:
     lines = [
         f"ip link set {device} down",
         f"ip link set {device} address {host.mac}",
-        f"ethtool -K {device} {QUIET_OFFLOADS} >/dev/null",
         *_sysctl("ipv4", "ip_forward", 0),
     ]
     if ipv6_usable():
@@ -74,7 +74,6 @@ def return_path_script(host: HostPlan) -> list[str]:
     """How a host's second interface, on the bridge past the switch, is set up. It takes whatever comes in."""
     device = host.return_interface
     lines = [
-        f"ethtool -K {device} {QUIET_OFFLOADS} >/dev/null",
         *_sysctl("ipv4", "conf/all/rp_filter", 0),
         *_sysctl("ipv4", f"conf/{device}/rp_filter", 0),
         f"ip link set {device} up",
@@ -124,7 +123,7 @@ def _vxlan_script(host: HostPlan, vxlan: Vxlan) -> list[str]:
 
 def switch_port_script(device: str) -> list[str]:
     """How the switch's end of a link is set up: silent but for what the switch sends."""
-    lines = [f"ethtool -K {device} {QUIET_OFFLOADS} >/dev/null", f"ip address flush dev {device}"]
+    lines = [f"ip address flush dev {device}"]
     if ipv6_usable():
         lines += _sysctl("ipv6", f"conf/{device}/disable_ipv6", 1)
     return [*lines, f"ip link set {device} arp off up"]
@@ -209,9 +208,11 @@ class SluiceSwitch(Switch):
     def start(self, controllers: list[object]) -> None:
         """Start the program and wait until it serves P4Runtime. Raises StartFailed with its last words."""
         del controllers  # Mininet's are OpenFlow's
-        for link in self.intfs.values():
-            if link.name != "lo":
-                run_script(self, switch_port_script(link.name))
+        for port in self.intfs.values():
+            if port.name != "lo":
+                run_script(self, switch_port_script(port.name))
+                if self.target == "bmv2":
+                    _turn_off_offloads(port.link)
         start_switch(self.switch_command(), self.grpc_port, self.log, self.token, self.files)
 
     def stop(self, deleteIntfs: bool = True) -> None:
@@ -219,6 +220,12 @@ class SluiceSwitch(Switch):
         if running is not None:
             running.end()
         super().stop(deleteIntfs)
+
+
+def _turn_off_offloads(link: Link) -> None:
+    ends: list[Any] = [link.intf1, link.intf2]
+    for end in ends:
+        run_script(end.node, [f"ethtool -K {end.name} {NO_OFFLOADS} >/dev/null"])
 
 
 def start_switch(command: list[str], port: int, log: Path, token: str, files: ProcessFiles) -> None:

@@ -308,7 +308,7 @@ async def _replace(
     """Makes the whole configuration another one, or says what that would change."""
     edit, found = _recorded(lambda _: wanted)
     if dry_run:
-        result = controller.preview(edit, expected_revision=expected_revision)
+        result = await controller.rehearse(edit, expected_revision=expected_revision)
     else:
         result = await controller.change(what, edit, who=user, expected_revision=expected_revision)
     return Change(**asdict(result), differences=tuple(found))

@@ -5,7 +5,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from controller.difference import Difference
-from controller.model import Config, Health, Int, State, UdpFlows
+from controller.health.settings import Health
+from controller.model import Config, State, UdpFlows
+from controller.parts import Int
+from controller.plan import Plan
 from controller.report import PoolReport, Report
 from controller.revision import Revision
 from controller.values import Duration, refuse
@@ -66,7 +69,8 @@ class Change(Schema):
     """What became of a change, or would.
 
     It is stored in any case (but for a dry run); `applied` says whether the switch has it already, `detail`
-    why not. `moved_buckets` counts buckets that get another backend for new flows.
+    why not. `moved_buckets` counts buckets that get another backend for new flows. A dry run has a `plan` of
+    what would be written, unless the switch is away.
     """
 
     revision: int
@@ -74,6 +78,7 @@ class Change(Schema):
     moved_buckets: int
     detail: str
     differences: tuple[Difference, ...]
+    plan: Plan | None = None
 
 
 class BackendChange(Schema):

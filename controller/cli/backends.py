@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from controller.cli import drain
 from controller.cli.changes import report
 from controller.cli.options import (
     BackendName,
@@ -69,12 +70,7 @@ def remove(
     report(change, f"{pool}/{name} removed" + (" by force" if force else ""), output)
 
 
-@app.command(epilog="Example: sluice backend drain web b5")
-def drain(
-    pool: PoolName, name: BackendName, output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET
-) -> None:
-    """Give a backend no new connections. Those that it has go on."""
-    _set(pool, name, socket, output, f"{pool}/{name} drains", state=State.DRAIN)
+drain.register(app)
 
 
 @app.command(epilog="Example: sluice backend enable web b5")

@@ -8,8 +8,10 @@ import typer
 
 from controller.api.schemas import Change
 from controller.cli.options import Format
-from controller.cli.output import line, print_data
+from controller.cli.output import line, print_data, print_table
 from controller.difference import Difference
+from controller.plan import Plan, Step
+from controller.values import format_duration
 
 NOT_APPLIED = 1
 """Exit code for a change that is stored, but that the switch did not take in time."""
@@ -39,10 +41,38 @@ def report_replacement(change: Change, what: str, form: Format, *, dry_run: bool
     elif form is not Format.TABLE:
         print_data(change, form)
     elif change.differences:
+        if change.plan:
+            print_plan(change.plan)
         would = moved(change.moved_buckets).replace(" moved", " would move")
         line(f"dry run, nothing was changed; {would}")
+        if change.detail:
+            line(change.detail, "yellow")
     else:
         line("dry run: nothing would change")
+
+
+def print_plan(plan: Plan) -> None:
+    """Which buckets go from whom to whom, and what is written to which table when."""
+    if plan.moves:
+        print_table(
+            ("POOL", "FROM", "TO", ">BUCKETS"),
+            [(one.pool, one.giver or "nobody", one.taker or "nobody", str(one.count)) for one in plan.moves],
+        )
+    if plan.steps:
+        print_table(
+            ("WRITTEN", "TABLE", ">INSERT", ">MODIFY", ">DELETE"),
+            [
+                (_when(step), one.table, str(one.insert), str(one.modify), str(one.delete))
+                for step in plan.steps
+                for one in step.writes
+            ],
+        )
+
+
+def _when(step: Step) -> str:
+    if step.after is None:
+        return "when old flows have ended"
+    return f"in {format_duration(round(step.after, 3))}" if step.after else "at once"
 
 
 def moved(buckets: int) -> str:

@@ -10,6 +10,7 @@ from controller.cli.options import Socket
 from controller.cli.place import DEFAULT_SOCKET
 
 DEFAULT_STORE = Path("/var/lib/sluice/sluice.db")
+DEFAULT_CHECKS = Path("/etc/sluice/checks")
 
 
 class LogLevel(StrEnum):
@@ -28,6 +29,9 @@ def daemon(
         Path, typer.Option("--store", help="Where revisions, identities and buckets are kept.")
     ] = DEFAULT_STORE,
     log_level: Annotated[LogLevel, typer.Option("--log-level", help="What to log.")] = LogLevel.INFO,
+    checks: Annotated[
+        Path, typer.Option("--checks", help="The folder of the programs that exec checks may run.")
+    ] = DEFAULT_CHECKS,
 ) -> None:
     """Run the controller until SIGTERM or Ctrl-C.
 
@@ -37,7 +41,7 @@ def daemon(
     """
     from controller import daemon  # brings the server and P4Runtime, which no other command needs
 
-    raise typer.Exit(daemon.run(daemon.Options(config, socket, store, log_level)))
+    raise typer.Exit(daemon.run(daemon.Options(config, socket, store, log_level, checks)))
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ from controller.cli.options import Format, Output, PoolName, Socket, Watch, grou
 from controller.cli.output import count, line, percent, print_table
 from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.watch import present
-from controller.model import HttpCheck, NoCheck, TcpCheck
+from controller.health.settings import ExecCheck, HttpCheck, HttpsCheck, NoCheck
 from controller.report import BackendReport, PoolReport
 from controller.values import format_duration, format_service
 
@@ -99,17 +99,28 @@ def _print_pool(pool: PoolView) -> None:
                 percent(backend.share),
                 percent(backend.share_wanted),
                 str(backend.buckets),
-                str(round(backend.share_wanted * pool.buckets)),
+                str(backend.buckets_wanted),
                 str(backend.previous_buckets),
             )
             for backend in pool.backends
         ],
     )
-    unfit = [backend for backend in pool.backends if backend.health != "healthy" and backend.reason]
-    if unfit:
+    remarks = [
+        (f"{backend.name} is {backend.health}: {backend.reason}", STYLES[backend.health])
+        for backend in pool.backends
+        if backend.health != "healthy" and backend.reason
+    ] + [
+        (
+            f"the underlay says: the tunnel to {backend.name} carries {backend.path_mtu} bytes",
+            "yellow",
+        )
+        for backend in pool.backends
+        if backend.path_mtu is not None
+    ]
+    if remarks:
         line("")
-    for backend in unfit:
-        line(f"{backend.name} is {backend.health}: {backend.reason}", STYLES[backend.health])
+    for text, style in remarks:
+        line(text, style)
 
 
 def healthy(pool: PoolReport) -> Text:
@@ -135,10 +146,13 @@ def _check(pool: PoolView, full: bool = False) -> str:
     match pool.check:
         case NoCheck():
             return "no checks"
-        case HttpCheck(path=path):
-            what = f"http {path}"
-        case TcpCheck():
-            what = "tcp"
+        case (HttpCheck() | HttpsCheck()) as check:
+            method = f"{check.method} " if check.method != "GET" else ""
+            what = f"{check.type} {method}{check.path}"
+        case ExecCheck(command=command):
+            what = f"exec {command[0]}"
+        case check:
+            what = check.type
     every = f"{what} every {format_duration(pool.check.interval)}"
     if not full:
         return every

@@ -1,67 +1,62 @@
-"""Who is checked when: one task for each backend, none of which waits for another.
+"""From the results of checks to verdicts about backends.
 
-    monitor = Monitor(controller.set_health, controller.events)
+    monitor = Monitor(controller.set_health, controller.events, CheckProcess())
     monitor.update(controller.config)    # again after each change of the configuration
     await monitor.run()                  # until cancelled
 
-A backend's first check comes at a random moment of its first interval, and every further one an interval
-after the one before began, so that a thousand backends are asked evenly over time. Each result goes through
-`rise_fall`; a verdict that changes is reported, with the results that led to it.
+Somebody else makes the checks (`Checker`): the daemon a process of its own (`process`), so that thousands of
+checks a second delay nothing here. Each result goes through `rise_fall`; a verdict that changes is reported,
+with the results that led to it.
 """
 
 import asyncio
-import logging
-import random
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 from controller.events import EventLog, Kind, Severity
-from controller.health import checks
-from controller.health.checks import CheckFailed, CheckNotMade, Target
+from controller.health.checks import Target, Watch
 from controller.health.rise_fall import Health, RiseFall
-from controller.model import Config, HttpCheck, NoCheck, TcpCheck, check_port
+from controller.health.schedule import Seen, Tell, Trouble
+from controller.health.settings import NoCheck, Portless
+from controller.model import Config, check_port
 from controller.values import Address
-
-logger = logging.getLogger("sluice.health")
-
-CONCURRENCY = 500
-"""Checks under way at once. Each needs a descriptor, of which a process commonly has 1024."""
 
 COMPLAINT_INTERVAL = 60.0
 """Seconds between two events about the same trouble with the checks themselves."""
 
-HURRIED_INTERVAL = 0.02
-"""Seconds from the beginning of a hurried check to the next."""
+LOOK_AT_THE_WAY = 0.05
+"""Seconds between two looks whether the way to the backends is clear; a switch is never away for so short."""
+
+now = time.monotonic
 
 Report = Callable[[str, str, bool, str], None]
 """Takes pool, backend, whether it is healthy, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """What is asked of one backend."""
+class Checker(Protocol):
+    """Makes the checks: `schedule.Schedule`, here or in a process of its own."""
 
-    pool: str
-    backend: str
-    target: Target
-    check: TcpCheck | HttpCheck
+    def watch(self, *, gone: Iterable[str], new: Iterable[Watch]) -> None: ...
 
-    @property
-    def name(self) -> str:
-        return f"{self.pool}/{self.backend}"
+    def hurry(self, name: str) -> None: ...
+
+    async def run(self, tell: Tell) -> None: ...
 
 
 def watches(config: Config) -> Iterator[Watch]:
     """Every backend that can be checked, whatever its administrative state.
 
     So a backend that was disabled has a verdict on the day it is enabled. One whose port nobody names yet
-    (its pool has no VIP) cannot be checked.
+    (its pool has no VIP) cannot be checked, if the check needs one.
     """
     for pool in config.pools:
         if isinstance(pool.health, NoCheck):
             continue
         for backend in pool.backends:
-            if port := check_port(config, pool, backend):
+            port = check_port(config, pool, backend)
+            if port or isinstance(pool.health, Portless):
                 target = Target(backend.address, port, _source(config, backend.address))
                 yield Watch(pool.name, backend.name, target, pool.health)
 
@@ -71,30 +66,18 @@ def _source(config: Config, address: Address) -> Address | None:
     return next((source for source in config.health_sources if source.version == address.version), None)
 
 
-async def ask(watch: Watch) -> str:
-    """One check, within its time limit; returns what was seen, or raises CheckError."""
-    match watch.check:
-        case TcpCheck():
-            check = checks.tcp(watch.target)
-        case HttpCheck(path=path, host=host, status=statuses):
-            check = checks.http(watch.target, path=path, host=host, statuses=statuses)
-    return await checks.within(watch.check.timeout, check)
-
-
 @dataclass(slots=True)
-class _Checked:
-    """One backend under watch."""
+class _Watched:
+    """One backend, and what is known about it."""
 
     watch: Watch
     state: RiseFall
-    task: asyncio.Task[None] | None = None
-    hurry: asyncio.Event = field(default_factory=asyncio.Event)
-    hurried: int = 0
-    """Checks that are to follow each other at once."""
+    since: float
+    """What began earlier was asked otherwise."""
 
 
 class Monitor:
-    """Checks all backends of a configuration for as long as it runs.
+    """Gives verdicts on all backends of a configuration for as long as it runs.
 
     `way_is_clear` says whether packets can reach the backends at all. While they cannot, failed checks count
     for nothing: the switch between us and the backends may be empty, or gone, and if we held that against
@@ -105,29 +88,23 @@ class Monitor:
         self,
         report: Report,
         events: EventLog,
+        checker: Checker,
         *,
         way_is_clear: Callable[[], bool] = lambda: True,
-        ask: Callable[[Watch], Awaitable[str]] = ask,
-        first_delay: Callable[[float], float] = lambda interval: random.uniform(0, interval),
-        concurrency: int = CONCURRENCY,
     ) -> None:
         self._report = report
         self._events = events
+        self._checker = checker
         self._way_is_clear = way_is_clear
-        self._ask = ask
-        self._first_delay = first_delay
-        self._concurrency = concurrency
-        self._slots = asyncio.Semaphore(concurrency)
-        self._checked: dict[str, _Checked] = {}
-        self._tasks: asyncio.TaskGroup | None = None
-        self._complaints: dict[str, float] = {}
+        self._clear_since: float | None = None
+        self._watched: dict[str, _Watched] = {}
+        self._complaints: dict[Trouble, float] = {}
 
     async def run(self) -> None:
-        """Checks until cancelled."""
-        async with asyncio.TaskGroup() as self._tasks:
-            for checked in self._checked.values():
-                self._start(checked)
-            await asyncio.Event().wait()
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look_at_the_way())
+            tasks.create_task(self._checker.run(self._take))
 
     def update(self, config: Config) -> None:
         """Watches what `config` wants watched from now on.
@@ -136,93 +113,64 @@ class Monitor:
         asked otherwise, begins anew.
         """
         wanted = {watch.name: watch for watch in watches(config)}
-        for name in self._checked.keys() - wanted.keys():
-            self._stop(self._checked.pop(name))
+        gone = self._watched.keys() - wanted.keys()
+        for name in gone:
+            del self._watched[name]
+        new = []
         for name, watch in wanted.items():
-            before = self._checked.get(name)
+            before = self._watched.get(name)
             if before and before.watch == watch:
                 continue
-            state = RiseFall()
-            if before:
-                self._stop(before)
-                if _same_question(before.watch, watch):
-                    state = before.state
-            self._checked[name] = checked = _Checked(watch, state)
-            if self._tasks:
-                self._start(checked)
+            if before and _same_question(before.watch, watch):
+                before.watch = watch
+            else:
+                self._watched[name] = _Watched(watch, RiseFall(), now())
+            new.append(watch)
+        self._checker.watch(gone=gone, new=new)
 
     def hurry(self, pool: str, backend: str) -> None:
         """Somebody else takes the backend for dead: checks it at once, as often as makes a verdict."""
-        if checked := self._checked.get(f"{pool}/{backend}"):
-            checked.hurried = checked.watch.check.fall
-            checked.hurry.set()
+        self._checker.hurry(f"{pool}/{backend}")
 
-    def _start(self, checked: _Checked) -> None:
-        assert self._tasks
-        checked.task = self._tasks.create_task(self._check(checked), name=f"health {checked.watch.name}")
-
-    @staticmethod
-    def _stop(checked: _Checked) -> None:
-        if checked.task:
-            checked.task.cancel()
-
-    async def _check(self, checked: _Checked) -> None:
-        """Checks one backend again and again."""
-        now = asyncio.get_running_loop().time
-        interval = checked.watch.check.interval
-        due = now() + self._first_delay(interval)
+    async def _look_at_the_way(self) -> None:
         while True:
-            await _until(due, checked.hurry)
-            full = self._slots.locked()
-            async with self._slots:
-                began = now()
-                if full and began - due > interval:
-                    self._complain("checks run late", f"{self._concurrency} are under way already")
-                await self._check_once(checked)
-            checked.hurried = max(0, checked.hurried - 1)
-            due = began + (min(HURRIED_INTERVAL, interval) if checked.hurried else interval)
+            self._clear(now())
+            await asyncio.sleep(LOOK_AT_THE_WAY)
 
-    async def _check_once(self, checked: _Checked) -> None:
-        watch, clear = checked.watch, self._way_is_clear()
-        try:
-            passed, seen = True, await self._ask(watch)
-        except CheckFailed as failure:
-            if not (clear and self._way_is_clear()):
-                return
-            passed, seen = False, str(failure)
-        except CheckNotMade as trouble:
-            self._complain("checks cannot be made, the last verdicts stay", str(trouble))
-            return
-        except Exception as error:
-            # A mistake of ours that one backend's odd answer has brought to light must not end all checks.
-            logger.exception("check of %s", watch.name)
-            self._complain(f"the check of {watch.name} broke, its last verdict stays", repr(error))
-            return
-        before, settings = checked.state, watch.check
-        checked.state = before.after(passed, rise=settings.rise, fall=settings.fall)
-        if checked.state.health == before.health:
-            return
-        count = settings.rise if passed else settings.fall
-        reason = f"{count} of {count} checks {'passed' if passed else 'failed'}: {seen}"
-        self._report(watch.pool, watch.backend, checked.state.health == Health.HEALTHY, reason)
+    def _clear(self, began: float) -> bool:
+        """Whether the way has been clear from `began` until now."""
+        if not self._way_is_clear():
+            self._clear_since = None
+            return False
+        if self._clear_since is None:
+            self._clear_since = now()
+        return self._clear_since <= began
 
-    def _complain(self, text: str, cause: str) -> None:
+    def _take(self, news: Seen | Trouble) -> None:
+        if isinstance(news, Trouble):
+            self._complain(news)
+            return
+        watched = self._watched.get(news.name)
+        if watched is None or news.began < watched.since or not (news.passed or self._clear(news.began)):
+            return
+        watch, before = watched.watch, watched.state
+        settings = watch.check
+        watched.state = before.after(news.passed, rise=settings.rise, fall=settings.fall)
+        if watched.state.health == before.health:
+            return
+        count = settings.rise if news.passed else settings.fall
+        reason = f"{count} of {count} checks {'passed' if news.passed else 'failed'}: {news.text}"
+        self._report(watch.pool, watch.backend, watched.state.health == Health.HEALTHY, reason)
+
+    def _complain(self, trouble: Trouble) -> None:
         """Records that the checks themselves are in trouble, at most once a minute for each trouble."""
-        now = asyncio.get_running_loop().time()
-        trouble = f"{text}: {cause}"
-        if now - self._complaints.get(trouble, -COMPLAINT_INTERVAL) >= COMPLAINT_INTERVAL:
-            self._complaints[trouble] = now
-            self._events.record(Kind.HEALTH, "health checks", text, cause, Severity.ERROR)
-
-
-async def _until(due: float, event: asyncio.Event) -> None:
-    """Waits for a moment of the loop's clock, or for an event, which is taken."""
-    try:
-        async with asyncio.timeout_at(due):
-            await event.wait()
-    except TimeoutError:
-        return
-    event.clear()
+        moment = now()
+        self._complaints = {
+            known: since for known, since in self._complaints.items() if moment - since < COMPLAINT_INTERVAL
+        }
+        if trouble not in self._complaints:
+            self._complaints[trouble] = moment
+            self._events.record(Kind.HEALTH, "health checks", trouble.text, trouble.cause, Severity.ERROR)
 
 
 def _same_question(before: Watch, after: Watch) -> bool:

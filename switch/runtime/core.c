@@ -121,6 +121,12 @@ EXPORT uint64_t core_table_size(const void *state, unsigned table)
     return ((const struct core *)state)->tables[table].entries;
 }
 
+/* All entries, in no order, into an array of core_table_size elements. */
+EXPORT void core_table_list(const void *state, unsigned table, uint64_t *found)
+{
+    table_list(&((const struct core *)state)->tables[table], (const struct entry **)found);
+}
+
 /* See table_copy. */
 EXPORT uint64_t core_entry_size(const void *state, unsigned table)
 {

@@ -20,7 +20,10 @@ enum {
     RING_BYTES = SLOT_BYTES * SLOTS,
     SOCKET_BUFFER = 4 * 1024 * 1024,
     VLAN_TAG_BYTES = 4,
+    /* In front of each packet, in both directions: what is left to be done to it (offload.h). */
+    LEFT_BYTES = sizeof(struct virtio_net_hdr),
     ADDRESSES_BYTES = 2 * ETH_ALEN, /* what comes before a VLAN tag */
+    OUTGOING_BYTES = PACKET_ROOM + SEND_BATCH * LEFT_BYTES,
 };
 
 /* Only the worker thread writes counters, so that they need no locked instruction. */
@@ -40,7 +43,7 @@ const char *interface_create(struct interface *interface, const char *name)
     }
     strcpy(interface->name, name);
     interface->long_packet = malloc(PACKET_ROOM);
-    interface->outgoing = malloc(PACKET_ROOM);
+    interface->outgoing = malloc(OUTGOING_BYTES);
     if (interface->long_packet == NULL || interface->outgoing == NULL)
         return "allocate buffers";
     for (unsigned i = 0; i < SEND_BATCH; i++) {
@@ -85,8 +88,8 @@ static const char *map_ring(struct interface *interface, int fd)
         .tp_frame_nr = SLOTS,
     };
     /* RESERVE: room to put a VLAN tag back in place. COPY_THRESH: packets too long for a slot come whole, by recv. */
-    if (set_option(fd, PACKET_VERSION, TPACKET_V2) < 0 || set_option(fd, PACKET_RESERVE, VLAN_TAG_BYTES) < 0 ||
-        set_option(fd, PACKET_COPY_THRESH, 1) < 0 ||
+    if (set_option(fd, PACKET_VERSION, TPACKET_V2) < 0 || set_option(fd, PACKET_VNET_HDR, 1) < 0 ||
+        set_option(fd, PACKET_RESERVE, VLAN_TAG_BYTES) < 0 || set_option(fd, PACKET_COPY_THRESH, 1) < 0 ||
         setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) < 0)
         return "set up the receive ring";
     void *ring = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
@@ -156,52 +159,89 @@ void interface_close(struct interface *interface)
     interface->queued_bytes = 0;
 }
 
-/* The kernel keeps an outer VLAN tag beside the packet; returns the packet's start with the tag put back. */
-static uint8_t *restore_vlan_tag(uint8_t *packet, const struct tpacket2_hdr *slot)
+/* A packet as it lies in memory, and what was left to be done to it. */
+struct received {
+    uint8_t *bytes;
+    unsigned length;
+    struct virtio_net_hdr left;
+};
+
+/* The kernel keeps an outer VLAN tag beside the packet; puts it back. */
+static void restore_vlan_tag(struct received *packet, const struct tpacket2_hdr *slot)
 {
     uint16_t kind = slot->tp_status & TP_STATUS_VLAN_TPID_VALID ? slot->tp_vlan_tpid : ETH_P_8021Q;
-    uint8_t *start = packet - VLAN_TAG_BYTES;
-    memmove(start, packet, ADDRESSES_BYTES);
+    uint8_t *start = packet->bytes - VLAN_TAG_BYTES;
+    memmove(start, packet->bytes, ADDRESSES_BYTES);
     start[ADDRESSES_BYTES] = (uint8_t)(kind >> 8);
     start[ADDRESSES_BYTES + 1] = (uint8_t)kind;
     start[ADDRESSES_BYTES + 2] = (uint8_t)(slot->tp_vlan_tci >> 8);
     start[ADDRESSES_BYTES + 3] = (uint8_t)slot->tp_vlan_tci;
-    return start;
+    packet->bytes = start;
+    packet->length += VLAN_TAG_BYTES;
+    packet->left.csum_start += VLAN_TAG_BYTES;
 }
 
 /* A packet longer than a slot waits in the socket's own queue. Returns NULL when it is not to be had. */
 static uint8_t *receive_long(struct interface *interface, const struct tpacket2_hdr *slot)
 {
     enum { ROOM = PACKET_ROOM - VLAN_TAG_BYTES };
-    uint8_t *packet = interface->long_packet + VLAN_TAG_BYTES;
+    uint8_t *left = interface->long_packet + VLAN_TAG_BYTES;
     if (!(slot->tp_status & TP_STATUS_COPY))
         return NULL;
-    ssize_t length = recv(interface->fd, packet, ROOM, MSG_DONTWAIT | MSG_TRUNC);
-    return length == (ssize_t)slot->tp_len && length <= ROOM ? packet : NULL;
+    ssize_t length = recv(interface->fd, left, ROOM, MSG_DONTWAIT | MSG_TRUNC);
+    return length == LEFT_BYTES + (ssize_t)slot->tp_len && length <= ROOM ? left + LEFT_BYTES : NULL;
 }
 
-static void receive_slot(struct interface *interface, struct tpacket2_hdr *slot, receive_fn receive, void *context)
+static bool take_slot(struct interface *interface, struct tpacket2_hdr *slot, struct received *packet)
 {
-    unsigned length = slot->tp_len;
-    uint8_t *packet =
-        slot->tp_snaplen == length ? (uint8_t *)slot + slot->tp_mac : receive_long(interface, slot);
-    if (packet == NULL) {
+    packet->length = slot->tp_len;
+    packet->bytes =
+        slot->tp_snaplen == slot->tp_len ? (uint8_t *)slot + slot->tp_mac : receive_long(interface, slot);
+    if (packet->bytes == NULL)
+        return false;
+    memcpy(&packet->left, packet->bytes - LEFT_BYTES, LEFT_BYTES);
+    if (slot->tp_status & TP_STATUS_VLAN_VALID)
+        restore_vlan_tag(packet, slot);
+    return true;
+}
+
+/* Who gets the packets of a super-packet, which are counted on the way. */
+struct counting {
+    struct interface *interface;
+    receive_fn receive;
+    void *context;
+};
+
+static void count_received(void *context, const uint8_t *bytes, unsigned length)
+{
+    const struct counting *counting = context;
+    count(counting->interface, RX_PACKETS, 1);
+    count(counting->interface, RX_BYTES, length);
+    counting->receive(counting->context, bytes, length);
+}
+
+static void receive_slot(struct tpacket2_hdr *slot, struct counting *counting)
+{
+    struct interface *interface = counting->interface;
+    struct received packet;
+    if (!take_slot(interface, slot, &packet)) {
         count(interface, RX_TOO_LONG, 1);
-        return;
+    } else if (offload_is_super_packet(&packet.left)) {
+        bool cut = offload_cut(packet.bytes, packet.length, &packet.left, count_received, counting) > 0;
+        count(interface, cut ? RX_SUPER_PACKETS : RX_MALFORMED, 1);
+    } else if (packet.left.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+        bool completed = offload_complete_checksum(packet.bytes, packet.length, &packet.left);
+        count(interface, completed ? RX_CHECKSUMS : RX_MALFORMED, 1);
+        if (completed)
+            count_received(counting, packet.bytes, packet.length);
+    } else {
+        count_received(counting, packet.bytes, packet.length);
     }
-    if (slot->tp_status & TP_STATUS_CSUMNOTREADY)
-        count(interface, RX_UNFINISHED_CHECKSUM, 1);
-    if (slot->tp_status & TP_STATUS_VLAN_VALID) {
-        packet = restore_vlan_tag(packet, slot);
-        length += VLAN_TAG_BYTES;
-    }
-    count(interface, RX_PACKETS, 1);
-    count(interface, RX_BYTES, length);
-    receive(context, packet, length);
 }
 
 unsigned interface_receive(struct interface *interface, unsigned budget, receive_fn receive, void *context)
 {
+    struct counting counting = {interface, receive, context};
     unsigned received = 0;
     if (interface->fd < 0)
         return 0;
@@ -210,7 +250,7 @@ unsigned interface_receive(struct interface *interface, unsigned budget, receive
         _Atomic uint32_t *status = (_Atomic uint32_t *)&slot->tp_status;
         if (!(atomic_load_explicit(status, memory_order_acquire) & TP_STATUS_USER))
             break;
-        receive_slot(interface, slot, receive, context);
+        receive_slot(slot, &counting);
         atomic_store_explicit(status, TP_STATUS_KERNEL, memory_order_release);
         interface->next = (interface->next + 1) % SLOTS;
     }
@@ -225,9 +265,10 @@ void interface_queue(struct interface *interface, const uint8_t *bytes, unsigned
     }
     if (interface->queued == SEND_BATCH || interface->queued_bytes + length > PACKET_ROOM)
         interface_flush(interface);
-    uint8_t *copy = interface->outgoing + interface->queued_bytes;
-    memcpy(copy, bytes, length);
-    interface->vectors[interface->queued] = (struct iovec){.iov_base = copy, .iov_len = length};
+    uint8_t *message = interface->outgoing + interface->queued_bytes + interface->queued * LEFT_BYTES;
+    memset(message, 0, LEFT_BYTES);
+    memcpy(message + LEFT_BYTES, bytes, length);
+    interface->vectors[interface->queued] = (struct iovec){.iov_base = message, .iov_len = LEFT_BYTES + length};
     interface->queued++;
     interface->queued_bytes += length;
 }
@@ -236,7 +277,7 @@ static void count_sent(struct interface *interface, unsigned first, unsigned pac
 {
     uint64_t bytes = 0;
     for (unsigned i = first; i < first + packets; i++)
-        bytes += interface->vectors[i].iov_len;
+        bytes += interface->vectors[i].iov_len - LEFT_BYTES;
     count(interface, TX_PACKETS, packets);
     count(interface, TX_BYTES, bytes);
 }

@@ -1,6 +1,7 @@
 /*
  * One network interface as a port of the switch: AF_PACKET, received through a memory-mapped ring (TPACKET_V2),
- * sent in batches (sendmmsg). Everything here is called by one thread, except that counters may be read by any.
+ * sent in batches (sendmmsg). What hosts leave to the hardware of an interface is done on the way in (offload.h).
+ * Everything here is called by one thread, except that counters may be read by any.
  */
 #ifndef SWITCH_INTERFACE_H
 #define SWITCH_INTERFACE_H
@@ -11,6 +12,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "offload.h"
+
 enum {
     /* The longest packet that the switch takes or gives: 64 KiB as hosts with segmentation offload send it,
      * link and VLAN headers, and what a program may put in front of it. */
@@ -20,11 +23,13 @@ enum {
 
 /* The order is that of PortCounters in switch/worker.py. */
 enum interface_counter {
-    RX_PACKETS,
+    RX_PACKETS, /* as the program gets them */
     RX_BYTES,
-    RX_DROPPED,  /* the ring was full */
-    RX_TOO_LONG, /* longer than 64 KiB, or no memory to keep a packet longer than a ring slot */
-    RX_UNFINISHED_CHECKSUM, /* the sender left its checksum to hardware that is not there */
+    RX_DROPPED,   /* the ring was full */
+    RX_TOO_LONG,  /* longer than 64 KiB, or no memory to keep a packet longer than a ring slot */
+    RX_MALFORMED, /* a checksum was left to be completed, or packets to be cut, where there are none */
+    RX_CHECKSUMS, /* completed here */
+    RX_SUPER_PACKETS, /* cut into packets here */
     TX_PACKETS,
     TX_BYTES,
     TX_DROPPED,  /* the interface is down or gone, or its queue is full */
@@ -49,8 +54,6 @@ struct interface {
     _Atomic uint64_t counters[INTERFACE_COUNTERS];
 };
 
-typedef void (*receive_fn)(void *context, const uint8_t *bytes, unsigned length);
-
 /* Both return NULL, or say what failed, with errno set. */
 const char *interface_create(struct interface *interface, const char *name);
 const char *interface_open(struct interface *interface);
@@ -58,7 +61,8 @@ const char *interface_open(struct interface *interface);
 void interface_close(struct interface *interface);
 void interface_destroy(struct interface *interface);
 
-/* Hands up to `budget` received packets to `receive`; returns how many. The bytes last until `receive` returns. */
+/* Hands up to `budget` received packets (a super-packet is one) to `receive`; returns how many. The bytes last until
+ * `receive` returns. */
 unsigned interface_receive(struct interface *interface, unsigned budget, receive_fn receive, void *context);
 
 /* Queues a copy of a packet; sends when the batch is full. */

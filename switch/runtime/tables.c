@@ -152,6 +152,13 @@ size_t entry_size(const struct table *t)
     return shape_size(&t->shape);
 }
 
+void table_list(const struct table *t, const struct entry **found)
+{
+    struct walk walk = {.index = index_of(t)};
+    for (const struct entry *e; (e = walk_next(t, &walk));)
+        *found++ = e;
+}
+
 void table_copy(const struct table *t, void *copies)
 {
     struct walk walk = {.index = index_of(t)};

@@ -303,6 +303,9 @@ const struct entry *table_replace(struct reclaimer *r, struct table *t, const st
                                   const void *data, uint32_t data_size);
 bool table_remove(struct reclaimer *r, struct table *t, const struct entry *old);
 
+/* All entries, in no order, into an array of table.entries elements. */
+void table_list(const struct table *t, const struct entry **found);
+
 /*
  * Copies all entries, in no order, to where there is room for table.entries times entry_size. The copies have the idle
  * timeout in the place of the state's address.

@@ -5,17 +5,20 @@ and COMMIT puts that engine into the data plane. The specification's "replaying 
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Protocol
 
 from finsy.proto import p4r
 
 from switch.engine import Engine
+from switch.live_trace import LiveTrace
 from switch.ports import Port, Ports
 from switch.server.pipeline import LoadEngine, Pipeline
 from switch.server.reconcile import carry_counts, carry_written
-from switch.server.status import failed_precondition, not_found
+from switch.server.status import exhausted, failed_precondition, not_found
+from switch.trace_filter import TraceFilter
+from switch.worker import Counts
 
 # The reference server's text, which clients look for.
 NO_PIPELINE = "No forwarding pipeline config set for this device"
@@ -30,7 +33,7 @@ class DataPlane(Protocol):
     @property
     def ports(self) -> Ports: ...
 
-    def run(self, program: Engine | None) -> None:
+    def run(self, program: Engine | LiveTrace | None) -> None:
         """Use this engine from now on. On return the one before is no longer in use."""
         ...
 
@@ -45,6 +48,8 @@ class DataPlane(Protocol):
     def packet_in(self, timeout: float) -> bytes | None:
         """The next packet that the program sent to the CPU port, waiting `timeout` seconds for one."""
         ...
+
+    def counts(self) -> Counts: ...
 
 
 def _same_program(one: p4r.ForwardingPipelineConfig, other: p4r.ForwardingPipelineConfig) -> bool:
@@ -65,6 +70,7 @@ class Device:
         self._running: Pipeline | None = None
         self._saved: Pipeline | None = None
         self._program: Engine | None = None  # runs without a P4Info
+        self._traced: LiveTrace | None = None
         self._load_engine = load_engine
         self._stop_listening = data_plane.ports.listen(self._port_changed)
 
@@ -123,6 +129,7 @@ class Device:
     def commit(self, pipeline: Pipeline) -> None:
         """Let packets go through this pipeline, and reads and writes to it."""
         with self.lock:
+            self._traced = None
             self.data_plane.run(pipeline.engine)
             self._replace(running=pipeline, saved=None)
             self._close_program()
@@ -154,9 +161,65 @@ class Device:
             saved.retire()
         return True
 
+    # ---- Seeing inside ----
+
+    @property
+    def has_program(self) -> bool:
+        return self._running is not None or self._program is not None
+
+    @contextmanager
+    def _engine(self) -> Iterator[Engine | None]:
+        """What packets go through, with P4Info or without."""
+        with ExitStack() as leases:
+            with self._pipelines:
+                if self._running is not None:
+                    leases.enter_context(self._running.lease())
+                    engine = self._running.engine
+                else:
+                    engine = self._program
+            yield engine
+
+    @contextmanager
+    def tracing(self, chosen: TraceFilter) -> Iterator[LiveTrace]:
+        """Lets packets be traced, until `is_traced` is no longer so because another program runs.
+
+        Raises RequestError when there is no program, or while another trace is under way; BuildError.
+        """
+        with self._engine() as engine:
+            if engine is None:
+                raise failed_precondition(NO_PIPELINE)
+            with closing(engine.live_trace(chosen)) as live:
+                self._trace_with(engine, live)
+                try:
+                    yield live
+                finally:
+                    with self.lock:
+                        if self._traced is live:
+                            self._traced = None
+                            self.data_plane.run(engine)
+
+    def _trace_with(self, engine: Engine, live: LiveTrace) -> None:
+        with self.lock:
+            if self._traced is not None:
+                raise exhausted("packets are traced already: one trace at a time")
+            with self._engine() as running:
+                if running is not engine:
+                    raise failed_precondition("the program was exchanged just now: trace again")
+            self.data_plane.run(live)
+            self._traced = live
+
+    def is_traced(self, live: LiveTrace) -> bool:
+        return self._traced is live
+
+    def drops(self) -> Mapping[str, int]:
+        """Packets that ended inside the program that runs, by reason; nothing when none does."""
+        with self._engine() as engine:
+            return engine.drops if engine is not None else {}
+
     def close(self) -> None:
         """Take the program out of the data plane and free everything."""
         with self.lock:
+            self._traced = None
             self.data_plane.run(None)
             self._replace(running=None, saved=None)
             self._close_program()

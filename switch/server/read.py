@@ -231,7 +231,7 @@ def _counter_entries(pipeline: Pipeline, wanted: p4r.CounterEntry) -> Entities:
             counter_entry=p4r.CounterEntry(
                 counter_id=info.id,
                 index=p4r.Index(index=index),
-                data=_counter_data(info.unit, *pipeline.engine.counter_read(info.name, index)),
+                data=_counter_data(info.unit, *pipeline.engine.counters[info.name].read(index)),
             )
         )
         for info, indices in cells
@@ -288,7 +288,7 @@ def _register_entries(pipeline: Pipeline, wanted: p4r.RegisterEntry) -> Entities
             register_entry=p4r.RegisterEntry(
                 register_id=info.id,
                 index=p4r.Index(index=index),
-                data=p4d.P4Data(bitstring=encode(pipeline.engine.register_read(info.name, index))),
+                data=p4d.P4Data(bitstring=encode(pipeline.engine.registers[info.name].read(index))),
             )
         )
         for info, indices in cells
@@ -311,7 +311,7 @@ def _meter_entries(pipeline: Pipeline, wanted: p4r.MeterEntry) -> Entities:
 
 def _meter_entry(pipeline: Pipeline, info: MeterInfo, index: int) -> p4r.Entity:
     entry = p4r.MeterEntry(meter_id=info.id, index=p4r.Index(index=index))
-    rates = pipeline.engine.meter_read(info.name, index)
+    rates = pipeline.engine.meters[info.name].read(index)
     if rates is not None:
         entry.config.CopyFrom(_meter_config(rates))
     return p4r.Entity(meter_entry=entry)

@@ -95,9 +95,9 @@ def _carry_counters(old: Pipeline, new: Pipeline) -> None:
         if kept is None or kept.name != info.name:
             continue
         for index in range(min(info.size, kept.size)):
-            packets, octets = old.engine.counter_read(info.name, index)
+            packets, octets = old.engine.counters[info.name].read(index)
             if packets or octets:
-                new.engine.counter_write(info.name, index, packets, octets)
+                new.engine.counters[info.name].write(index, packets, octets)
 
 
 def _carry_registers(old: Pipeline, new: Pipeline) -> None:
@@ -106,6 +106,6 @@ def _carry_registers(old: Pipeline, new: Pipeline) -> None:
         if kept is None or (kept.name, kept.bits) != (info.name, info.bits):
             continue
         for index in range(min(info.size, kept.size)):
-            value = old.engine.register_read(info.name, index)
+            value = old.engine.registers[info.name].read(index)
             if value:
-                new.engine.register_write(info.name, index, value)
+                new.engine.registers[info.name].write(index, value)

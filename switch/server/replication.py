@@ -4,13 +4,14 @@ A replica goes to the first port that is up, of its own and those of its backups
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from finsy.proto import p4r, rpc_code
 
 from switch.engine import Engine
 from switch.ports import PORT_BITS, Port, Ports
+from switch.replicas import ReplicaSets
 from switch.server.status import RequestError, invalid, not_found, out_of_range, unimplemented
 from switch.server.values import decode
 
@@ -28,8 +29,7 @@ class _Sets:
 
     what: str
     highest: int
-    set: Callable[[int, Sequence[tuple[int, int]]], None]
-    remove: Callable[[int], None]
+    running: ReplicaSets
     entries: dict[int, ReplicationEntry] = field(default_factory=dict)
     choices: dict[int, list[Places]] = field(default_factory=dict)
     """Of each set its replicas, of each replica its (port, instance) pairs, by preference."""
@@ -41,12 +41,8 @@ class Replication:
     def __init__(self, engine: Engine, ports: Ports) -> None:
         self._ports = ports
         self._lock = threading.Lock()
-        self._groups = _Sets(
-            "multicast group", MAX_MULTICAST_GROUP, engine.set_multicast_group, engine.delete_multicast_group
-        )
-        self._sessions = _Sets(
-            "clone session", MAX_CLONE_SESSION, engine.set_clone_session, engine.delete_clone_session
-        )
+        self._groups = _Sets("multicast group", MAX_MULTICAST_GROUP, engine.multicast_groups)
+        self._sessions = _Sets("clone session", MAX_CLONE_SESSION, engine.clone_sessions)
 
     def write(self, kind: int, entry: ReplicationEntry) -> None:
         """Insert, modify or delete."""
@@ -60,7 +56,7 @@ class Replication:
             if kind != p4r.Update.INSERT and number not in sets.entries:
                 raise not_found(f"there is no {name}")
             if kind == p4r.Update.DELETE:
-                sets.remove(number)
+                sets.running.delete(number)
                 del sets.entries[number], sets.choices[number]
                 return
             session = entry.clone_session_entry
@@ -81,7 +77,7 @@ class Replication:
 
     def _set(self, sets: _Sets, number: int) -> None:
         replicas = (self._first_up(places) for places in sets.choices[number])
-        sets.set(number, [replica for replica in replicas if replica is not None])
+        sets.running.set(number, [replica for replica in replicas if replica is not None])
 
     def _first_up(self, places: Places) -> tuple[int, int] | None:
         """Without backups nothing depends on the port's state: a packet to it is lost there, and counted."""

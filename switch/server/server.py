@@ -9,6 +9,7 @@ from finsy.proto import gnmi_grpc, p4r
 from switch.server.arbitration import MAX_CLIENTS
 from switch.server.device import Device
 from switch.server.gnmi import InterfaceService
+from switch.server.inspection import Inspection
 from switch.server.listening import Tls, grpc_server, listen
 from switch.server.pipeline import Pipeline
 from switch.server.service import ENTITIES_PER_RESPONSE, MAX_STREAMS, P4RuntimeService, add_service
@@ -35,9 +36,11 @@ class Server:
         self._device = device
         self._service = P4RuntimeService(device)
         self._interfaces = InterfaceService(device.data_plane.ports, MAX_WATCHERS)
+        self._inspection = Inspection(device)
         self._grpc = grpc_server(THREADS)
         add_service(self._service, self._grpc)
         gnmi_grpc.add_gNMIServicer_to_server(self._interfaces, self._grpc)
+        self._grpc.add_generic_rpc_handlers((self._inspection.handler(),))
         self.address = listen(self._grpc, address, "--grpc-server-addr", tls)
         self._stopping = threading.Event()
         self._pumps = [
@@ -58,6 +61,7 @@ class Server:
         stopped = self._grpc.stop(STOP_GRACE)  # from here on no stream begins
         self._service.end_streams()
         self._interfaces.end()
+        self._inspection.end()
         stopped.wait()
         for pump in self._pumps:
             pump.join()

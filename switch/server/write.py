@@ -200,7 +200,7 @@ def _counter_entry(pipeline: Pipeline, kind: int, entry: p4r.CounterEntry) -> No
     if entry.HasField("data"):
         counts = _counts(entry.data)
         for index in indices:
-            pipeline.engine.counter_write(info.name, index, *counts)
+            pipeline.engine.counters[info.name].write(index, *counts)
 
 
 def _direct_counter_entry(pipeline: Pipeline, kind: int, entry: p4r.DirectCounterEntry) -> None:
@@ -232,7 +232,7 @@ def _register_entry(pipeline: Pipeline, kind: int, entry: p4r.RegisterEntry) -> 
         raise invalid(f"{info.name} holds bit<{info.bits}>: data must be a bitstring")
     value = decode(entry.data.bitstring, info.bits, info.name)
     for index in indices:
-        pipeline.engine.register_write(info.name, index, value)
+        pipeline.engine.registers[info.name].write(index, value)
 
 
 def _meter_entry(pipeline: Pipeline, kind: int, entry: p4r.MeterEntry) -> None:
@@ -250,9 +250,9 @@ def _meter_entry(pipeline: Pipeline, kind: int, entry: p4r.MeterEntry) -> None:
     rates = _rates(info.name, entry.config) if entry.HasField("config") else None
     for index in indices:
         if rates is not None:
-            pipeline.engine.meter_write(info.name, index, rates.cir, rates.cburst, rates.pir, rates.pburst)
+            pipeline.engine.meters[info.name].write(index, rates)
         else:
-            pipeline.engine.meter_reset(info.name, index)
+            pipeline.engine.meters[info.name].reset(index)
 
 
 def _rates(name: str, config: p4r.MeterConfig) -> Rates:

@@ -69,7 +69,7 @@ class _Replication:
         first, *rest = command.numbers
         match command.name:
             case "mirroring_add":
-                self._engine.set_clone_session(first, [(rest[0], 0)])
+                self._engine.clone_sessions.set(first, [(rest[0], 0)])
             case "mc_mgrp_create":
                 self._groups[first] = []
             case "mc_node_create":
@@ -78,7 +78,7 @@ class _Replication:
                 self._groups[first].append(rest[0])
                 nodes = [self._nodes[node] for node in self._groups[first]]
                 replicas = [(port, rid) for rid, ports in nodes for port in ports]
-                self._engine.set_multicast_group(first, replicas)
+                self._engine.multicast_groups.set(first, replicas)
 
 
 def _table(tables: Mapping[str, Table], name: str) -> Table:

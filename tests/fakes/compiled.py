@@ -103,7 +103,11 @@ class CompiledSwitch(FakeSwitch):
 
     async def packet_counts(self, counter: str, cells: Iterable[int]) -> dict[int, int]:
         name = _named(self.engine.counters, counter)
-        return {cell: self.engine.counter_read(name, cell)[0] for cell in cells}
+        return {cell: self.engine.counters[name].read(cell)[0] for cell in cells}
+
+    async def register(self, name: str) -> list[int]:
+        cells = self.engine.registers[_named(self.engine.registers, name)]
+        return [cells.read(index) for index in range(cells.size)]
 
     async def traffic(self, table: Table) -> dict[Key, Traffic]:
         name = self._tables[table]
@@ -199,7 +203,7 @@ class Program:
         cells = self.switch.cells.get(MOVING_PREVIOUS, {})
         name = _named(self.switch.engine.counters, MOVING_PREVIOUS)
         for cell, count in cells.items():
-            found, _ = self.switch.engine.counter_read(name, cell)
+            found, _ = self.switch.engine.counters[name].read(cell)
             assert found == count, f"motion slot {cell}: the program counted {found}, the model {count}"
 
     def begin_round(self) -> None:

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from controller.config import parse
 from controller.controller import ChangeResult, Controller
+from controller.draining import DrainReport
 from controller.errors import UnknownRevision
 from controller.events import EventLog, Kind
 from controller.explanation import Explanation, Side
 from controller.model import Backend, Config, Pool
+from controller.recorded import Recorded
 from controller.report import (
     BackendReport,
     NeighborReport,
@@ -71,6 +73,8 @@ class FakeController(Controller):
         self.explanation = EXPLANATION
         self.answer = ChangeResult(0, True, 0, "")
         self.failure: Exception | None = None
+        self.drains: list[DrainReport] = []
+        """What is told of drains, one after the other; the last one again and again."""
         self._config = parse(document)
         self._revision = Revision(1, NOW, "root", "sluice.yaml")
         self.past = [(self._revision, self._config)]
@@ -126,9 +130,20 @@ class FakeController(Controller):
         self._refuse_what_is_not_about(expected_revision)
         return replace(self.answer, revision=self._revision.number + 1)
 
+    async def rehearse(
+        self, edit: Callable[[Config], Config], *, expected_revision: int | None = None
+    ) -> ChangeResult:
+        return self.preview(edit, expected_revision=expected_revision)
+
     async def explain(self, flow: Flow, in_port: int | None = None) -> Explanation:
         self.asked.append((flow, in_port))
         return self.explanation
+
+    async def draining(self, pool: str, backend: str) -> DrainReport:
+        return self.drains.pop(0) if len(self.drains) > 1 else self.drains[0]
+
+    async def recorded(self) -> Recorded | None:
+        return Recorded(time=NOW, used=12, room=49152, exact=True, by_backend={1: 12})
 
     def report(self) -> Report:
         if self.failure:
@@ -204,6 +219,7 @@ def _backend(backend: Backend, pool: Pool, share: float) -> BackendReport:
         buckets=round(share * pool.buckets),
         previous_buckets=12 if backend.state == "drain" else 0,
         share_wanted=share,
+        buckets_wanted=round(share * pool.buckets),
         share=share,
         drained=False,
         packets=41_152,
@@ -212,4 +228,5 @@ def _backend(backend: Backend, pool: Pool, share: float) -> BackendReport:
         suspect=backend.name == "b3",
         probe_answers=None if down else 96_000,
         suspected=17 if backend.name == "b3" else 0,
+        path_mtu=1376 if backend.name == "d1" else None,
     )

@@ -410,7 +410,10 @@ class History:
     def wait(self) -> None:
         """Time passes, at most as much as a live flow may be silent; what was announced is done when it is
         due."""
-        self.pass_time(self.random.choice([0.3, 1.0, 4.0, IDLE - 0.1]))
+        self.wait_for(self.random.choice([0.3, 1.0, 4.0, IDLE - 0.1]))
+
+    def wait_for(self, seconds: float) -> None:
+        self.pass_time(seconds)
         due = self.desired.due()
         if due is not None and due <= self.now:
             self.bring_in_line()

@@ -54,8 +54,8 @@ def fill(engine: Engine, choose: random.Random) -> None:
                 continue  # there twice, or the table is full
     for number in range(1, 8):
         replicas = [(choose.randint(0, 511), rid) for rid in range(choose.randint(0, 3))]
-        engine.set_multicast_group(number, replicas)
-        engine.set_clone_session(number, replicas)
+        engine.multicast_groups.set(number, replicas)
+        engine.clone_sessions.set(number, replicas)
 
 
 def mutated(choose: random.Random, seeds: Sequence[bytes]) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from finsy.proto import p4r
 
 from switch.build import build
-from switch.engine import Engine, Entry, Exact, Lpm, Match, Ternary
+from switch.engine import Engine, Entry, Exact, Lpm, Match, Rates, Ternary
 from switch.ports import Ports
 from switch.server.pipeline import Pipeline
 from switch.server.write_message import WriteMessage
@@ -203,8 +203,8 @@ def test_rates_are_whole(library: ctypes.CDLL) -> None:
     with Hammer(library, engine, METERED.pack(**question), allowed) as hammer:
         for change in range(CHANGES):
             rates = (limit if change % 2 else 0,) * 4
-            engine.meter_write("MyIngress.packets", 0, *rates)
+            engine.meters["MyIngress.packets"].write(0, Rates(*rates))
             if change % 10 == 9:
-                engine.meter_reset("MyIngress.packets", 0)
+                engine.meters["MyIngress.packets"].reset(0)
     assert hammer.good.value == hammer.sent > 0
     engine.close()

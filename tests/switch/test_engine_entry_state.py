@@ -93,7 +93,7 @@ def test_impossible_meters(engine: Engine) -> None:
     with pytest.raises(BadEntry, match="above the peak rate"):
         engine.direct_meter_write("t", KEY, 0, Rates(2, 1, 1, 1))
     with pytest.raises(BadEntry, match="speed is a direct meter"):
-        engine.meter_read("speed", 0)
+        engine.meters["speed"].read(0)
 
 
 def expired(engine: Engine) -> list[int]:

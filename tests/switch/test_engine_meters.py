@@ -39,20 +39,20 @@ def colors(engine: Engine, what: int, now: int, count: int, *, index: int = 0) -
 
 def test_a_meter_without_rates_is_green(engine: Engine) -> None:
     for index in range(4):
-        engine.meter_reset(PACKET_METER, index)
-        assert engine.meter_read(PACKET_METER, index) is None
+        engine.meters[PACKET_METER].reset(index)
+        assert engine.meters[PACKET_METER].read(index) is None
         assert colors(engine, PACKETS, 0, 100, index=index) == [GREEN] * 100
 
 
 def test_buckets_begin_full_and_the_peak_is_asked_first(engine: Engine) -> None:
-    engine.meter_write(PACKET_METER, 1, 0, 2, 0, 4)
+    engine.meters[PACKET_METER].write(1, Rates(0, 2, 0, 4))
     assert colors(engine, PACKETS, SECOND, 6, index=1) == [GREEN, GREEN, YELLOW, YELLOW, RED, RED]
     assert colors(engine, PACKETS, 10 * SECOND, 1, index=1) == [RED], "a rate of 0 gives nothing"
     assert colors(engine, PACKETS, 10 * SECOND, 1, index=2) == [GREEN], "another cell"
 
 
 def test_tokens_come_with_time_up_to_the_burst(engine: Engine) -> None:
-    engine.meter_write(PACKET_METER, 0, 2, 1, 4, 2)
+    engine.meters[PACKET_METER].write(0, Rates(2, 1, 4, 2))
     assert colors(engine, PACKETS, 0, 3) == [GREEN, YELLOW, RED]
     assert color(engine, PACKETS, 249_999) == RED
     assert color(engine, PACKETS, 250_000) == YELLOW, "a quarter of a second: one of the peak's tokens"
@@ -61,14 +61,14 @@ def test_tokens_come_with_time_up_to_the_burst(engine: Engine) -> None:
 
 
 def test_a_red_packet_takes_no_tokens(engine: Engine) -> None:
-    engine.meter_write(OCTET_METER, 0, 0, 100, 0, 100)
+    engine.meters[OCTET_METER].write(0, Rates(0, 100, 0, 100))
     assert color(engine, OCTETS, 0, length=101) == RED
     assert color(engine, OCTETS, 0, length=100) == GREEN
     assert color(engine, OCTETS, 0, length=6) == RED
 
 
 def test_a_yellow_packet_takes_the_peaks_tokens_only(engine: Engine) -> None:
-    engine.meter_write(OCTET_METER, 0, 0, 50, 0, 200)
+    engine.meters[OCTET_METER].write(0, Rates(0, 50, 0, 200))
     assert color(engine, OCTETS, 0, length=100) == YELLOW
     assert color(engine, OCTETS, 0, length=50) == GREEN
     assert color(engine, OCTETS, 0, length=51) == RED
@@ -76,19 +76,19 @@ def test_a_yellow_packet_takes_the_peaks_tokens_only(engine: Engine) -> None:
 
 def test_writing_the_same_rates_again_fills_the_buckets(engine: Engine) -> None:
     for _ in range(2):
-        engine.meter_write(PACKET_METER, 0, 0, 1, 0, 1)
+        engine.meters[PACKET_METER].write(0, Rates(0, 1, 0, 1))
         assert colors(engine, PACKETS, SECOND, 2) == [GREEN, RED]
-    engine.meter_reset(PACKET_METER, 0)
+    engine.meters[PACKET_METER].reset(0)
     assert colors(engine, PACKETS, SECOND, 2) == [GREEN, GREEN]
 
 
 def test_the_largest_rates_do_not_overflow(engine: Engine) -> None:
-    engine.meter_write(OCTET_METER, 0, MAX, MAX, MAX, MAX)
+    engine.meters[OCTET_METER].write(0, Rates(MAX, MAX, MAX, MAX))
     assert {color(engine, OCTETS, now, length=60_000) for now in (0, 1, SECOND, 10**15)} == {GREEN}
 
 
 def test_the_color_is_cut_to_the_field(engine: Engine) -> None:
-    engine.meter_write(OCTET_METER, 0, 0, 0, 0, 6)
+    engine.meters[OCTET_METER].write(0, Rates(0, 0, 0, 6))
     assert color(engine, ONE_BIT, 0) == YELLOW
     assert color(engine, ONE_BIT, 0) == RED & 1
 
@@ -100,25 +100,23 @@ def test_out_of_bounds_has_no_effect(engine: Engine) -> None:
 
 def test_what_is_written_can_be_read(engine: Engine) -> None:
     assert {m.name: m.size for m in engine.meters.values()} == {PACKET_METER: 4, OCTET_METER: 3}
-    engine.meter_write(OCTET_METER, 2, 1, 2, 3, 4)
-    assert engine.meter_read(OCTET_METER, 2) == Rates(cir=1, cburst=2, pir=3, pburst=4)
-    engine.meter_reset(OCTET_METER, 2)
-    assert engine.meter_read(OCTET_METER, 2) is None
+    engine.meters[OCTET_METER].write(2, Rates(1, 2, 3, 4))
+    assert engine.meters[OCTET_METER].read(2) == Rates(cir=1, cburst=2, pir=3, pburst=4)
+    engine.meters[OCTET_METER].reset(2)
+    assert engine.meters[OCTET_METER].read(2) is None
 
 
 def test_requests_that_do_not_fit(engine: Engine) -> None:
-    engine.meter_write(PACKET_METER, 3, 1, 1, 1, 1)
+    engine.meters[PACKET_METER].write(3, Rates(1, 1, 1, 1))
     with pytest.raises(BadEntry, match="4 cells; there is no index 4"):
-        engine.meter_write(PACKET_METER, 4, 1, 1, 1, 1)
+        engine.meters[PACKET_METER].write(4, Rates(1, 1, 1, 1))
     with pytest.raises(BadEntry, match="no index -1"):
-        engine.meter_read(PACKET_METER, -1)
-    with pytest.raises(BadEntry, match="no meter 'nothing'"):
-        engine.meter_reset("nothing", 0)
+        engine.meters[PACKET_METER].read(-1)
     with pytest.raises(BadEntry, match="committed rate 2 is above the peak rate 1"):
-        engine.meter_write(PACKET_METER, 3, 2, 1, 1, 1)
+        engine.meters[PACKET_METER].write(3, Rates(2, 1, 1, 1))
     with pytest.raises(BadEntry, match="pburst -1 is not between 0"):
-        engine.meter_write(PACKET_METER, 3, 1, 1, 1, -1)
-    assert engine.meter_read(PACKET_METER, 3) == Rates(1, 1, 1, 1)
+        engine.meters[PACKET_METER].write(3, Rates(1, 1, 1, -1))
+    assert engine.meters[PACKET_METER].read(3) == Rates(1, 1, 1, 1)
 
 
 # Against a model.
@@ -182,7 +180,7 @@ def test_colors_as_the_model_has_them(
 ) -> None:
     """The packet's length, not what is left of it, at random times apart."""
     name, what = (OCTET_METER, OCTETS) if octets else (PACKET_METER, PACKETS)
-    engine.meter_write(name, 0, rates.cir, rates.cburst, rates.pir, rates.pburst)
+    engine.meters[name].write(0, rates)
     model, now = Model(rates), start
     for after, length in arrivals:
         now += after

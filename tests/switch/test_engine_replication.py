@@ -84,7 +84,7 @@ def test_one_packet(engine: Engine) -> None:
 
 
 def test_multicast(engine: Engine) -> None:
-    engine.set_multicast_group(7, [(1, 100), (2, 200), (1, 300), (IN, 400)])
+    engine.multicast_groups.set(7, [(1, 100), (2, 200), (1, 300), (IN, 400)])
     found = reports(send(engine, MULTICAST, 7))
     assert [port for port, _, _ in found] == [1, 2, 1, IN]
     assert [report for _, report, _ in found] == [
@@ -93,19 +93,19 @@ def test_multicast(engine: Engine) -> None:
 
 
 def test_multicast_groups_change(engine: Engine) -> None:
-    engine.set_multicast_group(7, [(1, 0)])
-    engine.set_multicast_group(7, [(2, 0)])
-    engine.set_multicast_group(65535, [])
-    assert engine.multicast_groups() == {7: ((2, 0),), 65535: ()}
+    engine.multicast_groups.set(7, [(1, 0)])
+    engine.multicast_groups.set(7, [(2, 0)])
+    engine.multicast_groups.set(65535, [])
+    assert engine.multicast_groups.all() == {7: ((2, 0),), 65535: ()}
     assert [port for port, _ in send(engine, MULTICAST, 7)] == [2]
-    engine.delete_multicast_group(7)
+    engine.multicast_groups.delete(7)
     assert send(engine, MULTICAST, 7) == []
     assert send(engine, MULTICAST, 65535) == []
     assert dropped(engine) == {"no such multicast group": 2}
     with pytest.raises(NoSuchEntry, match="group 7"):
-        engine.delete_multicast_group(7)
+        engine.multicast_groups.delete(7)
     with pytest.raises(BadEntry, match="between 1 and 65535"):
-        engine.set_multicast_group(0, [])
+        engine.multicast_groups.set(0, [])
 
 
 # Clones.
@@ -113,7 +113,7 @@ def test_multicast_groups_change(engine: Engine) -> None:
 
 def test_clone_from_ingress(engine: Engine) -> None:
     """The copy has the original bytes and the field list's metadata; the rest of the metadata is gone."""
-    engine.set_clone_session(5, [(4, 44)])
+    engine.clone_sessions.set(5, [(4, 44)])
     clone, original = reports(send(engine, CLONE_INGRESS, 0xAAAA))
     assert original == (OUT, seen(kept=0x1234, lost=7), {"what": CLONE_INGRESS, "argument": 0})
     assert clone[0] == 4
@@ -123,7 +123,7 @@ def test_clone_from_ingress(engine: Engine) -> None:
 
 def test_clone_from_egress(engine: Engine) -> None:
     """The copy has what egress had made of the packet until its end."""
-    engine.set_clone_session(5, [(4, 44), (5, 55)])
+    engine.clone_sessions.set(5, [(4, 44), (5, 55)])
     found = reports(send(engine, CLONE_EGRESS, 0xAAAA))
     assert [port for port, _, _ in found] == [4, 5, OUT]
     assert found[2][1] == seen(kept=0x1234, lost=7)
@@ -135,12 +135,12 @@ def test_clone_from_egress(engine: Engine) -> None:
 def test_a_session_that_is_not_there(engine: Engine) -> None:
     assert [port for port, _ in send(engine, CLONE_INGRESS)] == [OUT]
     assert dropped(engine) == {"no such clone session": 1}
-    engine.set_clone_session(5, [(4, 0)])
-    assert engine.clone_sessions() == {5: ((4, 0),)}
-    engine.delete_clone_session(5)
+    engine.clone_sessions.set(5, [(4, 0)])
+    assert engine.clone_sessions.all() == {5: ((4, 0),)}
+    engine.clone_sessions.delete(5)
     assert [port for port, _ in send(engine, CLONE_INGRESS)] == [OUT]
     with pytest.raises(NoSuchEntry, match="session 5"):
-        engine.delete_clone_session(5)
+        engine.clone_sessions.delete(5)
 
 
 # Further passes.
@@ -171,7 +171,7 @@ def test_endless_passes_end(engine: Engine, what: int) -> None:
 
 def test_endless_clones_end(engine: Engine) -> None:
     """Each copy asks for two more."""
-    engine.set_clone_session(5, [(1, 0), (2, 0)])
+    engine.clone_sessions.set(5, [(1, 0), (2, 0)])
     sent = send(engine, CLONE_FOREVER)
     assert sent[-1] == (OUT, ORDER.pack(what=CLONE_FOREVER) + PAYLOAD)
     assert 64 < len(sent) <= 1 + 2 * 1024
@@ -193,7 +193,7 @@ def test_drops(engine: Engine) -> None:
 
 def test_a_drop_can_be_taken_back(engine: Engine) -> None:
     """And it undid the multicast that was asked for before it."""
-    engine.set_multicast_group(1, [(1, 0), (2, 0)])
+    engine.multicast_groups.set(1, [(1, 0), (2, 0)])
     assert [port for port, _ in send(engine, UNDROP)] == [4]
 
 
@@ -214,7 +214,7 @@ def test_truncate(engine: Engine) -> None:
 
 def test_copies_of_a_truncated_packet_keep_its_end(engine: Engine) -> None:
     """As BMv2 has it: a copy keeps the last bytes of the payload and is not cut again."""
-    engine.set_multicast_group(1, [(1, 0)])
+    engine.multicast_groups.set(1, [(1, 0)])
     ((_, copy),) = send(engine, TRUNCATE_COPIES, 4)
     assert ORDER.rest(REPORT.rest(copy)) == PAYLOAD[-4:]
 

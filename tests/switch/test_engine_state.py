@@ -51,38 +51,36 @@ def test_registers_keep_their_width(engine: Engine, what: int, name: str, bits: 
     assert engine.registers[register].bits == bits
     assert ask(engine, what, 1, ALL_128) == 0, "registers begin with 0"
     assert ask(engine, what, 1, 5) == (1 << bits) - 1
-    assert engine.register_read(register, 1) == 5
-    engine.register_write(register, 2, (1 << bits) - 2)
+    assert engine.registers[register].read(1) == 5
+    engine.registers[register].write(2, (1 << bits) - 2)
     assert ask(engine, what, 2) == (1 << bits) - 2
-    assert engine.register_read(register, 0) == 0
+    assert engine.registers[register].read(0) == 0
 
 
 def test_signed_register(engine: Engine) -> None:
-    engine.register_write("MyIngress.signed", 0, 0)
+    engine.registers["MyIngress.signed"].write(0, 0)
     assert ask(engine, SIGNED, 0) == 0
     assert ask(engine, SIGNED, 0) == ALL_128, "-1"
-    assert engine.register_read("MyIngress.signed", 0) == 0xFFFE
+    assert engine.registers["MyIngress.signed"].read(0) == 0xFFFE
 
 
 def test_out_of_bounds_has_no_effect(engine: Engine) -> None:
     """The read leaves its destination as it was, which p4c's temporary begins as 0."""
     for index in (4, 5, 0x8000_0000, 0xFFFF_FFFF):
         assert ask(engine, SMALL, index, 0x55) == 0
-    assert [engine.register_read("MyIngress.small", i) for i in range(4)] == [0, 0, 0, 0]
+    assert [engine.registers["MyIngress.small"].read(i) for i in range(4)] == [0, 0, 0, 0]
     for index in (8, 0xFFFF_FFFF):
         ask(engine, COUNT, index)
-    assert [engine.counter_read("MyIngress.indexed", i) for i in range(8)] == [(0, 0)] * 8
+    assert [engine.counters["MyIngress.indexed"].read(i) for i in range(8)] == [(0, 0)] * 8
 
 
 def test_register_requests_that_do_not_fit(engine: Engine) -> None:
     with pytest.raises(BadEntry, match="4 cells; there is no index 4"):
-        engine.register_read("MyIngress.small", 4)
+        engine.registers["MyIngress.small"].read(4)
     with pytest.raises(BadEntry, match="no index -1"):
-        engine.register_write("MyIngress.small", -1, 0)
+        engine.registers["MyIngress.small"].write(-1, 0)
     with pytest.raises(BadEntry, match="has 8 bits"):
-        engine.register_write("MyIngress.small", 0, 256)
-    with pytest.raises(BadEntry, match="no register 'nothing'"):
-        engine.register_read("nothing", 0)
+        engine.registers["MyIngress.small"].write(0, 256)
 
 
 # Counters.
@@ -93,21 +91,21 @@ def test_indirect_counter(engine: Engine) -> None:
     packet = REQUEST.pack(what=COUNT, index=3)
     engine.process(1, packet)
     engine.process(1, packet + bytes(100))
-    assert engine.counter_read(name, 3) == (2, 2 * len(packet) + 100)
-    assert engine.counter_read(name, 2) == (0, 0)
-    engine.counter_write(name, 3, 7, 70)
+    assert engine.counters[name].read(3) == (2, 2 * len(packet) + 100)
+    assert engine.counters[name].read(2) == (0, 0)
+    engine.counters[name].write(3, 7, 70)
     engine.process(1, packet)
-    assert engine.counter_read(name, 3) == (8, 70 + len(packet))
+    assert engine.counters[name].read(3) == (8, 70 + len(packet))
     with pytest.raises(BadEntry, match="8 cells"):
-        engine.counter_read(name, 8)
+        engine.counters[name].read(8)
 
 
 def test_two_engines_of_one_program_share_nothing(engine: Engine) -> None:
     other = load("state")
     ask(engine, SMALL, 0, 9)
-    assert other.register_read("MyIngress.small", 0) == 0
+    assert other.registers["MyIngress.small"].read(0) == 0
     other.close()
-    assert engine.register_read("MyIngress.small", 0) == 9
+    assert engine.registers["MyIngress.small"].read(0) == 9
 
 
 # Hashes.

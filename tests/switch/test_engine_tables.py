@@ -362,7 +362,7 @@ def test_no_direct_counter(engine: Engine) -> None:
     with pytest.raises(BadEntry, match="no direct counter"):
         engine.direct_counter_read("MyIngress.lpm_32", (Lpm(0, 0),))
     with pytest.raises(BadEntry, match="direct counter"):
-        engine.counter_read("MyIngress.exact_hits", 0)
+        engine.counters["MyIngress.exact_hits"].read(0)
 
 
 # Entries that do not fit.

@@ -104,7 +104,7 @@ def test_an_event_reads_as_a_line(engine: Engine) -> None:
 
 def test_passes_and_copies() -> None:
     engine = load("replication")
-    engine.set_clone_session(5, [(8, 1), (9, 2)])
+    engine.clone_sessions.set(5, [(8, 1), (9, 2)])
     sent, events = engine.trace(IN, ORDER.pack(what=CLONE_INGRESS, argument=5) + PAYLOAD)
     assert len(sent) == 3
     kinds = [e.kind for e in events if e.kind in ("packet", "clone", "egress", "emit")]

@@ -18,7 +18,6 @@ from tests.switch import service
 from tests.switch.client import PROGRAMS, Client, StreamEnded
 from tests.switch.patience import eventually
 from tests.switch.service import CPU_PORT, action, bridge, frame
-from tests.switch.test_ports_worker import ipv4_tcp
 from tests.switch.wires import Wire, own_network
 
 PROJECT = Path(__file__).parents[2]
@@ -163,16 +162,6 @@ def test_links_are_logged(tmp_path: Path) -> None:
     assert "these flags do nothing here: --thrift-port" in said
     assert re.search(r"port 1 \(p1\): rx_packets \d+, rx_bytes \d+, ", said)
     assert re.search(r"lost in the switch: no_program \d+, no_such_port 0, cpu_port_full 0", said)
-
-
-@pytest.mark.root
-def test_unfinished_checksums_are_explained() -> None:
-    with own_network():
-        wire = Wire("p1", offload=True)
-        with started("--no-p4", "-i", "1@p1") as switch:
-            wire.send_unfinished(ipv4_tcp(bytes(100)), 34, 16)
-            assert switch.process.stderr is not None
-            assert "ethtool -K INTERFACE tx off" in switch.process.stderr.readline()
 
 
 # ---- It does not start ----

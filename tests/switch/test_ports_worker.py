@@ -125,42 +125,6 @@ def test_packets_longer_than_a_ring_slot_cross_in_their_place(network: None) -> 
         assert [two.receive() for _ in tagged] == tagged
 
 
-def ipv4_tcp(payload: bytes) -> bytes:
-    """A frame with its TCP checksum left out."""
-    length = min(40 + len(payload), 65535)
-    header = (
-        bytes.fromhex("4500")
-        + length.to_bytes(2, "big")
-        + bytes.fromhex("00004000 4006 0000 0a000001 0a000002")
-    )
-    tcp = bytes.fromhex("1234 0050 00000001 00000001 5010 ffff 0000 0000")
-    return bytes.fromhex("020000000001 020000000002 0800") + header + tcp + payload
-
-
-def test_super_packets_do_no_harm(network: None) -> None:
-    """A host with segmentation offload hands over up to 64 KiB at once, on a link with an MTU of 1500."""
-    one, two = Wire("p1", offload=True), Wire("p2", offload=True)
-    with running_worker() as worker:
-        before, after = frame(b"before" * 10), frame(b"after" * 10)
-        one.send(before)
-        one.send_unfinished(ipv4_tcp(bytes(65000)), 34, 16, segment=1400)
-        one.send(after)
-        assert two.receive() == before
-        assert two.receive() == after
-        assert eventually(lambda: worker.counters(2).tx_too_long == 1)
-        assert worker.counters(1).rx_packets == 3
-
-
-def test_unfinished_checksums_are_counted(network: None) -> None:
-    one, two = Wire("p1", offload=True), Wire("p2", offload=True)
-    with running_worker() as worker:
-        one.send_unfinished(ipv4_tcp(bytes(100)), 34, 16)
-        two.receive()
-        one.send(frame(bytes(60)))
-        two.receive()
-        assert worker.counters(1).rx_unfinished_checksum == 1
-
-
 def test_an_interface_may_go_down_and_come_up(worker: Worker, wires: tuple[Wire, Wire]) -> None:
     one, two = wires
     assert worker.link_is_up(2)

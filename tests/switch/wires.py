@@ -48,15 +48,12 @@ def ip(command: str) -> None:
 class Wire:
     """A veth pair: `port` is for the switch, the test sends and receives at the other end."""
 
-    def __init__(self, port: str, mtu: int = 1500, *, offload: bool = False) -> None:
+    def __init__(self, port: str, mtu: int = 1500) -> None:
         self.port = port
         self.end = f"{port}-end"
         ip(f"link add {port} type veth peer name {self.end}")
         for name in (self.port, self.end):
             Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
-            if not offload:
-                command = ["ethtool", "-K", name, "tx", "off", "tso", "off", "gso", "off", "gro", "off"]
-                subprocess.run(command, check=True, capture_output=True)
             ip(f"link set {name} mtu {mtu} up")
         self._socket = self._open()
 
@@ -72,27 +69,12 @@ class Wire:
     def send(self, packet: bytes) -> None:
         self._socket.send(packet)
 
-    def send_unfinished(
-        self, packet: bytes, checksum_start: int, checksum_offset: int, segment: int = 0
-    ) -> None:
-        """A packet whose checksum, and division into segments, is left to the interface.
-
-        segment: bytes of TCP payload in each segment; 0: it is not to be divided.
-        """
-        needs_checksum, tcp_over_ipv4 = 1, 1
-        header = struct.pack(  # struct virtio_net_hdr
-            "=BBHHHH",
-            needs_checksum,
-            tcp_over_ipv4 if segment else 0,
-            checksum_start + 20 if segment else 0,
-            segment,
-            checksum_start,
-            checksum_offset,
-        )
+    def send_left(self, left: bytes, packet: bytes) -> None:
+        """A packet of which something is left to the interface: a struct virtio_net_hdr says what."""
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
             sender.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
             sender.bind((self.end, 0))
-            sender.send(header + packet)
+            sender.send(left + packet)
 
     def receive(self, timeout: float = RECEIVE_TIMEOUT) -> bytes:
         """The next packet, with the VLAN tag that the kernel keeps beside it. Raises TimeoutError."""

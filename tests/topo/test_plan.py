@@ -1,7 +1,7 @@
 """The network that is built and the network that the controller is told of are the same."""
 
 from controller import config
-from controller.model import HttpCheck
+from controller.health.settings import HttpCheck
 from topo import plan
 from topo.demo import story
 

@@ -26,6 +26,7 @@ def backend(name: str, health: str, share: float) -> BackendReport:
             "buckets": 1,
             "previous_buckets": 0,
             "share_wanted": share,
+            "buckets_wanted": 1,
             "share": share,
             "drained": False,
             "packets": 0,

@@ -4,22 +4,18 @@ import asyncio
 import resource
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 
 import pytest
 
-from controller.health.checks import (
-    MAX_BODY,
-    CheckFailed,
-    CheckNotMade,
-    Target,
-    host_header,
-    http,
-    tcp,
-    within,
-)
+from controller.health.checks import CheckFailed, CheckNotMade, Target, tcp
+from controller.health.checks import within as within_by
+from controller.health.pulse import Pulse
+from controller.health.settings import HttpCheck
+from controller.health.web import MAX_BODY, host_header, web
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -57,9 +53,14 @@ async def hangs(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     await reader.read()
 
 
-async def ask(target: Target, *statuses: int, seconds: float = PATIENT) -> str:
-    check = http(target, path="/healthz?deep=1", host="shop.example", statuses=statuses or (200,))
-    return await within(seconds, check)
+async def within(seconds: float, check: Awaitable[str]) -> str:
+    return await within_by(seconds, check, Pulse())
+
+
+async def ask(target: Target, *statuses: int | str, seconds: float = PATIENT, **more: object) -> str:
+    settings = {"type": "http", "path": "/healthz?deep=1", "host": "shop.example"} | more
+    check = HttpCheck.model_validate(settings | {"status": statuses or 200})
+    return await within(seconds, web(target, check))
 
 
 def closed_port() -> int:
@@ -100,7 +101,7 @@ FAILS = [
         "a redirect is not followed",
         b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
         (204, 200),
-        "status 302 instead of 200 or 204",
+        "status 302 instead of 204 or 200",
     ),
     ("another protocol", b"220 mail.example\r\n\r\n", (200,), "no valid HTTP answer: illegal status line"),
     ("nothing", b"", (200,), "connection closed without an answer"),
@@ -150,6 +151,69 @@ async def test_the_request_as_the_server_sees_it() -> None:
 )
 def test_the_host_header_without_a_name(address: str, port: int, header: str) -> None:
     assert host_header(Target(ip_address(address), port)) == header
+
+
+@pytest.mark.parametrize(("method", "more"), [("HEAD", b""), ("POST", b"Content-Length: 0\r\n")])
+async def test_another_method(method: str, more: bytes) -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + b"ok" * (method != "HEAD"))
+
+    async with server(serve) as target:
+        assert await ask(target, method=method) == "status 200"
+    assert heads[0].startswith(f"{method} /healthz?deep=1 HTTP/1.1\r\n".encode())
+    assert heads[0].endswith(b"Connection: close\r\n" + more + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("^ready$", None),
+        ("re+ady|fine", None),
+        ("READY", "status 200, but the body has nothing like 'READY'"),
+        ("ready.$", "status 200, but the body has nothing like 'ready.$'"),
+    ],
+)
+async def test_the_body_is_searched(body: str, reason: str | None) -> None:
+    async with server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready")) as target:
+        if reason is None:
+            assert await ask(target, body=body) == "status 200"
+            return
+        with pytest.raises(CheckFailed) as failure:
+            await ask(target, body=body)
+    assert str(failure.value) == reason
+
+
+async def test_a_pattern_cannot_be_made_to_take_long() -> None:
+    """Python's own engine would need longer than the world is old for this."""
+    body = 5000 * b"a"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    async with server(says(answer)) as target:
+        with pytest.raises(CheckFailed, match="the body has nothing like"):
+            await ask(target, body="^(a+)+$b")
+
+
+async def test_statuses_in_ranges() -> None:
+    async with server(says(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")) as target:
+        assert await ask(target, "200-299", 404) == "status 404"
+        with pytest.raises(CheckFailed, match=r"^status 404 instead of 200-299 or 500$"):
+            await ask(target, "200-299", 500)
+
+
+async def test_a_check_that_nobody_could_hear_has_not_failed() -> None:
+    pulse = Pulse()
+    pulse.start()
+
+    async def stalls() -> str:
+        time.sleep(0.2)
+        await asyncio.Event().wait()
+        return ""
+
+    with pytest.raises(CheckNotMade, match=r"^this machine was too busy to listen for answers$"):
+        await within_by(0.1, stalls(), pulse)
+    pulse.stop()
 
 
 async def test_proxies_in_the_environment_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
 import pytest
 
 from controller.events import EventLog, Severity
-from controller.health.checks import CheckFailed, CheckNotMade, Target
-from controller.health.monitor import Monitor, Watch, ask, watches
+from controller.health.checks import CheckFailed, CheckNotMade, Target, Watch
+from controller.health.monitor import Monitor, watches
+from controller.health.schedule import CONCURRENCY, Schedule
 from controller.model import Backend, Config, change_backend, remove_backend
 
 PATIENT = 10.0
@@ -87,16 +88,21 @@ class Servers:
 class Trial:
     """A monitor, its servers, and what it said."""
 
-    def __init__(self, start: Config, **options: object) -> None:
+    def __init__(
+        self,
+        start: Config,
+        way_is_clear: Callable[[], bool] = lambda: True,
+        concurrency: int = CONCURRENCY,
+        draw: Callable[[str, int], float] = lambda name, number: 0.0,
+    ) -> None:
         self.servers = Servers()
         self.verdicts: list[Verdict] = []
         self.events = EventLog()
         self.monitor = Monitor(
             lambda *verdict: self.verdicts.append(verdict),
             self.events,
-            ask=self.servers.ask,
-            first_delay=lambda interval: 0.0,
-            **options,  # type: ignore[arg-type]
+            Schedule(self.servers.ask, draw=draw, concurrency=concurrency),
+            way_is_clear=way_is_clear,
         )
         self.monitor.update(start)
 
@@ -269,21 +275,6 @@ async def test_weight_and_state_do_not_disturb_the_checks() -> None:
     assert len(trial.verdicts) == 1
 
 
-async def test_first_checks_are_spread_over_the_interval() -> None:
-    delays: list[float] = []
-
-    def remember(interval: float) -> float:
-        delays.append(interval)
-        return 0.0
-
-    trial = Trial(config("b1", "b2", check={"interval": 5}))
-    trial.monitor = Monitor(lambda *verdict: None, trial.events, ask=trial.servers.ask, first_delay=remember)
-    trial.monitor.update(config("b1", "b2", check={"interval": 5}))
-    async with running(trial):
-        await trial.servers.until(lambda: trial.servers.asked.total() == 2)
-    assert delays == [5.0, 5.0]
-
-
 def test_what_is_watched() -> None:
     checked = config(
         "b1", "b2", check={"type": "http", "port": 9000}, health_sources=["fd00::2", "10.255.0.2"]
@@ -306,24 +297,6 @@ def test_a_pool_without_checks_is_not_watched() -> None:
 def test_a_backend_whose_port_nobody_names_is_not_watched() -> None:
     portless = {"name": "web", "backends": [Backend(name="b1", address=ip_address("10.0.1.11"))]}
     assert list(watches(config(pools=[portless]))) == []
-
-
-async def test_a_real_check_of_a_real_server() -> None:
-    heads: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
-        writer.close()
-
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with listener:
-        port = listener.sockets[0].getsockname()[1]
-        (watch,) = watches(config("b1", check={"type": "http", "path": "/up", "status": [200, 204]}))
-        here = Watch("web", "b1", Target(ip_address("127.0.0.1"), port), watch.check)
-        seen: Awaitable[str] = ask(here)
-        assert await seen == "status 204"
-    assert heads[0].startswith(b"GET /up HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port)
 
 
 async def test_who_is_suspected_is_checked_at_once_and_as_often_as_makes_a_verdict() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from ipaddress import ip_address
+from random import Random
 
 import pytest
 
@@ -11,7 +12,7 @@ from controller.config import parse
 from controller.counters import Counters
 from controller.desired import Desired
 from controller.events import EventLog
-from controller.model import change_backend, remove_backend
+from controller.model import add_backend, change_backend, make_backend, remove_backend
 from controller.neighbors import Neighbors
 from controller.probes import Silence
 from controller.program import wide
@@ -50,11 +51,14 @@ class World:
         self.desired = Desired(parse(DOCUMENT), Assignment(), events)
         self.counters = Counters()
         self.silence = Silence()
+        self.path_mtus: dict[int, int] = {}
         self.neighbors = Neighbors(lambda port, frame: None, lambda: None, events, time.monotonic)
         self.desired.refresh(NOW)
 
     def report(self) -> Report:
-        return reporting.report(7, SWITCH, self.desired, self.neighbors, self.counters, self.silence)
+        return reporting.report(
+            7, SWITCH, self.desired, self.neighbors, self.counters, self.silence, self.path_mtus
+        )
 
     @property
     def pool(self) -> PoolReport:
@@ -82,6 +86,28 @@ def test_shares_are_by_buckets_and_by_weights(world: World) -> None:
     b1 = world.backend("b1")
     assert (b1.id, b1.buckets, b1.share, b1.share_wanted) == (1, 12, 0.75, 0.75)
     assert (b1.state, b1.health, b1.reason, b1.port) == ("active", "unknown", "", None)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_wanted_is_what_is_handed_out(world: World, seed: int) -> None:
+    """To the bucket, whatever the weights: nobody is told of a difference that is none."""
+    random = Random(seed)
+    names = [f"b{n}" for n in range(1, random.randint(3, 5))]
+    for n, name in enumerate(names[2:], 3):
+        config = add_backend(world.desired.config, "web", make_backend(name, f"10.0.1.{10 + n}"))
+        world.desired.configure(config, drain=True)
+        world.desired.set_health("web", name, True, "passed")
+    for _ in range(5):
+        world.change(random.choice(names[:2]), weight=random.randint(0, 7))
+        world.change(random.choice(names), weight=random.randint(1, 1000))
+        backends = world.pool.backends
+        assert [one.buckets for one in backends] == [one.buckets_wanted for one in backends]
+        assert sum(one.buckets_wanted for one in backends) == world.pool.buckets
+
+
+def test_a_tunnel_that_carries_less_is_shown(world: World) -> None:
+    world.path_mtus = {1: 1376}
+    assert (world.backend("b1").path_mtu, world.backend("b2").path_mtu) == (1376, None)
 
 
 def test_one_that_is_down_has_no_share_and_the_reason(world: World) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from controller import config as configuration
 from controller.api.schemas import PoolView
-from controller.model import HttpCheck, TcpCheck
+from controller.health.settings import NoCheck
 from topo import plan
 from topo.demo.capture import SynWatch
 from topo.demo.observer import Observer, shares
@@ -82,7 +82,7 @@ def switch_over_seconds(config: Path) -> float:
     connections: as many failed checks as it takes, an interval apart, and the write; of its slowest pool."""
     longest = 0.0
     for pool in configuration.load(config).pools:
-        if not isinstance(pool.health, TcpCheck | HttpCheck):
+        if isinstance(pool.health, NoCheck):
             raise StoryFailed(f"pool {pool.name} has no health checks; the demonstration needs them")
         longest = max(longest, pool.health.fall * pool.health.interval)
     return longest + WRITE_SECONDS

@@ -116,4 +116,5 @@ def test_a_change_as_json(cli: Cli) -> None:
         "moved_buckets": 0,
         "detail": "",
         "differences": [{"path": "pools[web].backends[b1].weight", "before": 1, "after": 4}],
+        "plan": None,
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.cli import completion
 from tests.fakes.cli import Cli
 
 SECONDS = 30.0
@@ -46,6 +47,7 @@ def offered(cli: Cli, monkeypatch: pytest.MonkeyPatch, line: str, begun: str) ->
     monkeypatch.setenv("_SLUICE_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", f"sluice {line} {begun}")
     monkeypatch.setenv("COMP_CWORD", str(len(line.split()) + 1))
+    monkeypatch.setattr(completion, "PATIENCE", SECONDS)
     result = cli()
     assert result.err == ""
     return sorted(result.out.split())

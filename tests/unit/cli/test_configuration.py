@@ -7,6 +7,7 @@ import pytest
 
 from controller.config import parse
 from controller.controller import ChangeResult
+from controller.plan import Move, Plan, Step, TableWrites
 from tests.fakes.cli import Cli
 from tests.fakes.controller import DOCUMENT, FakeController
 
@@ -43,6 +44,52 @@ def test_apply_shows_the_difference(
     again = cli("apply", "-f", "new.yaml")
     assert again.out == "nothing to change: that is how it is already (revision 2)\n"
     assert cli("apply", "-f", "new.yaml", "--dry-run").out == "dry run: nothing would change\n"
+
+
+PLAN = Plan(
+    steps=(
+        Step(after=0.0, writes=(TableWrites(table="buckets", insert=0, modify=1024, delete=0),)),
+        Step(after=4.0, writes=(TableWrites(table="buckets", insert=0, modify=1024, delete=0),)),
+        Step(
+            after=None,
+            writes=(
+                TableWrites(table="backends", insert=0, modify=0, delete=1),
+                TableWrites(table="buckets", insert=0, modify=410, delete=0),
+            ),
+        ),
+    ),
+    moves=(
+        Move(pool="web", giver="b1", taker="b2", count=400, buckets="0-399"),
+        Move(pool="web", giver=None, taker="b7", count=10, buckets="400-409"),
+    ),
+)
+
+TOLD_PLAN = """\
+POOL  FROM    TO  BUCKETS
+web   b1      b2      400
+web   nobody  b7       10
+WRITTEN                    TABLE     INSERT  MODIFY  DELETE
+at once                    buckets        0    1024       0
+in 4s                      buckets        0    1024       0
+when old flows have ended  backends       0       0       1
+when old flows have ended  buckets        0     410       0
+dry run, nothing was changed; 410 buckets would move
+"""
+
+
+def test_a_dry_run_shows_what_would_be_written(cli: Cli, controller: FakeController, tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text(CHANGED)
+    controller.answer = ChangeResult(0, False, 410, "", PLAN)
+    apply = ("apply", "-f", str(tmp_path / "new.yaml"), "--dry-run")
+    assert cli(*apply).out == DIFFERENCES + TOLD_PLAN
+    assert cli(*apply, "-o", "json").json()["plan"] == PLAN.model_dump(mode="json")
+
+
+def test_a_dry_run_without_a_switch_says_so(cli: Cli, controller: FakeController, tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text(CHANGED)
+    controller.answer = ChangeResult(0, False, 410, "what would be written is not known: not connected yet")
+    out = cli("apply", "-f", str(tmp_path / "new.yaml"), "--dry-run").out
+    assert out.endswith("what would be written is not known: not connected yet\n")
 
 
 def test_get_gives_what_apply_takes(cli: Cli, controller: FakeController, tmp_path: Path) -> None:

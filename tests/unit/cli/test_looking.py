@@ -44,6 +44,19 @@ b3        0.0%    0.0%        0       0   12
 b2 is down: 3 of 3 checks failed: connection refused
 """
 
+DNS_SHOW = """\
+pool dns: nat, 1024 buckets, 12 of them moving
+VIPs dns; no checks
+
+BACKEND  ADDRESS          STATE   HEALTH   WEIGHT  CONNS  PACKETS
+d1       [fd00:1::53]:53  active  healthy       1   1234    41152
+
+BACKEND   SHARE  WANTED  BUCKETS  WANTED  OLD
+d1       100.0%  100.0%     1024    1024    0
+
+the underlay says: the tunnel to d1 carries 1376 bytes
+"""
+
 VIP_LIST = """\
 VIP  SERVICE             POOL  PACKETS    BYTES
 web  10.0.0.100:80/tcp   web      123k  98.8 MB
@@ -64,6 +77,7 @@ TABLES = [
     ("status", STATUS),
     ("pool list", POOL_LIST),
     ("pool show web", POOL_SHOW),
+    ("pool show dns", DNS_SHOW),
     ("vip list", VIP_LIST),
     ("vip show dns", VIP_SHOW),
     ("drops", DROPS),

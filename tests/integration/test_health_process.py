@@ -1,0 +1,117 @@
+"""Checks in a process of their own."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from controller.events import EventLog
+from controller.health.monitor import Monitor
+from controller.health.process import CheckProcess
+from controller.model import Config
+from tests.integration.checking import PATIENT, program, runs
+
+
+class Watched:
+    """A monitor whose checks are made by a process of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.verdicts: list[tuple[str, str, bool, str]] = []
+        self.events = EventLog()
+        self.checks = CheckProcess(folder)
+        self.monitor = Monitor(lambda *verdict: self.verdicts.append(verdict), self.events, self.checks)
+
+    async def until_verdicts(self, count: int) -> None:
+        async with asyncio.timeout(3 * PATIENT):
+            while len(self.verdicts) < count:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
+    watched = Watched(tmp_path)
+    task = asyncio.create_task(watched.monitor.run())
+    yield watched
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def config(check: str, *backends: str) -> Config:
+    health = {"type": "exec", "command": [check], "interval": 0.02, "rise": 1, "fall": 1, "timeout": PATIENT}
+    pool = {
+        "name": "web",
+        "health": health,
+        "backends": [{"name": name, "address": f"10.0.1.{n}"} for n, name in enumerate(backends, 11)],
+    }
+    interface = {"name": "all", "ports": [1], "addresses": ["10.0.1.1/24"]}
+    return Config.model_validate(
+        {"switch": {"mac": "02:00:00:00:00:01"}, "interfaces": [interface], "pools": [pool]}
+    )
+
+
+def children() -> Iterator[int]:
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if status.read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
+                yield int(status.parent.name)
+
+
+async def test_checks_in_a_process_of_their_own(watched: Watched, tmp_path: Path) -> None:
+    before = {*children()}
+    program(tmp_path, f"test -e {tmp_path}/$SLUICE_BACKEND")
+    (tmp_path / "b1").touch()
+    watched.monitor.update(config("check", "b1", "b2"))
+    await watched.until_verdicts(2)
+    assert {*watched.verdicts} == {
+        ("web", "b1", True, "1 of 1 checks passed: check ended with status 0"),
+        ("web", "b2", False, "1 of 1 checks failed: check ended with status 1"),
+    }
+    (tmp_path / "b2").touch()
+    await watched.until_verdicts(3)
+    watched.monitor.update(config("check", "b1"))
+    (tmp_path / "b1").unlink()
+    await watched.until_verdicts(4)
+    assert [verdict[:3] for verdict in watched.verdicts[2:]] == [("web", "b2", True), ("web", "b1", False)]
+
+    (child,) = {*children()} - before
+    os.kill(child, 9)
+    (tmp_path / "b1").touch()
+    await watched.until_verdicts(5)
+    assert watched.verdicts[4][:3] == ("web", "b1", True), "another child goes on"
+    (event,) = watched.events.since()
+    assert event.text == "the process that makes the checks has ended; starting another"
+    assert event.cause == "exit status -9"
+
+
+DAEMON = """
+import asyncio, sys
+from pathlib import Path
+from tests.integration.test_health_process import Watched, config
+
+async def main():
+    watched = Watched(Path(sys.argv[1]))
+    watched.monitor.update(config("check", "b1"))
+    await watched.monitor.run()
+
+asyncio.run(main())
+"""
+
+
+async def test_the_process_ends_with_the_one_that_needs_it_however_that_ends(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    program(tmp_path, f"echo $PPID $$ > {started}.new; mv {started}.new {started}; sleep 60")
+    daemon = subprocess.Popen([sys.executable, "-c", DAEMON, str(tmp_path)])
+    async with asyncio.timeout(6 * PATIENT):
+        while not started.exists():
+            await asyncio.sleep(0.02)
+        daemon.kill()
+        daemon.wait()
+        for number in started.read_text().split():
+            while runs(int(number)):
+                await asyncio.sleep(0.02)

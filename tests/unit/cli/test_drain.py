@@ -1,0 +1,174 @@
+"""`sluice backend drain --wait` and `undrain`: what is said, and how it ends."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from controller.cli import drain as drains
+from controller.draining import DrainReport
+from controller.model import State
+from tests.fakes.cli import Cli
+from tests.fakes.controller import NOW, FakeController
+
+DRAINING = DrainReport(
+    pool="web",
+    backend="b1",
+    state=State.DRAIN,
+    drained=False,
+    new_flow_buckets=0,
+    buckets=143,
+    buckets_at_first=256,
+    busy=97,
+    unheard=46,
+    flows=122,
+    recorded=3,
+    at_least=100,
+    packets=1000,
+    counted=NOW,
+    began=NOW - 60,
+    ends=None,
+)
+EMPTY = DRAINING.model_copy(
+    update={"drained": True, "buckets": 0, "busy": 0, "unheard": 0, "flows": 0, "recorded": 0, "at_least": 0}
+)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drains, "INTERVAL", 0.0)
+    monkeypatch.setattr(drains, "monotonic", lambda: 0.0)
+
+
+# What is known of the drain, what is said
+PROGRESS = [
+    (
+        {},
+        "about 125 flows; 143 of 256 buckets (97 heard, 46 silent so far); 3 recorded",
+    ),
+    (
+        {"buckets": 256, "busy": 256, "unheard": 0, "flows": None, "at_least": 259},
+        "at least 259 flows; 256 of 256 buckets (256 heard, 0 silent so far); 3 recorded",
+    ),
+    (
+        {"busy": 0, "unheard": 143, "flows": 0, "recorded": 0, "at_least": 0},
+        "no flow that was heard; 143 of 256 buckets (0 heard, 143 silent so far)",
+    ),
+    ({"buckets": 0, "busy": 0, "unheard": 0, "flows": 0, "recorded": 1}, "1 flow; 1 recorded"),
+    ({"buckets": 0, "busy": 0, "unheard": 0, "flows": 0, "recorded": None}, "no flow"),
+    ({"new_flow_buckets": 256}, "announced to the switch: 256 buckets move in a few seconds"),
+]
+
+
+@pytest.mark.parametrize(("known", "said"), PROGRESS)
+def test_progress(known: dict[str, object], said: str) -> None:
+    assert drains.progress([DRAINING.model_copy(update=known)]) == said
+
+
+def test_how_fast_packets_come_is_over_several_looks() -> None:
+    seen = [DRAINING.model_copy(update={"packets": 40 * n, "counted": NOW + n}) for n in range(4)]
+    assert drains.progress(seen).endswith("40 packets/s")
+
+
+def test_it_waits_until_no_flow_is_left(cli: Cli, controller: FakeController) -> None:
+    controller.drains = [DRAINING, DRAINING, DRAINING.model_copy(update={"buckets": 20}), EMPTY]
+    result = cli("backend", "drain", "web", "b1", "--wait")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines() == [
+        "web/b1 drains (revision 2); no buckets moved",
+        "web/b1: about 125 flows; 143 of 256 buckets (97 heard, 46 silent so far); 3 recorded",
+        "web/b1: about 125 flows; 20 of 256 buckets (97 heard, 46 silent so far); 3 recorded",
+        "web/b1 is empty after 0s: no bucket needs it, no flow is left",
+    ]
+
+
+def test_each_look_is_a_json_document(cli: Cli, controller: FakeController) -> None:
+    controller.drains = [DRAINING, EMPTY]
+    result = cli("backend", "drain", "web", "b1", "--wait", "-o", "json")
+    assert [DrainReport.model_validate_json(line) for line in result.out.splitlines()[-2:]] == [
+        DRAINING,
+        EMPTY,
+    ]
+
+
+def test_flows_are_kept_at_the_deadline(cli: Cli, controller: FakeController) -> None:
+    controller.drains = [DRAINING]
+    result = cli("backend", "drain", "web", "b1", "--wait", "--deadline", "0s")
+    assert result.code == 1
+    assert result.out.splitlines()[-1] == (
+        "The deadline has passed: web/b1 still has about 125 flows. They go on, and so does the drain."
+    )
+    assert controller.config.pool("web").backend("b1").state == "drain"
+
+
+def test_or_cut_if_one_says_so(cli: Cli, controller: FakeController) -> None:
+    controller.drains = [DRAINING]
+    result = cli("backend", "drain", "web", "b1", "--wait", "--deadline", "0s", "--at-deadline", "cut")
+    assert result.code == 0
+    assert result.out.splitlines()[-1] == "web/b1 is disabled at the deadline, which cut about 125 flows"
+    assert controller.config.pool("web").backend("b1").state == "disabled"
+
+
+def test_somebody_else_calls_it_off(cli: Cli, controller: FakeController) -> None:
+    controller.drains = [DRAINING, DRAINING.model_copy(update={"state": State.ACTIVE})]
+    result = cli("backend", "drain", "web", "b1", "--wait")
+    assert (result.code, result.err) == (1, "web/b1 drains no longer: somebody has called it off\n")
+
+
+def test_ctrl_c_leaves_the_drain_going(
+    cli: Cli, controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller.drains = [DRAINING]
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drains, "sleep", interrupt)
+    result = cli("backend", "drain", "web", "b1", "--wait")
+    assert result.code == 130
+    assert result.err == (
+        "web/b1 goes on draining. `sluice backend drain web b1 --wait` looks again, `sluice backend undrain"
+        " web b1` calls it off.\n"
+    )
+    assert controller.config.pool("web").backend("b1").state == "drain"
+
+
+def test_a_signal_is_such_an_interrupt(controller: FakeController, cli: Cli, socket_path: Path) -> None:
+    controller.drains = [DRAINING]
+    command = [sys.executable, "-m", "sluice.main", "backend", "drain", "web", "b1", "--wait"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout and process.stderr
+    while "buckets (" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    assert "goes on draining" in process.stderr.read()
+    assert process.wait(20) == 130
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("--deadline 10m", "--deadline needs --wait"),
+        ("--wait --deadline soon", "must be a duration"),
+        ("--wait --at-deadline maybe", "'keep', 'cut'"),
+    ],
+)
+def test_mistakes(cli: Cli, controller: FakeController, command: str, message: str) -> None:
+    result = cli("backend", "drain", "web", "b1", *command.split())
+    assert result.code == 2 and message in " ".join(result.err.split())
+    assert controller.changes == []
+
+
+def test_undrain(cli: Cli, controller: FakeController) -> None:
+    result = cli("backend", "undrain", "web", "b3")
+    assert (result.code, result.out) == (0, "web/b3 drains no longer (revision 2); no buckets moved\n")
+    assert controller.config.pool("web").backend("b3").state == "active"
+    assert cli("backend", "undrain", "web", "b3").out.startswith("nothing to change")
+
+
+def test_undrain_is_not_enable(cli: Cli, controller: FakeController) -> None:
+    cli("backend", "disable", "web", "b3")
+    result = cli("backend", "undrain", "web", "b3")
+    assert result.code == 1 and "is disabled, and does not drain" in result.err
