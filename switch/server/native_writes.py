@@ -17,6 +17,9 @@ MOST_FIELDS = MOST_PARAMS = 64
 MOST_DATA = 1024
 """As in messages.h and writes.h."""
 
+AT_ONCE = 4096
+"""Updates, between which others get at the engine: a port that goes down, digests, a trace."""
+
 OPTIONAL = 7
 KINDS = {MatchKind.EXACT: 2, MatchKind.TERNARY: 3, MatchKind.LPM: 4, MatchKind.RANGE: 6}
 """enum match_kind."""
@@ -111,7 +114,11 @@ class NativeWrites:
         Returns that one's number, or how many there are.
         """
         address = ctypes.addressof(self._writes)
-        return self._engine.apply_writes(address, message.octets, message.spans, first, message.count)
+        while True:
+            end = min(first + AT_ONCE, message.count)
+            first = self._engine.apply_writes(address, message.octets, message.spans, first, end)
+            if first < end or end == message.count:
+                return first
 
 
 def _kind(field: MatchField) -> int:

@@ -11,6 +11,7 @@ import pytest
 from finsy.proto import p4r
 from google.protobuf.message import DecodeError
 
+from switch.server import native_writes
 from switch.server.write_message import OCTETS_PER_UPDATE, WriteMessage
 from tests.switch.fuzz_writes import CONFIGS, Twins
 from tests.switch.test_engine_fuzz import MOMENT, ROOT, SECONDS, SEED, has_sanitizers, sanitized
@@ -22,8 +23,9 @@ QUICK = "tables"
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("stem", CONFIGS, ids=lambda path: path.name)
-def test_the_same_of_any_request(stem: Path, seed: int) -> None:
+def test_the_same_of_any_request(stem: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors, their texts and what is in the tables."""
+    monkeypatch.setattr(native_writes, "AT_ONCE", 2)
     twins = Twins(stem, seed)
     for _ in range(ROUNDS):
         twins.round()
