@@ -4,13 +4,15 @@
 #   NAME=sluice                 the lab's name: its network namespace, and /run/NAME
 #   TESTS=tests/...  JOBS=2     which tests `make test` runs, and in how many processes
 #   P4C_SOURCE=/path P4C=...    p4c's source folder and compiler, for `make conformance`
-#   SOAK=50  FUZZ=600           how many times as long `make soak` looks; how many seconds `make fuzz` does
+#   SOAK=50  SOAK_SECONDS=3600  how many times as long `make soak` looks; how long its traffic lasts
+#   FUZZ=600                    how many seconds `make fuzz` looks
 
 TARGET ?= auto
 NAME ?= sluice
 TESTS ?= tests
 JOBS ?= 2
 SOAK ?= 50
+SOAK_SECONDS ?= 3600
 P4C_SOURCE ?= ../p4c
 P4C ?= p4c-bm2-ss
 FUZZ ?= 600
@@ -25,11 +27,11 @@ LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down test check soak p4 p4sh bench-switch bench-failover bench-consistency bench-shares bench-health
-.PHONY: bench-writes bench-tables conformance fuzz lock clean install install-all rights python
+.PHONY: bench-rings bench-writes bench-tables conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
-	@sed -n '3,7s/^#//p' Makefile
+	@sed -n '3,8s/^#//p' Makefile
 
 run: rights install ## the demonstration: real HTTP, a server killed under load, what held and what did not
 	@$(LAB) run --target '$(TARGET)'
@@ -43,8 +45,9 @@ down: python ## end what `make up` started
 test: install-all check ## every check and every test
 	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-soak: install ## the searches for counter-examples, SOAK times as long (50)
+soak: install ## the searches for counter-examples, SOAK times as long (50); an hour of traffic through the switch
 	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/packets/test_same_bytes.py
+	$(VENV)/python -m bench.soak --seconds '$(SOAK_SECONDS)'
 
 check: install ## ruff and pyright
 	$(VENV)/ruff check .
@@ -57,7 +60,7 @@ p4sh: install-all ## p4runtime-shell (as a backup controller: it reads) on the r
 	@ip netns exec '$(NAME)' .venv-p4sh/bin/python -m p4runtime_sh \
 		--grpc-addr 127.0.0.1:9559 --device-id 1 --election-id 0,1
 
-bench-switch: install ## packets per second, the embedded switch beside BMv2
+bench-switch: install ## packets, latency and TCP of the embedded switch, beside BMv2 and the kernel
 	$(VENV)/python -m bench.switch
 
 bench-writes: install ## P4Runtime writes per second beside BMv2, and what they do to the packets meanwhile
@@ -65,6 +68,9 @@ bench-writes: install ## P4Runtime writes per second beside BMv2, and what they 
 
 bench-tables: install ## ternary and LPM tables by themselves: lookups and changes by the number of entries
 	$(VENV)/python -m bench.tables
+
+bench-rings: install ## ways to take packets from the kernel and give them to it, side by side
+	$(VENV)/python -m bench.rings
 
 bench-failover: rights install ## how long a dead server gets new connections, beside BMv2 and HAProxy where present
 	$(VENV)/python -m bench.failover

@@ -118,19 +118,25 @@ class Road:
 
     def drive(self, frames: Sequence[bytes], rate: float, window: float) -> Trial:
         """Send the frames over and over, `rate` a second (0: all that will go); window: seconds."""
-        before = self._count()
-        with sending(self._socket, frames, rate):
+        before = self.counts()
+        with self.traffic(frames, rate):
             time.sleep(WARM_UP)
-            begun, first = time.monotonic(), self._count()
+            begun, first = time.monotonic(), self.counts()
             time.sleep(window)
-            ended, last = time.monotonic(), self._count()
-        time.sleep(DRAIN)
-        after = self._count()
+            ended, last = time.monotonic(), self.counts()
+        after = self.counts()
         seconds = ended - begun
         sent, came = (end - start for start, end in zip(before, after, strict=True))
         return Trial((last[0] - first[0]) / seconds, (last[1] - first[1]) / seconds, 1 - came / sent)
 
-    def _count(self) -> tuple[int, int]:
+    @contextmanager
+    def traffic(self, frames: Sequence[bytes], rate: float) -> Iterator[None]:
+        """While the block lasts send the frames over and over; then wait until the last have come out."""
+        with sending(self._socket, frames, rate):
+            yield
+        time.sleep(DRAIN)
+
+    def counts(self) -> tuple[int, int]:
         """Packets sent into the entrance, and received at the exit."""
         self._counters.seek(0)
         lines = (line.split(":", 1) for line in self._counters if ":" in line)

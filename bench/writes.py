@@ -35,18 +35,9 @@ from finsy.proto import p4r
 from rich.console import Console
 from rich.table import Table
 
-from bench.switch import (
-    BMV2,
-    FIRST_BACKEND,
-    MTU,
-    NOT_MEASURED,
-    Contestant,
-    bmv2_version,
-    entries,
-    machine,
-    road,
-    traffic,
-)
+from bench.balancer import FIRST_BACKEND, MTU, entries, road, traffic
+from bench.search import capacity
+from bench.switch import NOT_MEASURED, bmv2_version, machine
 from bench.traffic import Road
 from bench.writer import Phase
 from tests.packets import rows
@@ -307,7 +298,7 @@ def main() -> int:
         frames = [frame for frame, _ in traffic()]
         file.write_bytes(pickle.dumps(phases(names, WRITTEN_MEANWHILE, 100)))
         console.print("looking for the highest rate without loss ...")
-        full = Contestant(here.name, way).turn(frames, options.window).loss_free
+        full = capacity(lambda rate: way.drive(frames, rate, options.window)).loss_free
         writers = {QUIET: None, ELSEWHERE: other, HERE: here.address}
         lost = []
         for load in (full, full / 2):
@@ -328,7 +319,7 @@ def main() -> int:
         console.print(f"{'held  ' if held else 'MISSED'}  {what}")
     console.print(f"figures: {OUT}")
     if "bmv2" not in found:
-        console.print(f"{BMV2} is not on PATH: nothing was compared with it.")
+        console.print("simple_switch_grpc is not on PATH: nothing was compared with it.")
         return NOT_MEASURED
     return 0 if all(held for held, _ in outcome) else 1
 

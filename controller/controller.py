@@ -5,6 +5,7 @@ in the same place: `session.Session` brings the assignment in line, stores it, a
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -18,6 +19,7 @@ from controller import reporting
 from controller.config import document_of
 from controller.counters import Counters
 from controller.desired import Desired, refuse_what_cannot_change
+from controller.diagnosis import Facts, Finding, diagnose
 from controller.draining import DrainReport, drain_report, without_flows
 from controller.errors import (
     ElectionIdInUse,
@@ -384,6 +386,26 @@ class Controller:
             packets=traffic.packets if traffic else 0,
             counted=shared.counters.read,
         )
+
+    async def diagnose(self) -> list[Finding]:
+        """What is wrong with the installation, and what is not."""
+        session, cookie, ports = self._shared.session, None, None
+        if session:
+            with contextlib.suppress(SwitchError):
+                cookie, ports = await session.told()
+        facts = Facts(
+            config=self.config,
+            report=self.report(),
+            latest=self._revision,
+            expected_cookie=self._pipeline.cookie,
+            cookie=cookie,
+            ports=ports,
+            recorded=await self.recorded(),
+            damage=await asyncio.to_thread(self._store.check),
+            space=self._store.space(),
+            events=self.events.since(),
+        )
+        return [*diagnose(facts)]
 
     def report(self) -> Report:
         """Everything that is known now."""

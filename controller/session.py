@@ -19,6 +19,7 @@ from controller.counters import CounterReader, Counters
 from controller.desired import Desired
 from controller.errors import StoreError, Unreachable
 from controller.events import EventLog, Kind, Severity, Unheard
+from controller.links import links
 from controller.model import Config
 from controller.neighbors import Neighbors
 from controller.probes import Probes, Silence
@@ -239,6 +240,10 @@ class Session:
                 idle = recorded.idle_ticks(self._desired.config, self._desired.assignment)
                 self._recorded = await asyncio.to_thread(recorded.count, slots, idle, now)
             return self._recorded
+
+    async def told(self) -> tuple[int | None, dict[int, bool] | None]:
+        """The cookie of the switch's program, and its ports with their links, as far as it tells."""
+        return await self._switch.cookie(), await links(self._switch)
 
     @property
     def desired(self) -> Desired:

@@ -5,6 +5,7 @@ Every method that writes returns when it is on disk. All raise StoreError. Metho
 thread.
 """
 
+import shutil
 import sqlite3
 import threading
 import time
@@ -61,6 +62,14 @@ class Store(Protocol):
 
     def load(self) -> Assignment:
         """The assignment as it was last kept."""
+        ...
+
+    def check(self) -> str:
+        """What is wrong with it, "" for nothing. Takes a write lock, and reads all of it."""
+        ...
+
+    def space(self) -> int | None:
+        """Bytes that are free where it is; None if it is in memory."""
         ...
 
     def close(self) -> None: ...
@@ -145,6 +154,18 @@ class SqliteStore:
             if from_file:
                 db.execute("INSERT OR REPLACE INTO file VALUES (1, ?)", (_packed(document),))
             return Revision(row.lastrowid or 0, now, who, what)
+
+    def check(self) -> str:
+        try:
+            with self._transaction() as db:
+                (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        except StoreError as error:
+            return str(error)
+        return "" if found == "ok" else f"the store {self._path} is damaged: {found}"
+
+    def space(self) -> int | None:
+        path = Path(self._path)
+        return shutil.disk_usage(path).free if path.exists() else None
 
     def latest(self) -> Revision | None:
         with self._transaction() as db:

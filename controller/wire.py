@@ -251,6 +251,11 @@ class Connection:
             raise PipelineRefused(f"the switch does not take our program: {error}") from None
         return True
 
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """For what the switch offers beside P4Runtime."""
+        return self._channel
+
     # entries
 
     async def write(self, changes: Iterable[Change]) -> list[Refusal]:

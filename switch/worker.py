@@ -60,6 +60,7 @@ class PortCounters:
     tx_bytes: int
     tx_dropped: int  # interface down or gone, or its queue full
     tx_too_long: int  # longer than the interface's MTU
+    tx_calls: int  # to the kernel, to send: one for a batch
 
 
 @dataclass(frozen=True, slots=True)

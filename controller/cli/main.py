@@ -12,7 +12,7 @@ import typer
 
 from controller.api.client import ClientError, Refused, Unreachable
 from controller.api.schemas import Mistake, Refusal
-from controller.cli import backends, configuration, daemon, events, explain, pools, status, vips
+from controller.cli import backends, configuration, daemon, doctor, events, explain, pools, status, top, vips
 from controller.cli.output import line
 from controller.cli.place import SOCKET_VARIABLE
 
@@ -62,6 +62,8 @@ status.register(app)
 configuration.register(app)
 events.register(app)
 explain.register(app)
+doctor.register(app)
+top.register(app)
 app.add_typer(vips.app, name="vip")
 app.add_typer(pools.app, name="pool")
 app.add_typer(backends.app, name="backend")

@@ -81,8 +81,8 @@ def _print_pool(pool: PoolView) -> None:
             (
                 backend.name,
                 format_service(backend.address, backend.port),
-                _state(backend),
-                _health(backend),
+                state_of(backend),
+                health_of(backend),
                 str(backend.weight),
                 count(backend.syns),
                 count(backend.packets),
@@ -130,13 +130,13 @@ def healthy(pool: PoolReport) -> Text:
     return Text(f"{fit} of {len(staying)}", "" if fit == len(staying) else "red")
 
 
-def _health(backend: BackendReport) -> Text:
+def health_of(backend: BackendReport) -> Text:
     """`healthy`, or `healthy, suspect` while the switch hears no answers to its probes."""
     text = Text(backend.health, STYLES[backend.health])
     return text.append(", suspect", "yellow") if backend.suspect else text
 
 
-def _state(backend: BackendReport) -> Text:
+def state_of(backend: BackendReport) -> Text:
     drained = backend.drained and backend.state != "active"
     return Text(f"{backend.state}{', empty' if drained else ''}", STYLES[backend.state])
 

@@ -15,7 +15,7 @@
 enum {
     /* A slot holds a packet of an ordinary MTU with some encapsulation; longer ones take the slow way (RING_COPY). */
     SLOT_BYTES = 2048,
-    SLOTS = 2048,
+    SLOTS = 4096, /* 20 ms of 200 thousand packets a second: the thread may have to wait for a core */
     BLOCK_BYTES = 64 * 1024,
     RING_BYTES = SLOT_BYTES * SLOTS,
     SOCKET_BUFFER = 4 * 1024 * 1024,
@@ -288,8 +288,10 @@ void interface_flush(struct interface *interface)
     while (done < interface->queued) {
         int sent = -1;
         errno = ENODEV;
-        if (interface->fd >= 0)
+        if (interface->fd >= 0) {
             sent = sendmmsg(interface->fd, interface->messages + done, interface->queued - done, MSG_DONTWAIT);
+            count(interface, TX_CALLS, 1);
+        }
         if (sent > 0) {
             count_sent(interface, done, (unsigned)sent);
             done += (unsigned)sent;
@@ -314,7 +316,10 @@ void interface_check(struct interface *interface)
     int error;
     size = sizeof error;
     getsockopt(interface->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    struct ifreq request = {.ifr_ifindex = interface->index};
-    if (ioctl(interface->fd, SIOCGIFNAME, &request) < 0)
+    /* The socket's interface, which is none when it has gone or has moved to another namespace. Asked for its name,
+     * the kernel would wait for whoever renames any interface anywhere. */
+    struct sockaddr_ll address;
+    size = sizeof address;
+    if (getsockname(interface->fd, (struct sockaddr *)&address, &size) < 0 || address.sll_ifindex != interface->index)
         interface_close(interface);
 }

@@ -34,6 +34,7 @@ enum interface_counter {
     TX_BYTES,
     TX_DROPPED,  /* the interface is down or gone, or its queue is full */
     TX_TOO_LONG, /* longer than the interface's MTU */
+    TX_CALLS,    /* to the kernel, to send: one for a batch */
     INTERFACE_COUNTERS,
 };
 

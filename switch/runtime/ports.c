@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +25,8 @@ enum {
     CHECK_INTERVAL_MS = 100,
     /* How often an interface that vanished is looked for. */
     REOPEN_INTERVAL_MS = 1000,
+    /* A thread that has to wait for a core loses packets; others only come later. */
+    NICENESS = -10,
 };
 
 struct program {
@@ -200,6 +203,7 @@ static void *work(void *argument)
 {
     struct ports *ports = argument;
     uint64_t next_check = 0, next_reopen = 0;
+    setpriority(PRIO_PROCESS, 0, NICENESS); /* in Linux: this thread's; without the right it stays as it is */
     while (!atomic_load_explicit(&ports->stop, memory_order_relaxed)) {
         if (atomic_load(&ports->program_changes))
             adopt_program(ports);

@@ -4,8 +4,12 @@ import json
 import os
 import select
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Any
+
+SECONDS = 20.0
+"""That a busy machine gets for anything."""
 
 Cli = Callable[..., "Printed"]
 """Runs one command."""
@@ -39,3 +43,12 @@ def on_terminal(command: list[str], environment: dict[str, str]) -> str:
         os.close(here)
         assert process.wait(20) == 0
     return printed.decode()
+
+
+def read_until(there: int, mark: bytes) -> bytes:
+    """What comes from a descriptor until `mark` has come."""
+    seen, end = b"", time.monotonic() + SECONDS
+    while mark not in seen:
+        assert select.select([there], [], [], max(0, end - time.monotonic()))[0], f"no {mark!r} in {seen!r}"
+        seen += os.read(there, 65536)
+    return seen

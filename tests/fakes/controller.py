@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from controller.config import parse
 from controller.controller import ChangeResult, Controller
+from controller.diagnosis import Finding
+from controller.diagnosis import State as Health
 from controller.draining import DrainReport
 from controller.errors import UnknownRevision
 from controller.events import EventLog, Kind
@@ -73,6 +75,7 @@ class FakeController(Controller):
         self.explanation = EXPLANATION
         self.answer = ChangeResult(0, True, 0, "")
         self.failure: Exception | None = None
+        self.findings: list[Finding] = [Finding(subject="switch", state=Health.OK, text="primary, in step")]
         self.drains: list[DrainReport] = []
         """What is told of drains, one after the other; the last one again and again."""
         self._config = parse(document)
@@ -144,6 +147,9 @@ class FakeController(Controller):
 
     async def recorded(self) -> Recorded | None:
         return Recorded(time=NOW, used=12, room=49152, exact=True, by_backend={1: 12})
+
+    async def diagnose(self) -> list[Finding]:
+        return self.findings
 
     def report(self) -> Report:
         if self.failure:

@@ -205,7 +205,8 @@ class OnWires:
 
     virtual_time = False
 
-    def __init__(self, kind: str, names: Names, controller: Controller, wires: Wires) -> None:
+    def __init__(self, kind: str, names: Names, controller: Controller, wires: Wires, pid: int) -> None:
+        self.pid = pid
         self.name = f"{kind} on interfaces"
         self.names = names
         self.namespace = wires.namespace
@@ -271,8 +272,8 @@ class OnWires:
         return [(CPU, self.names.packet_in(message)) for message in messages]
 
 
-def embedded_command(server: str, interfaces: Sequence[str]) -> list[str]:
-    return [str(SLUICE), "switch", *_switch_flags(interfaces), "--", *_target_flags(server)]
+def embedded_command(server: str, interfaces: Sequence[str], flags: Sequence[str] = ()) -> list[str]:
+    return [str(SLUICE), "switch", *_switch_flags(interfaces), *flags, "--", *_target_flags(server)]
 
 
 def bmv2_command(server: str, interfaces: Sequence[str], notifications: Path) -> list[str]:
@@ -301,16 +302,23 @@ def in_process(names: Names, config: bytes | None = None) -> Iterator[InProcess]
 
 @contextlib.contextmanager
 def on_wires(
-    kind: str, names: Names, config: bytes | None = None, mtu: int = LARGEST_MTU
+    kind: str,
+    names: Names,
+    config: bytes | None = None,
+    mtu: int = LARGEST_MTU,
+    flags: Sequence[str] = (),
 ) -> Iterator[OnWires]:
-    """kind: "embedded" or "bmv2". It serves on a unix socket, which a namespace does not keep from us."""
+    """It serves on a unix socket, which a namespace does not keep from us.
+
+    kind: "embedded" or "bmv2". flags: more of them for the embedded one.
+    """
     with contextlib.ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix=f"sluice-{kind}-")))
         inner = ending.enter_context(namespace(kind, mtu))
         interfaces = [f"{port}@{switch_side(port)}" for port in PORTS]
         server = f"unix:{folder / 'p4runtime.sock'}"
         command = (
-            embedded_command(server, interfaces)
+            embedded_command(server, interfaces, flags)
             if kind == "embedded"
             else bmv2_command(server, interfaces, folder / "notifications.ipc")
         )
@@ -326,7 +334,7 @@ def on_wires(
             log.seek(0)
             raise RuntimeError(f"{' '.join(command)} did not start:\n{error}\n{log.read()}") from error
         wires = ending.enter_context(contextlib.closing(Wires(inner)))
-        yield OnWires(kind, names, controller, wires)
+        yield OnWires(kind, names, controller, wires, process.pid)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

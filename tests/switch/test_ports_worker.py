@@ -86,6 +86,17 @@ def test_packets_wait_while_the_worker_is_held(worker: Worker, wires: tuple[Wire
     assert worker.counters(1).rx_dropped == 0
 
 
+def test_packets_that_wait_together_are_sent_by_one_call(worker: Worker, wires: tuple[Wire, Wire]) -> None:
+    """They are received without any."""
+    one, two = wires
+    with worker.held():
+        for _ in range(3 * 64 + 1):
+            one.send(frame(bytes(60)))
+    assert [two.receive() for _ in range(3 * 64 + 1)]
+    assert eventually(lambda: worker.counters(2).tx_packets == 3 * 64 + 1)
+    assert worker.counters(2).tx_calls == 4
+
+
 def test_what_the_switch_sends_does_not_come_back_to_it(worker: Worker, wires: tuple[Wire, Wire]) -> None:
     one, two = wires
     one.send(frame(bytes(50)))

@@ -31,6 +31,8 @@ def test_every_command_explains_itself_and_ends_with_an_example(
     assert explained == {
         *("daemon", "status", "drops", "apply", "get", "history", "diff", "rollback", "events"),
         "explain",
+        "doctor",
+        "top",
         *("vip list", "vip show", "vip add", "vip remove", "pool list", "pool show"),
         *("backend add", "backend remove", "backend drain", "backend enable", "backend disable"),
         "backend weight",

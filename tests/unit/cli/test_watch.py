@@ -2,7 +2,6 @@
 
 import os
 import pty
-import select
 import signal
 import subprocess
 import sys
@@ -14,11 +13,8 @@ import pytest
 import yaml
 
 from controller.events import Kind
-from tests.fakes.cli import Cli
+from tests.fakes.cli import SECONDS, Cli, read_until
 from tests.fakes.controller import FakeController
-
-SECONDS = 20.0
-"""That a busy machine gets for anything."""
 
 
 @pytest.mark.parametrize(
@@ -48,14 +44,6 @@ def watching(*command: str, stdout: int) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0, "Ctrl-C is the way to end it"
-
-
-def read_until(there: int, mark: bytes) -> bytes:
-    seen = b""
-    while mark not in seen:
-        assert select.select([there], [], [], SECONDS)[0], f"waiting for {mark!r}, seen {seen!r}"
-        seen += os.read(there, 65536)
-    return seen
 
 
 def test_a_pipe_gets_a_document_for_each_change(cli: Cli, socket_path: Path) -> None:
