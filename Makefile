@@ -27,7 +27,7 @@ LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down test check soak p4 p4sh bench-switch bench-failover bench-consistency bench-shares bench-health
-.PHONY: bench-rings conformance fuzz lock clean install install-all rights python
+.PHONY: bench-rings bench-writes bench-tables conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -63,6 +63,12 @@ p4sh: install-all ## p4runtime-shell (as a backup controller: it reads) on the r
 bench-switch: install ## packets, latency and TCP of the embedded switch, beside BMv2 and the kernel
 	$(VENV)/python -m bench.switch
 
+bench-writes: install ## P4Runtime writes per second beside BMv2, and what they do to the packets meanwhile
+	$(VENV)/python -m bench.writes
+
+bench-tables: install ## ternary and LPM tables by themselves: lookups and changes by the number of entries
+	$(VENV)/python -m bench.tables
+
 bench-rings: install ## ways to take packets from the kernel and give them to it, side by side
 	$(VENV)/python -m bench.rings
 
@@ -72,8 +78,9 @@ bench-failover: rights install ## how long a dead server gets new connections, b
 conformance: install ## p4c's own end-to-end programs on the embedded switch (needs P4C_SOURCE)
 	@$(VENV)/python -m tests.conformance '$(P4C_SOURCE)' '$(P4C)'
 
-fuzz: install ## random packets through sanitized programs and damaged JSON, for FUZZ seconds
-	SLUICE_FUZZ='$(FUZZ)' $(VENV)/python -m pytest -q tests/switch/test_engine_fuzz.py
+fuzz: install ## random packets and writes for sanitized programs, and damaged JSON, for FUZZ seconds each
+	SLUICE_FUZZ='$(FUZZ)' $(VENV)/python -m pytest -q tests/switch/test_engine_fuzz.py \
+		tests/switch/test_server_native_writes.py
 
 bench-consistency: install ## connections broken by a change of servers: ours beside hashing, Maglev, and a cache
 	$(VENV)/python -m bench.consistency

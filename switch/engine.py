@@ -59,7 +59,7 @@ from switch.library import EmitFunction, function_address, load_library
 from switch.live_trace import LiveTrace
 from switch.profiles import ActionProfile
 from switch.replicas import ReplicaSets
-from switch.table import RunningTable, describe
+from switch.table import RunningTable, Snapshot, TableLayout, describe
 from switch.trace import MAX_WORDS, Event, TraceReader
 from switch.trace_filter import TraceFilter
 from switch.value_sets import ValueSet
@@ -98,7 +98,18 @@ __all__ = [
 ]
 
 SOURCES = tuple(
-    RUNTIME / name for name in ("core.c", "tables.c", "reclaim.c", "hashes.c", "meters.c", "profiles.c")
+    RUNTIME / name
+    for name in (
+        "core.c",
+        "tables.c",
+        "reclaim.c",
+        "blocks.c",
+        "hashes.c",
+        "meters.c",
+        "profiles.c",
+        "messages.c",
+        "writes.c",
+    )
 )
 """What is compiled together with a program."""
 
@@ -271,6 +282,16 @@ class Engine:
         with self._guard:
             self._table(table).delete(match, priority)
 
+    def table_layout(self, table: str) -> TableLayout:
+        """How the entries of a table lie in memory. Raises BadEntry."""
+        with self._guard:
+            return self._table(table).layout()
+
+    def apply_writes(self, writes: int, request: bytes, spans: Any, first: int, count: int) -> int:
+        """writes_apply of runtime/writes.h. writes: the address of its struct; spans: UpdateSpans."""
+        with self._guard:
+            return self._library.writes_apply(self.state, writes, request, spans, first, count, self.now())
+
     def release_entries(self, table: str) -> None:
         """Let the program's own entries be changed, and others be added: P4's `entries` without `const`.
 
@@ -285,9 +306,13 @@ class Engine:
             return self._table(table).entry(match, priority)
 
     def entries(self, table: str) -> list[Entry]:
-        """All entries; by descending priority where there are priorities."""
+        """All entries; by descending priority where there are priorities, in an exact table by key."""
+        return list(self.snapshot(table))
+
+    def snapshot(self, table: str) -> Snapshot:
+        """The same as they are now, to be taken later. Raises BadEntry."""
         with self._guard:
-            return self._table(table).entries()
+            return self._table(table).snapshot()
 
     def default(self, table: str) -> tuple[str, tuple[int, ...]] | None:
         """The action of a packet that matches no entry, and its parameters."""
@@ -322,7 +347,6 @@ class Engine:
     def direct_meter_read(self, table: str, match: Sequence[Match], priority: int = 0) -> Rates | None:
         """How the meter of an entry is configured; None when it is not. Raises NoSuchEntry or BadEntry."""
         with self._guard:
-            self._table(table).meter_address(match, priority)
             return self._table(table).rates(match, priority)
 
     def direct_meter_write(
@@ -335,9 +359,7 @@ class Engine:
         if rates is not None:
             check_rates(table, rates)
         with self._guard:
-            running = self._table(table)
-            self._blocks.set(running.meter_address(match, priority), 0, rates)
-            running.set_rates(match, priority, rates)
+            self._blocks.set(self._table(table).meter_address(match, priority), 0, rates)
 
     # Idle timeouts.
 

@@ -1,13 +1,21 @@
-"""Entries to the bytes that the compiled program reads (compiler/layout.py), checked on the way."""
+"""Entries to the bytes that the compiled program reads (compiler/layout.py), checked on the way, and back."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from switch.compiler.layout import WORD, WORD_BYTES, DataLayout, KeyLayout
+from switch.compiler.layout import (
+    AGE_OFFSET,
+    ENTRY_HEAD,
+    PLACE_WORDS,
+    WORD,
+    WORD_BYTES,
+    DataLayout,
+    KeyLayout,
+)
 from switch.compiler.model import Action, TableKey, TableNode
 from switch.compiler.widths import ones
-from switch.entries import Exact, Lpm, Match, MatchKind, Range, Ternary
+from switch.entries import Entry, Exact, Lpm, Match, MatchKind, Range, Target, Ternary
 from switch.errors import BadEntry
 
 MAX_PRIORITY = (1 << 31) - 1
@@ -18,10 +26,9 @@ KINDS = {Exact: MatchKind.EXACT, Lpm: MatchKind.LPM, Ternary: MatchKind.TERNARY,
 
 @dataclass(frozen=True, slots=True)
 class PackedKey:
-    """words: as `struct entry` has them; mask: of an lpm key's prefix; rank: priority or prefix length."""
+    """words: as table_insert takes them; rank: priority or prefix length."""
 
     words: bytes
-    mask: bytes
     rank: int
 
 
@@ -31,7 +38,10 @@ class KeyPacker:
         self._layout = KeyLayout.of(table)
         self._ternary = table.kind is MatchKind.TERNARY
         self._lpm = table.kind is MatchKind.LPM
+        self._exact = table.kind is MatchKind.EXACT
         self._bytes = self._layout.words * WORD_BYTES
+        self._bounds = struct.Struct(f"={2 * self._layout.ranges}Q")
+        self._fields = [(place.kind, place.shift, ones(place.bits)) for place in self._layout.places]
 
     def pack(self, match: Sequence[Match], priority: int) -> PackedKey:
         """Raises BadEntry, with the field's name and what would be right."""
@@ -54,10 +64,24 @@ class KeyPacker:
                 rank = second.bit_count()
             value |= low << place.shift
             mask |= second << place.shift
-        packed, packed_mask = (n.to_bytes(self._bytes, "little") for n in (value, mask))
-        if self._ternary:
-            return PackedKey(packed + packed_mask + struct.pack(f"={len(bounds)}Q", *bounds), b"", rank)
-        return PackedKey(packed, packed_mask, rank)
+        packed = value.to_bytes(self._bytes, "little")
+        if self._exact:
+            return PackedKey(packed, rank)
+        return PackedKey(packed + mask.to_bytes(self._bytes, "little") + self._bounds.pack(*bounds), rank)
+
+    def unpack(self, words: bytes) -> tuple[Match, ...]:
+        """The match of a packed key's words."""
+        value = int.from_bytes(words[: self._bytes], "little")
+        if self._exact:
+            return tuple(Exact(value >> shift & limit) for _, shift, limit in self._fields)
+        mask = int.from_bytes(words[self._bytes : 2 * self._bytes], "little")
+        bounds = self._bounds.unpack(words[2 * self._bytes :])
+        return tuple(
+            Range(*bounds[2 * shift : 2 * shift + 2])
+            if kind is MatchKind.RANGE
+            else _matched(kind, value >> shift & limit, mask >> shift & limit)
+            for kind, shift, limit in self._fields
+        )
 
     def _check(self, field: Match, key: TableKey) -> tuple[int, int]:
         """(value, mask), or (low, high) of a range."""
@@ -78,6 +102,12 @@ class KeyPacker:
         if not good or not all(0 <= number <= limit for number in result):
             raise BadEntry(f"{self._table.name}: {key.name} has {key.bits} bits; {field!r} does not fit them")
         return result
+
+
+def _matched(kind: MatchKind, value: int, mask: int) -> Match:
+    if kind is MatchKind.EXACT:
+        return Exact(value)
+    return Lpm(value, mask.bit_count()) if kind is MatchKind.LPM else Ternary(value, mask)
 
 
 class DataPacker:
@@ -113,3 +143,54 @@ class DataPacker:
                 for part in (value >> (WORD * place) & ones(WORD) for place in range(words))
             ]
         return self._struct.pack(*data)
+
+    def unpack(self, octets: bytes) -> tuple[int, ...]:
+        """The parameters; there may be more octets than they take."""
+        numbers = self._struct.unpack_from(octets)
+        if not self._any_wide:
+            return numbers
+        words = iter(numbers)
+        return tuple(sum(next(words) << (WORD * place) for place in range(count)) for count in self._words)
+
+
+class EntryReader:
+    """A table's entries out of copies of `struct entry` with the idle timeout in the place of the state."""
+
+    def __init__(self, table: TableNode, actions: Mapping[int, tuple[str, DataPacker]]) -> None:
+        """actions: by the program's numbers."""
+        layout = KeyLayout.of(table)
+        self._keys = KeyPacker(table)
+        self._actions = actions
+        self._priorities = table.kind is MatchKind.TERNARY
+        exact = table.kind is MatchKind.EXACT
+        self._words = ENTRY_HEAD + (0 if exact else PLACE_WORDS * WORD_BYTES)
+        self._words_end = self._words + WORD_BYTES * (
+            layout.words if exact else 2 * (layout.words + layout.ranges)
+        )
+        self._data = layout.data_offset(table.kind)
+        self._age = None if exact else ENTRY_HEAD + AGE_OFFSET
+
+    def key(self, octets: bytes) -> PackedKey:
+        _, _, rank = _HEAD.unpack_from(octets)
+        return PackedKey(octets[self._words : self._words_end], rank)
+
+    def order(self, octets: bytes) -> tuple[int, int]:
+        """To sort by: descending priority, then age; in an exact table, the key."""
+        rank = _HEAD.unpack_from(octets)[2] if self._priorities else 0
+        if self._age is None:
+            return 0, int.from_bytes(octets[self._words : self._words_end], "little")
+        return -rank, int.from_bytes(octets[self._age : self._age + WORD_BYTES], "little")
+
+    def read(self, octets: bytes, target: Target | None) -> Entry:
+        """target: what the entry refers to, in a table with an action profile."""
+        timeout, action, rank = _HEAD.unpack_from(octets)
+        match = self._keys.unpack(octets[self._words : self._words_end])
+        priority = rank if self._priorities else 0
+        if target is not None:
+            return Entry(match, priority, "", (), target, timeout)
+        name, packer = self._actions[action]
+        return Entry(match, priority, name, packer.unpack(octets[self._data :]), None, timeout)
+
+
+_HEAD = struct.Struct("=QIi")
+"""state (or idle timeout), action, rank."""

@@ -3,25 +3,39 @@
 Not thread-safe; the engine serialises.
 """
 
+import ctypes
 import struct
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from switch.cells import Cells
+from switch.compiler.layout import WORD_BYTES, DataLayout, KeyLayout
 from switch.compiler.model import ConstEntry, MatchField, Program, TableNode
-from switch.entries import Entry, Exact, Key, Lpm, Match, MatchKind, Param, Range, Rates, Table, Ternary
+from switch.entries import (
+    Entry,
+    Exact,
+    Key,
+    Lpm,
+    Match,
+    MatchKind,
+    Param,
+    Range,
+    Rates,
+    Table,
+    Target,
+    Ternary,
+)
 from switch.errors import BadEntry, EntryExists, ImmutableTable, LoadError, NoSuchEntry, TableFull
-from switch.packing import MAX_PRIORITY, DataPacker, KeyPacker
+from switch.packing import MAX_PRIORITY, DataPacker, EntryReader, KeyPacker, PackedKey
 from switch.profiles import ActionProfile, Holding
 
 NO_ACTION = (1 << 32) - 1
 """For core_table_set_miss: nothing happens on a miss."""
 
 COUNTER_BITS = 64
-NANOSECONDS = 1000
-"""In a microsecond."""
 
 
 def describe(node: TableNode) -> Table:
@@ -42,17 +56,49 @@ def describe(node: TableNode) -> Table:
     )
 
 
-@dataclass(slots=True)
-class _Held:
-    """An entry, where the C side has it, and what it keeps in use of its action profile."""
+@dataclass(frozen=True, slots=True)
+class TableLayout:
+    """How the entries of a table lie in memory, for who writes them past RunningTable.
 
-    entry: Entry
-    handle: int
-    holding: Holding | None
-    rates: Rates | None = None
-    reported: int = 0
-    """The last hit before `expired` named the entry, and how many timeouts ago that was then."""
-    timeouts: int = 0
+    number: of the table in the program. actions: by name, their numbers in the program and their data.
+    plain: whether an entry is its key and its action alone, and all of them may be changed.
+    """
+
+    number: int
+    key: KeyLayout
+    kind: MatchKind
+    size: int
+    actions: Mapping[str, tuple[int, DataLayout]]
+    plain: bool
+
+
+Targets = dict[PackedKey, tuple[Target, Holding]]
+"""Of the entries of a table with an action profile: what they refer to, and what that keeps in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A table's entries at one moment: by descending priority, the older first; in an exact table by key.
+
+    They become objects when they are taken, which may be at any time and needs no lock.
+    """
+
+    _reader: EntryReader
+    _octets: bytes
+    _size: int
+    """Bytes of an entry."""
+    _targets: Targets
+
+    def __iter__(self) -> Iterator[Entry]:
+        copies = (self._octets[at : at + self._size] for at in range(0, len(self._octets), self._size))
+        return map(self._read, sorted(copies, key=self._reader.order))
+
+    def __len__(self) -> int:
+        return len(self._octets) // self._size
+
+    def _read(self, octets: bytes) -> Entry:
+        target, _ = self._targets[self._reader.key(octets)] if self._targets else (None, None)
+        return self._reader.read(octets, target)
 
 
 class RunningTable:
@@ -78,7 +124,9 @@ class RunningTable:
         self._keys = KeyPacker(node)
         numbers = {action.id: place for place, action in enumerate(program.actions)}
         self._actions = {a.name: (numbers[a.id], DataPacker(a)) for a in node.actions}
-        self._held: dict[tuple[bytes, int], _Held] = {}
+        self._reader = EntryReader(node, {n: (name, packer) for name, (n, packer) in self._actions.items()})
+        self._size = library.core_entry_size(state, number)
+        self._targets: Targets = {}
         self.default: tuple[str, tuple[int, ...]] | None = None
         try:
             for const in node.entries or ():
@@ -100,72 +148,103 @@ class RunningTable:
             raise BadEntry(f"{self._node.name} has no key, so it has no entries, only a default action")
         key = self._keys.pack(entry.match, entry.priority)
         self._check_timeout(entry)
-        if (key.words, key.rank) in self._held:
+        if self._same(key):
             raise EntryExists(
                 f"{self._node.name} already holds an entry for {_show(entry.match, entry.priority)}"
             )
-        if len(self._held) >= self._node.size:
+        if len(self) >= self._node.size:
             raise TableFull(f"{self._node.name} holds {self._node.size} entries already, which is its size")
         action, data, holding = self._what_to_do(entry)
         handle = self._library.core_table_insert(
-            self._state, self._number, key.words, key.mask, key.rank, action, data, len(data), now
+            self._state, self._number, key.words, key.rank, action, data, len(data), now
         )
-        self._held[key.words, key.rank] = _Held(entry, _checked(handle), holding)
+        self._note(key, _checked(handle), entry, holding)
 
     def modify(self, entry: Entry) -> None:
         self._check_mutable()
-        held = self._find(entry.match, entry.priority)
+        key, old = self._find(entry.match, entry.priority)
         self._check_timeout(entry)
         action, data, holding = self._what_to_do(entry)
-        handle = self._library.core_table_replace(
-            self._state, self._number, held.handle, action, data, len(data)
-        )
-        held.handle = _checked(handle)
-        held.entry = entry
-        held.holding, before = holding, held.holding
-        if before is not None:
-            before.release()
+        handle = self._library.core_table_replace(self._state, self._number, old, action, data, len(data))
+        _checked(handle)
+        self._let_go(key)
+        self._note(key, handle, entry, holding)
 
     def delete(self, match: Sequence[Match], priority: int) -> None:
         self._check_mutable()
-        held = self._find(match, priority)
-        _checked(self._library.core_table_remove(self._state, self._number, held.handle))
-        if held.holding is not None:
-            held.holding.release()
-        key = self._keys.pack(match, priority)
-        del self._held[key.words, key.rank]
+        key, handle = self._find(match, priority)
+        _checked(self._library.core_table_remove(self._state, self._number, handle))
+        self._let_go(key)
+
+    def _note(self, key: PackedKey, handle: int, entry: Entry, holding: Holding | None) -> None:
+        if self._node.ageing:
+            self._library.core_entry_set_idle_timeout(handle, entry.idle_timeout_ns)
+        if holding is not None and entry.target is not None:
+            self._targets[key] = entry.target, holding
+
+    def _let_go(self, key: PackedKey) -> None:
+        _, holding = self._targets.pop(key, (None, None))
+        if holding is not None:
+            holding.release()
 
     def entry(self, match: Sequence[Match], priority: int) -> Entry:
-        return self._find(match, priority).entry
+        return self.entry_at(self._find(match, priority)[1])
 
-    def entries(self) -> list[Entry]:
-        found = [held.entry for held in self._held.values()]
-        return sorted(found, key=lambda entry: -entry.priority)
+    def snapshot(self) -> Snapshot:
+        """All entries as they are now."""
+        copies = ctypes.create_string_buffer(len(self) * self._size)
+        self._library.core_table_copy(self._state, self._number, copies)
+        return Snapshot(self._reader, copies.raw, self._size, dict(self._targets))
 
-    def by_address(self) -> dict[int, Entry]:
-        """The entries by where the C side has them now."""
-        return {held.handle: held.entry for held in self._held.values()}
+    def layout(self) -> TableLayout:
+        node = self._node
+        return TableLayout(
+            number=self._number,
+            key=KeyLayout.of(node),
+            kind=node.kind,
+            size=node.size,
+            actions={a.name: (self._actions[a.name][0], DataLayout.of(a)) for a in node.actions},
+            plain=bool(node.keys) and not self._fixed and self._profile is None and node.meter is None,
+        )
+
+    def __len__(self) -> int:
+        return self._library.core_table_size(self._state, self._number)
+
+    def handles(self) -> set[int]:
+        """Where the C side has the entries now."""
+        found = (ctypes.c_uint64 * len(self))()
+        self._library.core_table_list(self._state, self._number, found)
+        return set(found)
+
+    def entry_at(self, handle: int) -> Entry:
+        """The entry that the C side has there, where it must still be."""
+        octets = bytearray(ctypes.string_at(handle, self._size))
+        timeout = self._library.core_entry_idle_timeout(handle) if self._node.ageing else 0
+        octets[:WORD_BYTES] = timeout.to_bytes(WORD_BYTES, sys.byteorder)
+        copy = bytes(octets)
+        target, _ = self._targets[self._reader.key(copy)] if self._targets else (None, None)
+        return self._reader.read(copy, target)
 
     def counter(self, match: Sequence[Match], priority: int) -> Cells:
         """The direct counter of an entry, as one cell; valid until the entry is deleted."""
         if self._node.counter is None:
             raise BadEntry(f"{self._node.name} has no direct counter")
-        held = self._find(match, priority)
-        address = self._library.core_entry_hits(held.handle)
+        address = self._library.core_entry_hits(self._find(match, priority)[1])
         return Cells(self._node.counter.name, address, 1, (COUNTER_BITS, COUNTER_BITS))
 
     def meter_address(self, match: Sequence[Match], priority: int) -> int:
         """Where the C side has the direct meter of an entry; valid until the entry is deleted."""
         if self._node.meter is None:
             raise BadEntry(f"{self._node.name} has no direct meter")
-        return self._library.core_entry_meter(self._find(match, priority).handle)
+        return self._library.core_entry_meter(self._find(match, priority)[1])
 
     def rates(self, match: Sequence[Match], priority: int) -> Rates | None:
-        return self._find(match, priority).rates
-
-    def set_rates(self, match: Sequence[Match], priority: int, rates: Rates | None) -> None:
-        """Notes what was configured at `meter_address`."""
-        self._find(match, priority).rates = rates
+        """How the direct meter of an entry is configured."""
+        if self._node.meter is None:
+            raise BadEntry(f"{self._node.name} has no direct meter")
+        numbers = (ctypes.c_uint64 * 4)()
+        configured = self._library.core_entry_rates(self._find(match, priority)[1], numbers)
+        return Rates(*numbers) if configured else None
 
     # Idle timeouts.
 
@@ -173,7 +252,7 @@ class RunningTable:
         """Microseconds from the last hit or, without one, the insertion, to `now`."""
         if not self._node.ageing:
             raise BadEntry(f"{self._node.name} keeps no time of hits: it has no idle timeouts")
-        handle = self._find(match, priority).handle
+        _, handle = self._find(match, priority)
         return max(now - self._library.core_entry_last_hit(handle), 0)
 
     def expired(self, now: int) -> list[Entry]:
@@ -181,19 +260,11 @@ class RunningTable:
 
         One that stays idle is named once more after each further timeout.
         """
-        found = []
-        for held in self._held.values() if self._node.ageing else ():
-            timeout = held.entry.idle_timeout_ns
-            if not timeout:
-                continue
-            hit = self._library.core_entry_last_hit(held.handle)
-            if hit != held.reported:
-                held.reported, held.timeouts = hit, 0
-            timeouts = max(now - hit, 0) * NANOSECONDS // timeout
-            if timeouts > held.timeouts:
-                held.timeouts = timeouts
-                found.append(held.entry)
-        return found
+        if not self._node.ageing or not len(self):
+            return []
+        handles = (ctypes.c_uint64 * len(self))()
+        count = self._library.core_table_expired(self._state, self._number, now, handles)
+        return [self.entry_at(handle) for handle in handles[:count]]
 
     def _check_timeout(self, entry: Entry) -> None:
         if entry.idle_timeout_ns and not self._node.ageing:
@@ -201,12 +272,17 @@ class RunningTable:
         if entry.idle_timeout_ns < 0:
             raise BadEntry(f"the idle timeout {entry.idle_timeout_ns} is negative")
 
-    def _find(self, match: Sequence[Match], priority: int) -> _Held:
+    def _same(self, key: PackedKey) -> int:
+        """The handle of the entry with this key; 0: there is none."""
+        return self._library.core_table_same(self._state, self._number, key.words, key.rank)
+
+    def _find(self, match: Sequence[Match], priority: int) -> tuple[PackedKey, int]:
+        """The key, and the entry's handle."""
         key = self._keys.pack(match, priority)
-        held = self._held.get((key.words, key.rank))
-        if held is None:
+        handle = self._same(key)
+        if not handle:
             raise NoSuchEntry(f"{self._node.name} holds no entry for {_show(match, priority)}")
-        return held
+        return key, handle
 
     def release(self) -> None:
         """The program's own entries may be changed from now on."""

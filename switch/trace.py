@@ -198,16 +198,16 @@ class TraceReader:
 
 
 class _Entries:
-    """Finds entries by where the C side has them; looks through each table once, when first asked."""
+    """Finds entries by where the C side has them; asks each table once which ones these are."""
 
     def __init__(self, tables: Mapping[str, RunningTable]) -> None:
         self._tables = tables
-        self._found: dict[str, Mapping[int, Entry]] = {}
+        self._handles: dict[str, set[int]] = {}
 
     def at(self, table: str, address: int) -> Entry | None:
-        if table not in self._found:
-            self._found[table] = self._tables[table].by_address()
-        return self._found[table].get(address)
+        if table not in self._handles:
+            self._handles[table] = self._tables[table].handles()
+        return self._tables[table].entry_at(address) if address in self._handles[table] else None
 
 
 def _split(words: Sequence[int]) -> Iterator[tuple[Kind, list[int]]]:

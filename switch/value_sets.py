@@ -76,7 +76,7 @@ class ValueSet:
 
     def _insert(self, member: Ternary) -> None:
         words = b"".join(number.to_bytes(self._bytes, "little") for number in (member.value, member.mask))
-        handle = self._library.core_table_insert(self._state, self._number, words, b"", 0, 0, None, 0, 0)
+        handle = self._library.core_table_insert(self._state, self._number, words, 0, 0, None, 0, 0)
         if not handle:
             raise MemoryError("no memory for a value set")
         self._handles[member] = handle

@@ -22,10 +22,19 @@ MAX_KEY_WORDS = 16
 ENTRY_HEAD = 16
 """Bytes of `struct entry` before the words."""
 
+PLACE_WORDS = 3
+"""Of `struct place`, which the words of an entry that is not exact begin with."""
+
+AGE_OFFSET = 16
+"""Of `age` in it, in bytes."""
+
 DATA_ALIGNMENT = 16
 
 MEMBER_DATA = ENTRY_HEAD
 """Where the action data of an action profile's member begins, as in profiles.h."""
+
+TARGET_SIZE = 16
+"""Bytes of `struct target` in profiles.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +73,13 @@ class KeyLayout:
             places.append(KeyPlace(key.kind, key.bits, end))
             end += key.bits
         words = -(-end // WORD)
-        if words > MAX_KEY_WORDS:
+        if words + ranges > MAX_KEY_WORDS:
             raise refuse(what, f"its key has over {MAX_KEY_WORDS * WORD} bits")
         return cls(tuple(places), words, ranges)
 
     def data_offset(self, kind: MatchKind) -> int:
         """Where an entry's action data begins, in bytes."""
-        words = 2 * self.words + 2 * self.ranges if kind is MatchKind.TERNARY else self.words
+        words = self.words if kind is MatchKind.EXACT else PLACE_WORDS + 2 * self.words + 2 * self.ranges
         end = ENTRY_HEAD + words * WORD_BYTES
         return -(-end // DATA_ALIGNMENT) * DATA_ALIGNMENT
 
@@ -87,6 +96,13 @@ def words_of(value_set: ValueSet) -> int:
         what = placed(f"value set '{value_set.name}'", value_set.source)
         raise refuse(what, f"has over {MAX_KEY_WORDS * WORD} bits")
     return words
+
+
+def data_size(table: TableNode) -> int:
+    """The most bytes that an entry has behind `data_offset`: of an action's data, or a `struct target`."""
+    if table.profile is not None:
+        return TARGET_SIZE
+    return max((DataLayout.of(action).size for action in table.actions), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ OWN_STRUCTS = ("headers", "metadata", "next_free", "packet", "registers", "count
 """The structs that every generated program has beside those of its header types."""
 
 RUNTIME_STRUCTS = tuple(
-    """array block bucket choices core digest_ring entry entry_state group hits index member meter ordered
-    packet_context pending prefix prefixes rates reclaimer replica selector_group state table table_shape
-    target""".split()  # noqa: SIM905
+    """array block bucket choices core digest_ring entry entry_state group hits index member meter
+    packet_context pending place rates reclaimer replica selector_group state table table_shape target tuple
+    tuple_head tuples""".split()  # noqa: SIM905
 )
 """Those of the runtime's headers that it includes."""
 

@@ -2,14 +2,14 @@
 
 from switch.compiler.expressions import Expressions
 from switch.compiler.jsonin import placed
-from switch.compiler.layout import ENTRY_HEAD, WORD, WORD_BYTES, KeyLayout, words_of
+from switch.compiler.layout import WORD, WORD_BYTES, KeyLayout, data_size, words_of
 from switch.compiler.model import Const, Op, Program, TableKey, TableNode
 from switch.compiler.symbols import Symbols
 from switch.compiler.values import Value, word_texts
 from switch.compiler.writer import Writer
 from switch.entries import MatchKind
 
-KINDS = {MatchKind.EXACT: "TABLE_EXACT", MatchKind.LPM: "TABLE_LPM", MatchKind.TERNARY: "TABLE_TERNARY"}
+KINDS = {MatchKind.EXACT: "TABLE_EXACT", MatchKind.LPM: "TABLE_TERNARY", MatchKind.TERNARY: "TABLE_TERNARY"}
 
 
 def write_table_numbers(w: Writer, program: Program, symbols: Symbols) -> None:
@@ -35,12 +35,14 @@ def write_shapes(w: Writer, program: Program, symbols: Symbols) -> None:
                 w.line(f".ranges = {layout.ranges},")
                 w.line(f".stateful = {str(table.stateful).lower()},")
                 w.line(f".data_offset = {layout.data_offset(table.kind)},")
+                w.line(f".data_size = {data_size(table)},")
         for value_set in program.value_sets.values():
+            members = KeyLayout((), words_of(value_set), 0)
             w.comment(f"value set {value_set.name}: {value_set.bits} bits", value_set.source)
             with w.block(f"[VALUE_SET_{symbols.value_sets[value_set]}] =", "},"):
                 w.line(".kind = TABLE_TERNARY,")
-                w.line(f".key_words = {words_of(value_set)},")
-                w.line(f".data_offset = {ENTRY_HEAD + 2 * words_of(value_set) * WORD_BYTES},")
+                w.line(f".key_words = {members.words},")
+                w.line(f".data_offset = {members.data_offset(MatchKind.TERNARY)},")
 
 
 def _describe(table: TableNode) -> str:
@@ -68,8 +70,8 @@ def _write_find(w: Writer, symbols: Symbols, table: TableNode) -> None:
             for terms in words or [["0"]]:
                 w.line(f"{' | '.join(terms)},")
         w.line(f"TRACE_BYTES(TRACE_KEY, TABLE_{name}, key, {WORD_BYTES * layout.words});")
-        if table.kind is not MatchKind.TERNARY:
-            w.line(f"return {table.kind}_find({at}, key, {layout.words});")
+        if table.kind is MatchKind.EXACT:
+            w.line(f"return exact_find({at}, key, {layout.words});")
             return
         with w.block(f"const uint64_t range[{max(layout.ranges, 1)}] =", "};"):
             for text in ranges or ["0"]:

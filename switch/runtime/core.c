@@ -102,12 +102,41 @@ uint64_t random_between(struct core *core, uint64_t low, uint64_t high)
 
 /* For the control plane. Results that are addresses are 0 when memory ran out. */
 
-EXPORT uint64_t core_table_insert(void *state, unsigned table, const uint64_t *words, const uint64_t *mask,
-                                  int32_t rank, uint32_t action, const void *data, uint32_t data_size, uint64_t now)
+EXPORT uint64_t core_table_insert(void *state, unsigned table, const uint64_t *words, int32_t rank, uint32_t action,
+                                  const void *data, uint32_t data_size, uint64_t now)
 {
     struct core *core = state;
-    return (uint64_t)(uintptr_t)table_insert(&core->reclaimer, &core->tables[table], words, mask, rank, action, data,
+    return (uint64_t)(uintptr_t)table_insert(&core->reclaimer, &core->tables[table], words, rank, action, data,
                                              data_size, now);
+}
+
+/* The entry with exactly this key; 0: none. */
+EXPORT uint64_t core_table_same(const void *state, unsigned table, const uint64_t *words, int32_t rank)
+{
+    const struct core *core = state;
+    return (uint64_t)(uintptr_t)table_same(&core->tables[table], words, rank);
+}
+
+EXPORT uint64_t core_table_size(const void *state, unsigned table)
+{
+    return ((const struct core *)state)->tables[table].entries;
+}
+
+/* All entries, in no order, into an array of core_table_size elements. */
+EXPORT void core_table_list(const void *state, unsigned table, uint64_t *found)
+{
+    table_list(&((const struct core *)state)->tables[table], (const struct entry **)found);
+}
+
+/* See table_copy. */
+EXPORT uint64_t core_entry_size(const void *state, unsigned table)
+{
+    return entry_size(&((const struct core *)state)->tables[table]);
+}
+
+EXPORT void core_table_copy(const void *state, unsigned table, void *copies)
+{
+    table_copy(&((const struct core *)state)->tables[table], copies);
 }
 
 EXPORT uint64_t core_table_replace(void *state, unsigned table, uint64_t entry, uint32_t action, const void *data,
@@ -139,6 +168,38 @@ EXPORT uint64_t core_entry_hits(uint64_t entry)
 EXPORT uint64_t core_entry_meter(uint64_t entry)
 {
     return (uint64_t)(uintptr_t)&((const struct entry *)(uintptr_t)entry)->state->meter;
+}
+
+/* How the entry's meter is configured, as meter_configure takes it; false: it is not. */
+EXPORT bool core_entry_rates(uint64_t entry, uint64_t *rates)
+{
+    const struct meter *meter = &((const struct entry *)(uintptr_t)entry)->state->meter;
+    const struct rates *block = atomic_load_explicit(&meter->rates, memory_order_relaxed);
+    if (!block)
+        return false;
+    const uint64_t found[] = {block->committed.rate, block->committed.burst, block->peak.rate, block->peak.burst};
+    memcpy(rates, found, sizeof found);
+    return true;
+}
+
+/* Nanoseconds; 0: none. */
+EXPORT void core_entry_set_idle_timeout(uint64_t entry, uint64_t nanoseconds)
+{
+    ((const struct entry *)(uintptr_t)entry)->state->idle_timeout = nanoseconds;
+}
+
+EXPORT uint64_t core_entry_idle_timeout(uint64_t entry)
+{
+    return ((const struct entry *)(uintptr_t)entry)->state->idle_timeout;
+}
+
+/*
+ * The entries whose timeout is over, each once for each further timeout without a hit, into an array of core_table_size
+ * elements. Returns how many. now: microseconds.
+ */
+EXPORT uint64_t core_table_expired(const void *state, unsigned table, uint64_t now, uint64_t *found)
+{
+    return table_expired(&((const struct core *)state)->tables[table], now, (const struct entry **)found);
 }
 
 /* When the entry was last hit, or inserted: microseconds. */

@@ -2,7 +2,7 @@
 
 #include "bits.h"
 
-enum { BYTES_PER_STEP = 8 };
+enum { BYTES_PER_STEP = 16 };
 
 static uint32_t crc32_table[BYTES_PER_STEP][256];
 static uint16_t crc16_table[256];
@@ -27,16 +27,30 @@ void hashes_init(void)
             crc32_table[t][i] = crc32_table[t - 1][i] >> 8 ^ crc32_table[0][crc32_table[t - 1][i] & 0xff];
 }
 
+static uint32_t load_little(const uint8_t *bytes) { return __builtin_bswap32(load_32(bytes)); }
+
+/* What four bytes add to the CRC, of which the last is so many bytes before the end of the step. */
+static uint32_t crc32_four(uint32_t bytes, unsigned before_end)
+{
+    return crc32_table[before_end + 3][bytes & 0xff] ^ crc32_table[before_end + 2][bytes >> 8 & 0xff] ^
+           crc32_table[before_end + 1][bytes >> 16 & 0xff] ^ crc32_table[before_end][bytes >> 24];
+}
+
 uint32_t hash_crc32(const uint8_t *bytes, size_t length)
 {
     uint32_t crc = 0xffffffff;
-    for (; length >= BYTES_PER_STEP; length -= BYTES_PER_STEP, bytes += BYTES_PER_STEP) {
-        const uint32_t low = crc ^ __builtin_bswap32(load_32(bytes)), high = __builtin_bswap32(load_32(bytes + 4));
-        crc = crc32_table[7][low & 0xff] ^ crc32_table[6][low >> 8 & 0xff] ^ crc32_table[5][low >> 16 & 0xff] ^
-              crc32_table[4][low >> 24] ^ crc32_table[3][high & 0xff] ^ crc32_table[2][high >> 8 & 0xff] ^
-              crc32_table[1][high >> 16 & 0xff] ^ crc32_table[0][high >> 24];
+    for (; length >= 16; length -= 16, bytes += 16)
+        crc = crc32_four(crc ^ load_little(bytes), 12) ^ crc32_four(load_little(bytes + 4), 8) ^
+              crc32_four(load_little(bytes + 8), 4) ^ crc32_four(load_little(bytes + 12), 0);
+    if (length & 8) {
+        crc = crc32_four(crc ^ load_little(bytes), 4) ^ crc32_four(load_little(bytes + 4), 0);
+        bytes += 8;
     }
-    for (; length > 0; length--)
+    if (length & 4) {
+        crc = crc32_four(crc ^ load_little(bytes), 0);
+        bytes += 4;
+    }
+    for (length &= 3; length > 0; length--)
         crc = crc >> 8 ^ crc32_table[0][(crc ^ *bytes++) & 0xff];
     return ~crc;
 }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* CRC-32 of IEEE 802.3: reflected 0x04c11db7, init and xor all ones. Eight bytes a step (Kounavis and Berry, 2005). */
+/* CRC-32 of IEEE 802.3: reflected 0x04c11db7, init and xor all ones. 16 bytes a step (Kounavis and Berry, 2005). */
 uint32_t hash_crc32(const uint8_t *bytes, size_t length);
 
 /* CRC-16/ARC: reflected 0x8005, init 0. */

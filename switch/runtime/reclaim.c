@@ -1,36 +1,42 @@
 #include "reclaim.h"
 
-#include <stdlib.h>
+#include "blocks.h"
 
 struct block {
     struct block *next;
-    uint64_t stamp; /* reclaimer.reader when this was unlinked */
+    uint64_t stamp : 56; /* reclaimer.reader when this was unlinked */
+    uint64_t class : 8;  /* block_class */
 };
+
+static const uint64_t STAMP_MASK = ((uint64_t)1 << 56) - 1;
 
 _Static_assert(sizeof(struct block) == 16, "keeps what follows aligned to 16 bytes");
 
 void *block_new(size_t size)
 {
-    struct block *b = calloc(1, sizeof *b + size);
-    return b ? b + 1 : NULL;
+    block_class class;
+    struct block *b = memory_take(sizeof *b + size, &class);
+    if (!b)
+        return NULL;
+    b->class = class;
+    return b + 1;
 }
 
 void block_free(void *memory)
 {
-    if (memory)
-        free((struct block *)memory - 1);
+    if (memory) {
+        struct block *b = (struct block *)memory - 1;
+        memory_give(b, b->class);
+    }
 }
 
+/* The oldest come first: behind one that must wait there is none that need not. */
 static void reclaim(struct reclaimer *r, uint64_t now)
 {
-    for (struct block **at = &r->retired; *at;) {
-        struct block *b = *at;
-        if (!(now & 1) || b->stamp != now) {
-            *at = b->next;
-            free(b);
-        } else {
-            at = &b->next;
-        }
+    while (r->oldest && (!(now & 1) || r->oldest->stamp != (now & STAMP_MASK))) {
+        struct block *b = r->oldest;
+        r->oldest = b->next;
+        memory_give(b, b->class);
     }
 }
 
@@ -42,9 +48,13 @@ void block_retire(struct reclaimer *r, void *memory)
     atomic_thread_fence(memory_order_seq_cst);
     const uint64_t now = atomic_load_explicit(&r->reader, memory_order_acquire);
     struct block *b = (struct block *)memory - 1;
-    b->stamp = now;
-    b->next = r->retired;
-    r->retired = b;
+    b->stamp = now & STAMP_MASK;
+    b->next = NULL;
+    if (r->oldest)
+        r->newest->next = b;
+    else
+        r->oldest = b;
+    r->newest = b;
     reclaim(r, now);
 }
 

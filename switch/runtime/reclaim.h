@@ -18,7 +18,8 @@ struct block; /* what stands in front of every reclaimable allocation */
 
 struct reclaimer {
     _Alignas(64) _Atomic uint64_t reader;
-    _Alignas(64) struct block *retired;
+    _Alignas(64) struct block *oldest; /* of those that were unlinked and are not free yet, in that order */
+    struct block *newest;
 };
 
 static inline void reader_enter(struct reclaimer *r)

@@ -1,32 +1,43 @@
 #include "tables.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { FIRST_SLOTS = 16 };
+enum { NANOSECONDS = 1000 };   /* in a microsecond */
+enum { SLOTS_PER_REMOVAL = 8 }; /* that are visited to compute the tuples' bests anew */
 
+/* Words of an entry that its writer gives. */
 static uint32_t word_count(const struct table_shape *shape)
 {
     const uint32_t key = shape->key_words;
     return shape->kind == TABLE_TERNARY ? 2 * key + 2u * shape->ranges : key;
 }
 
+static size_t shape_size(const struct table_shape *shape)
+{
+    const size_t size = shape->data_offset + shape->data_size, word = sizeof(uint64_t);
+    return (size + word - 1) / word * word;
+}
+
 struct entry *entry_new(const struct table_shape *shape, const uint64_t *words, int32_t rank, uint32_t action,
                         const void *data, uint32_t data_size)
 {
-    struct entry *e = block_new(shape->data_offset + data_size);
+    const size_t most = shape_size(shape), needed = shape->data_offset + data_size;
+    struct entry *e = block_new(most > needed ? most : needed);
     if (!e)
         return NULL;
     e->action = action;
     e->rank = rank;
     if (words)
-        memcpy(e->words, words, word_count(shape) * sizeof *words);
+        memcpy((uint64_t *)entry_value(e, shape->kind), words, word_count(shape) * sizeof *words);
     if (data_size)
         memcpy((char *)e + shape->data_offset, data, data_size);
     return e;
 }
 
-/* The index of exact and lpm tables. */
+/* The index: of an exact table's entries, or of the first entries of a ternary table's lists. */
 
 static struct index *index_new(uint64_t slots)
 {
@@ -36,9 +47,26 @@ static struct index *index_new(uint64_t slots)
     return index;
 }
 
+static struct index *index_of(const struct table *t) { return atomic_load_explicit(&t->index, memory_order_relaxed); }
+
+/* What the tuple's list that holds the entry is found by. words: of an entry, as in tables.h. */
+static void masked_words(const struct table *t, const struct tuple *tuple, const uint64_t *words, uint64_t *masked)
+{
+    const unsigned key = t->shape.key_words;
+    memcpy(masked, words, key * sizeof *words);
+    for (unsigned r = 0; r < t->shape.ranges; r++)
+        masked[key + r] = words[2 * key + 2 * r] & tuple->mask[key + r];
+}
+
 static uint64_t entry_hash(const struct table *t, const struct entry *e)
 {
-    return hash_words(e->words, t->shape.key_words, t->seed + (uint64_t)e->rank);
+    const uint64_t *value = entry_value(e, t->shape.kind);
+    if (t->shape.kind == TABLE_EXACT)
+        return hash_words(value, t->shape.key_words, t->seed);
+    const struct tuple *tuple = entry_place(e)->tuple;
+    uint64_t masked[MAX_KEY_WORDS];
+    masked_words(t, tuple, value, masked);
+    return hash_words(masked, t->shape.key_words + t->shape.ranges, t->seed ^ (uint64_t)(uintptr_t)tuple);
 }
 
 static uint64_t slot_of(uint64_t hash, const struct entry *e)
@@ -60,21 +88,24 @@ static void index_put(const struct table *t, struct index *index, const struct e
     }
 }
 
-/* The slot that holds exactly this entry. */
-static _Atomic uint64_t *index_slot(const struct table *t, struct index *index, const struct entry *e)
+/* Puts `by` in the slot of `e`, which has the same hash; NULL empties it. */
+static void index_exchange(const struct table *t, const struct entry *e, const struct entry *by)
 {
+    struct index *index = index_of(t);
     const uint64_t hash = entry_hash(t, e);
     for (uint64_t at = hash;; at++) {
         _Atomic uint64_t *slot = &index->slots[at & index->mask];
-        if (atomic_load_explicit(slot, memory_order_relaxed) == slot_of(hash, e))
-            return slot;
+        if (atomic_load_explicit(slot, memory_order_relaxed) != slot_of(hash, e))
+            continue;
+        atomic_store_explicit(slot, by ? slot_of(hash, by) : SLOT_DELETED, memory_order_release);
+        return;
     }
 }
 
 /* Makes room for one more: at most half of the slots are in use, so that a miss is found soon. */
 static bool index_reserve(struct reclaimer *r, struct table *t)
 {
-    struct index *old = atomic_load_explicit(&t->index, memory_order_relaxed);
+    struct index *old = index_of(t);
     if ((old->used + 1) * 2 <= old->mask + 1)
         return true;
     uint64_t slots = FIRST_SLOTS;
@@ -93,97 +124,297 @@ static bool index_reserve(struct reclaimer *r, struct table *t)
     return true;
 }
 
-/* The prefix lengths of an lpm table. */
+/* Entry by entry. NULL begins; the order is any. */
+struct walk {
+    const struct index *index;
+    uint64_t slot;
+    const struct entry *next; /* of the list that is walked */
+};
 
-static struct prefixes *prefixes_new(uint32_t count)
+static const struct entry *walk_next(const struct table *t, struct walk *walk)
 {
-    struct prefixes *p = block_new(sizeof *p + count * sizeof p->of[0]);
-    if (p)
-        p->count = count;
-    return p;
+    const struct entry *e = walk->next;
+    while (!e) {
+        if (walk->slot > walk->index->mask)
+            return NULL;
+        const uint64_t slot = atomic_load_explicit(&walk->index->slots[walk->slot++], memory_order_relaxed);
+        if (slot != SLOT_EMPTY && slot != SLOT_DELETED)
+            e = slot_entry(slot);
+    }
+    walk->next = NULL;
+    if (t->shape.kind == TABLE_TERNARY)
+        walk->next = atomic_load_explicit(&entry_place(e)->next, memory_order_relaxed);
+    return e;
 }
 
-static bool prefix_add(struct reclaimer *r, struct table *t, int32_t length, const uint64_t *mask)
+size_t entry_size(const struct table *t)
 {
-    struct prefixes *old = atomic_load_explicit(&t->prefixes, memory_order_relaxed);
-    struct prefixes *more = prefixes_new(old->count + 1);
-    if (!more)
-        return false;
+    return shape_size(&t->shape);
+}
+
+void table_list(const struct table *t, const struct entry **found)
+{
+    struct walk walk = {.index = index_of(t)};
+    for (const struct entry *e; (e = walk_next(t, &walk));)
+        *found++ = e;
+}
+
+void table_copy(const struct table *t, void *copies)
+{
+    struct walk walk = {.index = index_of(t)};
+    char *to = copies;
+    for (const struct entry *e; (e = walk_next(t, &walk)); to += entry_size(t)) {
+        const uint64_t timeout = e->state ? e->state->idle_timeout : 0;
+        memcpy(to, e, entry_size(t));
+        memcpy(to + offsetof(struct entry, state), &timeout, sizeof timeout);
+    }
+}
+
+uint64_t table_expired(const struct table *t, uint64_t now, const struct entry **found)
+{
+    uint64_t count = 0;
+    struct walk walk = {.index = index_of(t)};
+    for (const struct entry *e; (e = walk_next(t, &walk));) {
+        struct entry_state *state = e->state;
+        if (state->idle_timeout == 0)
+            continue;
+        const uint64_t hit = atomic_load_explicit(&state->last_hit, memory_order_relaxed);
+        if (hit != state->told_hit) {
+            state->told_hit = hit;
+            state->told_times = 0;
+        }
+        const uint64_t idle = now > hit ? now - hit : 0;
+        const unsigned __int128 nanoseconds = (unsigned __int128)idle * NANOSECONDS;
+        const uint64_t times = (uint64_t)(nanoseconds / state->idle_timeout);
+        if (times > state->told_times) {
+            state->told_times = times;
+            found[count++] = e;
+        }
+    }
+    return count;
+}
+
+/* Tuples. */
+
+static struct tuples *tuples_of(const struct table *t) { return atomic_load_explicit(&t->tuples, memory_order_relaxed); }
+
+static unsigned mask_words(const struct table *t) { return t->shape.key_words + t->shape.ranges; }
+
+static struct tuples *tuples_new(const struct table *t, uint32_t count)
+{
+    return block_new(sizeof(struct tuples) + count * (HEAD_WORDS + mask_words(t)) * sizeof(uint64_t));
+}
+
+/* Shows readers the first `count` of t->by_best. room: for them. */
+static void tuples_show(struct reclaimer *r, struct table *t, uint32_t count, struct tuples *room)
+{
+    struct tuples *old = tuples_of(t);
+    room->count = count;
+    uint64_t *at = room->of;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct tuple *tuple = t->by_best[i];
+        *(struct tuple_head *)at = (struct tuple_head){tuple->best, tuple, tuple->only};
+        memcpy(at + HEAD_WORDS, tuple->mask, mask_words(t) * sizeof *at);
+        at += HEAD_WORDS + mask_words(t);
+    }
+    atomic_store_explicit(&t->tuples, room, memory_order_release);
+    block_retire(r, old);
+}
+
+static int better_tuple(const void *a, const void *b)
+{
+    const int64_t one = (*(struct tuple *const *)a)->best, other = (*(struct tuple *const *)b)->best;
+    return (one < other) - (one > other);
+}
+
+/* Brings by_best[at], whose best has grown, to its place. */
+static void tuple_rise(struct table *t, uint32_t at)
+{
+    struct tuple *tuple = t->by_best[at];
+    for (; at > 0 && t->by_best[at - 1]->best < tuple->best; at--)
+        t->by_best[at] = t->by_best[at - 1];
+    t->by_best[at] = tuple;
+}
+
+static uint32_t tuple_number(const struct table *t, const struct tuple *tuple)
+{
     uint32_t at = 0;
-    while (at < old->count && old->of[at].length > length)
+    while (t->by_best[at] != tuple)
         at++;
-    memcpy(more->of, old->of, at * sizeof old->of[0]);
-    more->of[at].length = length;
-    memcpy(more->of[at].mask, mask, t->shape.key_words * sizeof *mask);
-    memcpy(more->of + at + 1, old->of + at, (old->count - at) * sizeof old->of[0]);
-    atomic_store_explicit(&t->prefixes, more, memory_order_release);
-    block_retire(r, old);
-    return true;
+    return at;
 }
 
-static bool prefix_remove(struct reclaimer *r, struct table *t, int32_t length)
+/* The mask of the tuple that an entry belongs to. words: as in tables.h. */
+static void tuple_mask(const struct table *t, const uint64_t *words, uint64_t *mask)
 {
-    struct prefixes *old = atomic_load_explicit(&t->prefixes, memory_order_relaxed);
-    struct prefixes *fewer = prefixes_new(old->count - 1);
-    if (!fewer)
-        return false;
-    for (uint32_t from = 0, to = 0; from < old->count; from++)
-        if (old->of[from].length != length)
-            fewer->of[to++] = old->of[from];
-    atomic_store_explicit(&t->prefixes, fewer, memory_order_release);
-    block_retire(r, old);
-    return true;
+    const unsigned key = t->shape.key_words;
+    memcpy(mask, words + key, key * sizeof *mask);
+    for (unsigned r = 0; r < t->shape.ranges; r++) {
+        const uint64_t *bounds = words + 2 * key + 2 * r, differ = bounds[0] ^ bounds[1];
+        mask[key + r] = differ ? ~(UINT64_MAX >> __builtin_clzll(differ)) : UINT64_MAX;
+    }
 }
 
-/* The array of a ternary table. */
-
-static struct ordered *ordered_new(uint32_t count)
+/* The number of the tuple with this mask; of none: how many there are. */
+static uint32_t tuple_find(const struct table *t, const uint64_t *mask)
 {
-    struct ordered *o = block_new(sizeof *o + count * sizeof o->entries[0]);
-    if (o)
-        o->count = count;
-    return o;
+    const uint32_t count = tuples_of(t)->count;
+    uint32_t at = 0;
+    while (at < count && memcmp(t->by_best[at]->mask, mask, mask_words(t) * sizeof *mask) != 0)
+        at++;
+    return at;
 }
 
-static bool ordered_insert(struct reclaimer *r, struct table *t, const struct entry *e)
+/* Puts an empty tuple behind the others, where readers do not see it yet. NULL: no memory. */
+static struct tuple *tuple_add(struct table *t, const uint64_t *mask, int64_t best)
 {
-    struct ordered *old = atomic_load_explicit(&t->ordered, memory_order_relaxed);
-    struct ordered *more = ordered_new(old->count + 1);
+    const uint32_t count = tuples_of(t)->count;
+    struct tuple **more = realloc(t->by_best, (count + 1) * sizeof *more);
     if (!more)
-        return false;
-    uint32_t low = 0, high = old->count; /* the first with a lower priority is in [low, high] */
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (old->entries[middle]->rank >= e->rank)
-            low = middle + 1;
-        else
-            high = middle;
+        return NULL;
+    t->by_best = more;
+    struct tuple *tuple = block_new(sizeof *tuple + mask_words(t) * sizeof *mask);
+    if (!tuple)
+        return NULL;
+    tuple->best = best;
+    memcpy(tuple->mask, mask, mask_words(t) * sizeof *mask);
+    return more[count] = tuple;
+}
+
+/*
+ * Computes the tuples' bests anew: removals leave them too high, which costs lookups time. Without memory for it, they
+ * stay.
+ */
+static void tuples_tidy(struct reclaimer *r, struct table *t)
+{
+    const uint32_t count = tuples_of(t)->count;
+    struct tuples *room = tuples_new(t, count);
+    if (!room)
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        t->by_best[i]->best = INT64_MIN;
+    struct walk walk = {.index = index_of(t)};
+    for (const struct entry *e; (e = walk_next(t, &walk));) {
+        struct tuple *tuple = (struct tuple *)entry_place(e)->tuple;
+        tuple->best = e->rank > tuple->best ? e->rank : tuple->best;
+        tuple->only = tuple->entries == 1 ? e : NULL;
     }
-    memcpy(more->entries, old->entries, low * sizeof old->entries[0]);
-    more->entries[low] = e;
-    memcpy(more->entries + low + 1, old->entries + low, (old->count - low) * sizeof old->entries[0]);
-    atomic_store_explicit(&t->ordered, more, memory_order_release);
-    block_retire(r, old);
+    qsort(t->by_best, count, sizeof *t->by_best, better_tuple);
+    tuples_show(r, t, count, room);
+    t->removed = 0;
+}
+
+/* Ternary entries. */
+
+/* The link that leads to `e` in its list; NULL: e is the first. */
+static _Atomic(const struct entry *) *link_to(const struct table *t, const struct entry *e)
+{
+    const struct tuple *tuple = entry_place(e)->tuple;
+    const unsigned key = t->shape.key_words, ranges = t->shape.ranges;
+    uint64_t masked[MAX_KEY_WORDS];
+    masked_words(t, tuple, entry_value(e, TABLE_TERNARY), masked);
+    const struct entry *at = tuple_list(t, index_of(t), tuple, tuple->mask, masked, key, ranges, NULL);
+    if (at == e)
+        return NULL;
+    for (;;) {
+        _Atomic(const struct entry *) *link = &entry_place(at)->next;
+        if ((at = atomic_load_explicit(link, memory_order_relaxed)) == e)
+            return link;
+    }
+}
+
+static bool ternary_insert(struct reclaimer *r, struct table *t, struct entry *e)
+{
+    const unsigned key = t->shape.key_words, ranges = t->shape.ranges;
+    const uint64_t *words = entry_value(e, TABLE_TERNARY);
+    uint64_t mask[MAX_KEY_WORDS];
+    tuple_mask(t, words, mask);
+    uint32_t number = tuple_find(t, mask), count = tuples_of(t)->count;
+    struct tuple *tuple = number < count ? t->by_best[number] : tuple_add(t, mask, e->rank);
+    if (!tuple)
+        return false;
+    const bool is_new = number == count, first_of_many = tuple->entries == 1, better = e->rank > tuple->best;
+    struct tuples *room = NULL;
+    if ((is_new || first_of_many || better) && !(room = tuples_new(t, count + is_new))) {
+        if (is_new)
+            block_free(tuple);
+        return false;
+    }
+    tuple->entries++;
+    entry_place(e)->tuple = tuple;
+    entry_place(e)->age = t->ages++;
+
+    uint64_t masked[MAX_KEY_WORDS];
+    masked_words(t, tuple, words, masked);
+    const struct entry *first = tuple_list(t, index_of(t), tuple, tuple->mask, masked, key, ranges, NULL);
+    if (room) { /* before the entry can be found, so that no reader stops searching too soon */
+        tuple->best = better ? e->rank : tuple->best;
+        tuple->only = is_new ? e : NULL;
+        tuple_rise(t, number);
+        if (is_new) {
+            index_put(t, index_of(t), e);
+            tuples_show(r, t, count + 1, room);
+            return true;
+        }
+        tuples_show(r, t, count, room);
+    }
+    if (!first) {
+        index_put(t, index_of(t), e);
+    } else if (first->rank < e->rank) {
+        atomic_store_explicit(&entry_place(e)->next, first, memory_order_relaxed);
+        index_exchange(t, first, e);
+    } else {
+        const struct entry *before = first, *after;
+        while ((after = atomic_load_explicit(&entry_place(before)->next, memory_order_relaxed)) && after->rank >= e->rank)
+            before = after;
+        atomic_store_explicit(&entry_place(e)->next, after, memory_order_relaxed);
+        atomic_store_explicit(&entry_place(before)->next, e, memory_order_release);
+    }
     return true;
 }
 
-/* Puts `by` in the place of `e`; NULL takes it out. */
-static bool ordered_replace(struct reclaimer *r, struct table *t, const struct entry *e, const struct entry *by)
+/* Puts `by`, which is alike, in the place of `e`; NULL takes it out. */
+static bool ternary_replace(struct reclaimer *r, struct table *t, const struct entry *e, struct entry *by)
 {
-    struct ordered *old = atomic_load_explicit(&t->ordered, memory_order_relaxed);
-    struct ordered *changed = ordered_new(old->count - (by ? 0 : 1));
-    if (!changed)
+    struct tuple *tuple = (struct tuple *)entry_place(e)->tuple;
+    const bool shown = tuple->only == e, last = !by && tuple->entries == 1;
+    uint32_t count = tuples_of(t)->count;
+    struct tuples *room = NULL;
+    if ((shown || last) && !(room = tuples_new(t, count - last)))
         return false;
-    for (uint32_t from = 0, to = 0; from < old->count; from++) {
-        if (old->entries[from] != e)
-            changed->entries[to++] = old->entries[from];
-        else if (by)
-            changed->entries[to++] = by;
+    if (by)
+        *entry_place(by) = *entry_place(e);
+    _Atomic(const struct entry *) *link = link_to(t, e);
+    const struct entry *next = atomic_load_explicit(&entry_place(e)->next, memory_order_relaxed);
+    const struct entry *then = by ? by : next;
+    if (link)
+        atomic_store_explicit(link, then, memory_order_release);
+    else
+        index_exchange(t, e, then);
+    if (!by)
+        tuple->entries--;
+    if (last) {
+        const uint32_t number = tuple_number(t, tuple);
+        memmove(t->by_best + number, t->by_best + number + 1, (count - number - 1) * sizeof *t->by_best);
+        tuples_show(r, t, count - 1, room);
+        block_retire(r, tuple);
+    } else if (shown) {
+        tuple->only = by;
+        tuples_show(r, t, count, room);
     }
-    atomic_store_explicit(&t->ordered, changed, memory_order_release);
-    block_retire(r, old);
+    if (!by && ++t->removed > index_of(t)->mask / SLOTS_PER_REMOVAL)
+        tuples_tidy(r, t);
     return true;
 }
+
+/* A ternary table is about to change: not while a lookup wants it to stay (see ternary_find). */
+static void change_begin(const struct table *t)
+{
+    while (atomic_load_explicit(&t->looking, memory_order_seq_cst))
+        sched_yield();
+}
+
+static void change_end(struct table *t) { atomic_fetch_add_explicit(&t->changes, 1, memory_order_release); }
 
 /* Tables. */
 
@@ -192,12 +423,9 @@ bool table_init(struct table *t, const struct table_shape *shape, uint64_t seed)
     t->shape = *shape;
     t->seed = seed;
     atomic_init(&t->index, index_new(FIRST_SLOTS));
-    atomic_init(&t->prefixes, prefixes_new(0));
-    atomic_init(&t->ordered, ordered_new(0));
+    atomic_init(&t->tuples, tuples_new(t, 0));
     atomic_init(&t->miss, NULL);
-    if (shape->kind == TABLE_LPM && !(t->of_length = calloc(MAX_PREFIX + 1, sizeof *t->of_length)))
-        return false;
-    return t->index && t->prefixes && t->ordered;
+    return index_of(t) && tuples_of(t);
 }
 
 static void entry_free(const struct entry *e)
@@ -211,46 +439,52 @@ static void entry_free(const struct entry *e)
 
 void table_free(struct table *t)
 {
-    struct index *index = atomic_load(&t->index);
-    struct ordered *ordered = atomic_load(&t->ordered);
-    for (uint64_t i = 0; index && i <= index->mask; i++) {
-        const uint64_t slot = atomic_load(&index->slots[i]);
-        if (slot != SLOT_EMPTY && slot != SLOT_DELETED)
-            entry_free(slot_entry(slot));
-    }
-    for (uint32_t i = 0; ordered && i < ordered->count; i++)
-        entry_free(ordered->entries[i]);
+    struct walk walk = {.index = index_of(t)};
+    for (const struct entry *e; walk.index && (e = walk_next(t, &walk));)
+        entry_free(e);
+    for (uint32_t i = 0; t->by_best && i < tuples_of(t)->count; i++)
+        block_free(t->by_best[i]);
+    free(t->by_best);
     entry_free(atomic_load(&t->miss));
-    block_free(index);
-    block_free(ordered);
-    block_free(atomic_load(&t->prefixes));
-    free(t->of_length);
+    block_free(index_of(t));
+    block_free(tuples_of(t));
 }
 
-static bool publish(struct reclaimer *r, struct table *t, struct entry *e, const uint64_t *mask)
+const struct entry *table_same(const struct table *t, const uint64_t *words, int32_t rank)
 {
-    if (t->shape.kind == TABLE_TERNARY)
-        return ordered_insert(r, t, e);
-    if (!index_reserve(r, t))
-        return false;
-    if (t->shape.kind == TABLE_LPM) {
-        if (t->of_length[e->rank] == 0 && !prefix_add(r, t, e->rank, mask))
-            return false;
-        t->of_length[e->rank]++;
-    }
-    index_put(t, atomic_load_explicit(&t->index, memory_order_relaxed), e);
-    return true;
+    if (t->shape.kind == TABLE_EXACT)
+        return exact_find(t, words, t->shape.key_words);
+    uint64_t mask[MAX_KEY_WORDS], masked[MAX_KEY_WORDS];
+    tuple_mask(t, words, mask);
+    const uint32_t number = tuple_find(t, mask);
+    if (number == tuples_of(t)->count)
+        return NULL;
+    const struct tuple *tuple = t->by_best[number];
+    masked_words(t, tuple, words, masked);
+    const struct entry *e = tuple_list(t, index_of(t), tuple, mask, masked, t->shape.key_words, t->shape.ranges, NULL);
+    while (e && (e->rank != rank || !words_equal(entry_value(e, TABLE_TERNARY), words, word_count(&t->shape))))
+        e = atomic_load_explicit(&entry_place(e)->next, memory_order_relaxed);
+    return e;
 }
 
-const struct entry *table_insert(struct reclaimer *r, struct table *t, const uint64_t *words, const uint64_t *mask,
-                                 int32_t rank, uint32_t action, const void *data, uint32_t data_size, uint64_t now)
+const struct entry *table_insert(struct reclaimer *r, struct table *t, const uint64_t *words, int32_t rank,
+                                 uint32_t action, const void *data, uint32_t data_size, uint64_t now)
 {
     struct entry *e = entry_new(&t->shape, words, rank, action, data, data_size);
     if (!e)
         return NULL;
-    if (t->shape.stateful && (e->state = block_new(sizeof *e->state)))
+    bool done = !t->shape.stateful || (e->state = block_new(sizeof *e->state));
+    if (e->state)
         touch(e->state, now);
-    if ((t->shape.stateful && !e->state) || !publish(r, t, e, mask)) {
+    done = done && index_reserve(r, t);
+    if (done && t->shape.kind == TABLE_TERNARY) {
+        change_begin(t);
+        done = ternary_insert(r, t, e);
+        change_end(t);
+    } else if (done) {
+        index_put(t, index_of(t), e);
+    }
+    if (!done) {
         entry_free(e);
         return NULL;
     }
@@ -261,18 +495,20 @@ const struct entry *table_insert(struct reclaimer *r, struct table *t, const uin
 const struct entry *table_replace(struct reclaimer *r, struct table *t, const struct entry *old, uint32_t action,
                                   const void *data, uint32_t data_size)
 {
-    struct entry *e = entry_new(&t->shape, old->words, old->rank, action, data, data_size);
+    struct entry *e = entry_new(&t->shape, entry_value(old, t->shape.kind), old->rank, action, data, data_size);
     if (!e)
         return NULL;
     e->state = old->state;
     if (t->shape.kind == TABLE_TERNARY) {
-        if (!ordered_replace(r, t, old, e)) {
+        change_begin(t);
+        const bool done = ternary_replace(r, t, old, e);
+        change_end(t);
+        if (!done) {
             block_free(e);
             return NULL;
         }
     } else {
-        _Atomic uint64_t *slot = index_slot(t, atomic_load_explicit(&t->index, memory_order_relaxed), old);
-        atomic_store_explicit(slot, slot_of(entry_hash(t, e), e), memory_order_release);
+        index_exchange(t, old, e);
     }
     block_retire(r, (void *)old);
     return e;
@@ -281,16 +517,13 @@ const struct entry *table_replace(struct reclaimer *r, struct table *t, const st
 bool table_remove(struct reclaimer *r, struct table *t, const struct entry *old)
 {
     if (t->shape.kind == TABLE_TERNARY) {
-        if (!ordered_replace(r, t, old, NULL))
+        change_begin(t);
+        const bool done = ternary_replace(r, t, old, NULL);
+        change_end(t);
+        if (!done)
             return false;
     } else {
-        if (t->shape.kind == TABLE_LPM) {
-            if (t->of_length[old->rank] == 1 && !prefix_remove(r, t, old->rank))
-                return false;
-            t->of_length[old->rank]--;
-        }
-        _Atomic uint64_t *slot = index_slot(t, atomic_load_explicit(&t->index, memory_order_relaxed), old);
-        atomic_store_explicit(slot, SLOT_DELETED, memory_order_release);
+        index_exchange(t, old, NULL);
     }
     t->entries--;
     if (old->state) {

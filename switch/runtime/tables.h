@@ -5,24 +5,32 @@
  * the fields. A table is one of
  *   exact    open addressing; a slot holds a tag and a pointer in one word, so that a lookup touches an entry only
  *            when it is most likely the right one. A slot changes atomically; a growing index is built aside.
- *   lpm      the same index, probed once for each prefix length that occurs, longest first.
- *   ternary  an array by descending priority, replaced as a whole. Ranges too.
- * Entries never change once they can be seen: a modification is a new entry in the place of the old one.
+ *   ternary  tuple space search (Srinivasan, Suri and Varghese, SIGCOMM 1999): the entries with the same mask are a
+ *            tuple, and are found by one probe of the index with the key under that mask. Tuples are asked by
+ *            descending priority of their best entry, until none can hold a better one than was found. LPM is the
+ *            special case in which the priority is the prefix length. A range counts as the prefix that its bounds
+ *            share; the entries that are alike under the mask are a list, of which each is asked for the rest.
+ * Entries never change once they can be seen (but for the link of that list): a modification is a new entry in the
+ * place of the old one.
+ *
+ * A ternary lookup probes several places. So that it answers as the table was at one moment, it begins anew when a
+ * change came meanwhile; after a few times it asks the writer to wait for it.
  */
 #ifndef SWITCH_TABLES_H
 #define SWITCH_TABLES_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "meters.h"
 #include "reclaim.h"
 
 enum { MAX_KEY_WORDS = 16 };
-enum { MAX_PREFIX = 64 * MAX_KEY_WORDS };
+enum { LOOKUP_TRIES = 4 }; /* before a lookup asks the writer to wait */
 
-enum table_kind { TABLE_EXACT, TABLE_LPM, TABLE_TERNARY };
+enum table_kind { TABLE_EXACT, TABLE_TERNARY };
 
 /* What a direct counter counts. Written by the processing thread; others may read, and set. */
 struct hits {
@@ -42,6 +50,10 @@ struct entry_state {
     struct hits hits;          /* the direct counter */
     _Atomic uint64_t last_hit; /* microseconds, for the idle timeout; the insertion counts as a hit */
     struct meter meter;        /* the direct meter */
+    /* For the control plane only. */
+    uint64_t idle_timeout; /* nanoseconds; 0: none */
+    uint64_t told_hit;     /* the last hit when the timeout was last told */
+    uint64_t told_times;   /* how many timeouts had passed since then */
 };
 
 static inline void touch(struct entry_state *state, uint64_t now)
@@ -52,11 +64,27 @@ static inline void touch(struct entry_state *state, uint64_t now)
 struct entry {
     struct entry_state *state; /* NULL in tables without direct counter, direct meter and idle timeout */
     uint32_t action;
-    int32_t rank; /* lpm: prefix length; ternary: priority, the larger wins; exact: 0 */
+    int32_t rank; /* ternary: priority or prefix length, the larger wins; exact: 0 */
     uint64_t words[];
-    /* exact, lpm: the value; ternary: value, mask, then low and high of each range.
+    /* exact: the value; ternary: a struct place, value, mask, then low and high of each range.
        After that, at the next multiple of 16 bytes, the action's data. */
 };
+
+/* Where a ternary entry is among the others. */
+struct place {
+    const struct tuple *tuple;
+    _Atomic(const struct entry *) next; /* alike under the tuple's mask: by descending priority, older first */
+    uint64_t age;                       /* the smaller the older; of equal priorities the older entry wins */
+};
+
+enum { PLACE_WORDS = sizeof(struct place) / sizeof(uint64_t) };
+
+static inline struct place *entry_place(const struct entry *e) { return (struct place *)e->words; }
+
+static inline const uint64_t *entry_value(const struct entry *e, enum table_kind kind)
+{
+    return e->words + (kind == TABLE_TERNARY ? PLACE_WORDS : 0);
+}
 
 struct index {
     uint64_t mask; /* number of slots - 1, a power of two */
@@ -64,18 +92,27 @@ struct index {
     _Atomic uint64_t slots[];
 };
 
-struct prefixes {
-    uint32_t count;
-    struct prefix {
-        int32_t length;
-        uint64_t mask[MAX_KEY_WORDS];
-    } of[]; /* longest first */
+/* The entries with one mask. For writers; readers only compare its address. */
+struct tuple {
+    uint64_t entries;
+    int64_t best;             /* at least the best priority among them */
+    const struct entry *only; /* the entry, if it is surely the only one */
+    uint64_t mask[];          /* of the value's words, then of the ranges' common prefixes */
 };
 
-struct ordered {
+/* Tuples as readers see them: replaced as a whole. */
+struct tuples {
     uint32_t count;
-    const struct entry *entries[]; /* highest priority first, older first among equals */
+    uint64_t of[]; /* by descending priority; for each a struct tuple_head, then the mask */
 };
+
+struct tuple_head {
+    int64_t best;
+    const struct tuple *tuple;
+    const struct entry *only; /* compared rather than looked up; NULL: there are more */
+};
+
+enum { HEAD_WORDS = sizeof(struct tuple_head) / sizeof(uint64_t) };
 
 /* What the program fixes about a table. */
 struct table_shape {
@@ -84,18 +121,22 @@ struct table_shape {
     uint8_t ranges;
     bool stateful; /* whether entries have an entry_state */
     uint32_t data_offset; /* of the action's data within an entry, in bytes */
+    uint32_t data_size;   /* the most that an action has of it */
 };
 
 struct table {
-    _Atomic(struct index *) index;       /* exact and lpm */
-    _Atomic(struct prefixes *) prefixes; /* lpm */
-    _Atomic(struct ordered *) ordered;   /* ternary */
-    _Atomic(const struct entry *) miss;  /* the default action; NULL when there is none */
-    uint64_t seed;                       /* of the hash: differs between switches, so that nobody can aim at it */
+    _Atomic(struct index *) index;
+    _Atomic(struct tuples *) tuples;    /* ternary */
+    _Atomic uint64_t changes;           /* of a ternary table, so far */
+    _Atomic bool looking;               /* a lookup asks the writer to wait */
+    _Atomic(const struct entry *) miss; /* the default action; NULL when there is none */
+    uint64_t seed;                      /* of the hash: differs between switches, so that nobody can aim at it */
     /* For writers only. */
     struct table_shape shape;
     uint64_t entries;
-    uint32_t *of_length; /* of an lpm table, MAX_PREFIX + 1: entries with that prefix length */
+    uint64_t ages;          /* of a ternary table: entries so far */
+    uint64_t removed;       /* ternary entries since the tuples' bests were computed */
+    struct tuple **by_best; /* as `tuples` */
 };
 
 static const uint64_t SLOT_EMPTY = 0;
@@ -130,10 +171,10 @@ static inline bool words_equal(const uint64_t *a, const uint64_t *b, unsigned co
     return difference == 0;
 }
 
-static inline const struct entry *index_find(const struct index *index, uint64_t seed, const uint64_t *key,
-                                             unsigned words, int32_t rank)
+static inline const struct entry *exact_find(const struct table *t, const uint64_t *key, unsigned words)
 {
-    const uint64_t hash = hash_words(key, words, seed + (uint64_t)rank);
+    const struct index *index = atomic_load_explicit(&t->index, memory_order_acquire);
+    const uint64_t hash = hash_words(key, words, t->seed);
     for (uint64_t at = hash;; at++) {
         const uint64_t slot = atomic_load_explicit(&index->slots[at & index->mask], memory_order_acquire);
         if (slot == SLOT_EMPTY)
@@ -141,48 +182,98 @@ static inline const struct entry *index_find(const struct index *index, uint64_t
         if (slot >> TAG_SHIFT != slot_tag(hash))
             continue;
         const struct entry *e = slot_entry(slot);
-        if (e->rank == rank && words_equal(e->words, key, words))
+        if (words_equal(e->words, key, words))
             return e;
     }
 }
 
-static inline const struct entry *exact_find(const struct table *t, const uint64_t *key, unsigned words)
+/* Whether an entry of the tuple with this mask is in the list of `masked`, the key's and the ranges' words under it. */
+static inline bool entry_alike(const struct entry *e, const uint64_t *mask, const uint64_t *masked, unsigned words,
+                               unsigned ranges)
 {
-    return index_find(atomic_load_explicit(&t->index, memory_order_acquire), t->seed, key, words, 0);
+    const uint64_t *value = entry_value(e, TABLE_TERNARY), *bounds = value + 2 * words;
+    uint64_t difference = 0;
+    for (unsigned w = 0; w < words; w++)
+        difference |= value[w] ^ masked[w];
+    for (unsigned r = 0; r < ranges; r++)
+        difference |= (bounds[2 * r] & mask[words + r]) ^ masked[words + r];
+    return difference == 0;
 }
 
-static inline const struct entry *lpm_find(const struct table *t, const uint64_t *key, unsigned words)
+/* The first entry of the list of `masked`, or NULL. at: where to put its slot, unless NULL. */
+static inline const struct entry *tuple_list(const struct table *t, struct index *index, const struct tuple *tuple,
+                                             const uint64_t *mask, const uint64_t *masked, unsigned words,
+                                             unsigned ranges, _Atomic uint64_t **at)
 {
-    const struct prefixes *prefixes = atomic_load_explicit(&t->prefixes, memory_order_acquire);
-    const struct index *index = atomic_load_explicit(&t->index, memory_order_acquire);
-    for (uint32_t i = 0; i < prefixes->count; i++) {
+    /* A tuple's address takes part in the hash, as the prefix length would. */
+    const uint64_t hash = hash_words(masked, words + ranges, t->seed ^ (uint64_t)(uintptr_t)tuple);
+    for (uint64_t probe = hash;; probe++) {
+        const uint64_t slot = atomic_load_explicit(&index->slots[probe & index->mask], memory_order_acquire);
+        if (slot == SLOT_EMPTY)
+            return NULL;
+        if (slot >> TAG_SHIFT != slot_tag(hash))
+            continue;
+        const struct entry *e = slot_entry(slot);
+        if (entry_place(e)->tuple != tuple || !entry_alike(e, mask, masked, words, ranges))
+            continue;
+        if (at)
+            *at = &index->slots[probe & index->mask];
+        return e;
+    }
+}
+
+static inline const struct entry *tuples_find(const struct table *t, const uint64_t *key, unsigned words,
+                                              const uint64_t *range, unsigned ranges)
+{
+    const struct tuples *tuples = atomic_load_explicit(&t->tuples, memory_order_acquire);
+    struct index *index = atomic_load_explicit(&t->index, memory_order_acquire);
+    const unsigned size = HEAD_WORDS + words + ranges;
+    const struct entry *best = NULL;
+    for (uint32_t i = 0; i < tuples->count; i++) {
+        const struct tuple_head *head = (const struct tuple_head *)(tuples->of + (uint64_t)i * size);
+        if (best && best->rank > head->best)
+            break;
+        const uint64_t *mask = (const uint64_t *)(head + 1);
         uint64_t masked[MAX_KEY_WORDS];
         for (unsigned w = 0; w < words; w++)
-            masked[w] = key[w] & prefixes->of[i].mask[w];
-        const struct entry *e = index_find(index, t->seed, masked, words, prefixes->of[i].length);
-        if (e)
-            return e;
+            masked[w] = key[w] & mask[w];
+        for (unsigned r = 0; r < ranges; r++)
+            masked[words + r] = range[r] & mask[words + r];
+        const struct entry *e = head->only;
+        if (!e)
+            e = tuple_list(t, index, head->tuple, mask, masked, words, ranges, NULL);
+        else if (!entry_alike(e, mask, masked, words, ranges))
+            continue;
+        for (; e; e = atomic_load_explicit(&entry_place(e)->next, memory_order_acquire)) {
+            const uint64_t *bounds = entry_value(e, TABLE_TERNARY) + 2 * words;
+            bool within = true;
+            for (unsigned r = 0; r < ranges; r++)
+                within &= range[r] >= bounds[2 * r] && range[r] <= bounds[2 * r + 1];
+            if (within)
+                break;
+        }
+        if (e && (!best || e->rank > best->rank ||
+                  (e->rank == best->rank && entry_place(e)->age < entry_place(best)->age)))
+            best = e;
     }
-    return NULL;
+    return best;
 }
 
 /* ranges: the values of the range fields, one word each. */
-static inline const struct entry *ternary_find(const struct table *t, const uint64_t *key, unsigned words,
+static inline const struct entry *ternary_find(struct table *t, const uint64_t *key, unsigned words,
                                                const uint64_t *range, unsigned ranges)
 {
-    const struct ordered *ordered = atomic_load_explicit(&t->ordered, memory_order_acquire);
-    for (uint32_t i = 0; i < ordered->count; i++) {
-        const struct entry *e = ordered->entries[i];
-        const uint64_t *value = e->words, *mask = value + words, *bounds = mask + words;
-        uint64_t difference = 0;
-        for (unsigned w = 0; w < words; w++)
-            difference |= (key[w] & mask[w]) ^ value[w];
-        for (unsigned r = 0; r < ranges; r++)
-            difference |= (range[r] < bounds[2 * r]) | (range[r] > bounds[2 * r + 1]);
-        if (difference == 0)
+    for (unsigned tries = 0;; tries++) {
+        const uint64_t changes = atomic_load_explicit(&t->changes, memory_order_acquire);
+        const struct entry *e = tuples_find(t, key, words, range, ranges);
+        if (__builtin_expect(atomic_load_explicit(&t->changes, memory_order_relaxed) == changes, 1)) {
+            if (__builtin_expect(tries >= LOOKUP_TRIES, 0))
+                atomic_store_explicit(&t->looking, false, memory_order_release);
             return e;
+        }
+        if (tries == LOOKUP_TRIES)
+            atomic_store_explicit(&t->looking, true, memory_order_seq_cst);
     }
-    return NULL;
 }
 
 static inline const struct entry *table_miss(const struct table *t)
@@ -200,14 +291,33 @@ bool table_init(struct table *t, const struct table_shape *shape, uint64_t seed)
 void table_free(struct table *t);
 
 /*
- * words: as in struct entry; mask: of an lpm entry's prefix, over the key's words; now: microseconds. The caller knows
- * that the table holds no such entry yet. Returns the entry, which is the handle for the functions below.
+ * words: exact: the value; ternary: value, mask, low and high of each range. now: microseconds.
+ *
+ * table_same: the entry with exactly these words and this rank, or NULL. The entry is the handle for the functions
+ * below. table_insert: the caller knows that there is none yet.
  */
-const struct entry *table_insert(struct reclaimer *r, struct table *t, const uint64_t *words, const uint64_t *mask,
-                                 int32_t rank, uint32_t action, const void *data, uint32_t data_size, uint64_t now);
+const struct entry *table_same(const struct table *t, const uint64_t *words, int32_t rank);
+const struct entry *table_insert(struct reclaimer *r, struct table *t, const uint64_t *words, int32_t rank,
+                                 uint32_t action, const void *data, uint32_t data_size, uint64_t now);
 const struct entry *table_replace(struct reclaimer *r, struct table *t, const struct entry *old, uint32_t action,
                                   const void *data, uint32_t data_size);
 bool table_remove(struct reclaimer *r, struct table *t, const struct entry *old);
+
+/* All entries, in no order, into an array of table.entries elements. */
+void table_list(const struct table *t, const struct entry **found);
+
+/*
+ * Copies all entries, in no order, to where there is room for table.entries times entry_size. The copies have the idle
+ * timeout in the place of the state's address.
+ */
+size_t entry_size(const struct table *t);
+void table_copy(const struct table *t, void *copies);
+
+/*
+ * Those whose idle timeout is over and that were not told yet, into an array of table.entries elements; one that stays
+ * idle is told once more after each further timeout. Returns how many. now: microseconds.
+ */
+uint64_t table_expired(const struct table *t, uint64_t now, const struct entry **found);
 
 /* The default action; data NULL with action UINT32_MAX: none. */
 bool table_set_miss(struct reclaimer *r, struct table *t, uint32_t action, const void *data, uint32_t data_size);

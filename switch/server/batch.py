@@ -14,6 +14,7 @@ from switch.server import write
 from switch.server.pipeline import Pipeline
 from switch.server.status import RequestError, refusal
 from switch.server.undo import undo_of
+from switch.server.write_message import WriteMessage
 
 T = TypeVar("T")
 
@@ -23,7 +24,17 @@ Outcome = list[RequestError | None]
 
 def each(batch: Iterable[T], one: Callable[[T], object]) -> Outcome:
     """Do all, whatever fails."""
-    return [_failure(one, element) for element in batch]
+    return [failure(one, element) for element in batch]
+
+
+def each_written(pipeline: Pipeline, message: WriteMessage) -> Outcome:
+    """`each` of a request's updates: the usual ones in C, and what C leaves out here."""
+    outcome: Outcome = [None] * message.count
+    at = 0
+    while (at := pipeline.writes.apply(message, at)) < message.count:
+        outcome[at] = failure(lambda update: write.apply(pipeline, update), message.update(at))
+        at += 1
+    return outcome
 
 
 def all_or_none(pipeline: Pipeline, updates: Sequence[p4r.Update]) -> Outcome:
@@ -34,7 +45,7 @@ def all_or_none(pipeline: Pipeline, updates: Sequence[p4r.Update]) -> Outcome:
     undo: list[list[p4r.Update]] = []
     for number, update in enumerate(updates):
         back = undo_of(pipeline, update)
-        error = _failure(lambda update: write.apply(pipeline, update), update)
+        error = failure(lambda update: write.apply(pipeline, update), update)
         if error is not None:
             for step in reversed(undo):
                 for old in step:
@@ -45,7 +56,7 @@ def all_or_none(pipeline: Pipeline, updates: Sequence[p4r.Update]) -> Outcome:
     return [None] * len(updates)
 
 
-def _failure(one: Callable[[T], object], element: T) -> RequestError | None:
+def failure(one: Callable[[T], object], element: T) -> RequestError | None:
     try:
         one(element)
     except RequestError as error:

@@ -24,6 +24,7 @@ from switch.server.write import (
     metered_table,
     table_state,
 )
+from switch.table import Snapshot
 
 NANOSECONDS = 1000
 """In a microsecond."""
@@ -89,7 +90,7 @@ def _one_table(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) ->
     return _encoded(pipeline, state, entries, annotations, wanted)
 
 
-def _selected(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> list[Entry]:
+def _selected(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> list[Entry] | Snapshot:
     codec = state.codec
     by_action = wanted.HasField("action")
     action = codec.action_name(wanted.action.action.action_id) if by_action else ""
@@ -101,7 +102,7 @@ def _selected(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> 
         except NoSuchEntry:
             return []
     else:
-        entries = pipeline.engine.entries(codec.name)
+        entries = pipeline.engine.snapshot(codec.name)
         if wanted.match:
             match = codec.match(wanted.match)
             entries = [entry for entry in entries if entry.match == match]
@@ -136,7 +137,7 @@ def table_entry(pipeline: Pipeline, wanted: p4r.TableEntry) -> p4r.TableEntry:
 def _encoded(
     pipeline: Pipeline,
     state: TableState,
-    entries: list[Entry],
+    entries: Iterable[Entry],
     annotations: Mapping[EntryKey | None, Annotations],
     wanted: p4r.TableEntry,
 ) -> Iterator[p4r.Entity]:
@@ -255,7 +256,7 @@ def _direct_counter_entries(pipeline: Pipeline, wanted: p4r.DirectCounterEntry) 
     return (entity for state, entries in found for entity in _direct_counters(pipeline, state, entries))
 
 
-def _direct_counters(pipeline: Pipeline, state: TableState, entries: list[Entry]) -> Iterator[p4r.Entity]:
+def _direct_counters(pipeline: Pipeline, state: TableState, entries: Iterable[Entry]) -> Iterator[p4r.Entity]:
     codec = state.codec
     unit = codec.info.direct_counter
     assert unit is not None
@@ -336,7 +337,7 @@ def _direct_meter_entries(pipeline: Pipeline, wanted: p4r.DirectMeterEntry) -> E
     return (entity for state, entries in found for entity in _direct_meters(pipeline, state, entries))
 
 
-def _direct_meters(pipeline: Pipeline, state: TableState, entries: list[Entry]) -> Iterator[p4r.Entity]:
+def _direct_meters(pipeline: Pipeline, state: TableState, entries: Iterable[Entry]) -> Iterator[p4r.Entity]:
     codec = state.codec
     for entry in entries:
         try:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from finsy.proto import gnmi_grpc, p4r, p4r_grpc
+from finsy.proto import gnmi_grpc, p4r
 
 from switch.server.arbitration import MAX_CLIENTS
 from switch.server.device import Device
@@ -12,7 +12,7 @@ from switch.server.gnmi import InterfaceService
 from switch.server.inspection import Inspection
 from switch.server.listening import Tls, grpc_server, listen
 from switch.server.pipeline import Pipeline
-from switch.server.service import ENTITIES_PER_RESPONSE, MAX_STREAMS, P4RuntimeService
+from switch.server.service import ENTITIES_PER_RESPONSE, MAX_STREAMS, P4RuntimeService, add_service
 from switch.server.status import RequestError
 
 # Streams and subscriptions keep a thread each; the others are for requests.
@@ -38,7 +38,7 @@ class Server:
         self._interfaces = InterfaceService(device.data_plane.ports, MAX_WATCHERS)
         self._inspection = Inspection(device)
         self._grpc = grpc_server(THREADS)
-        p4r_grpc.add_P4RuntimeServicer_to_server(self._service, self._grpc)
+        add_service(self._service, self._grpc)
         gnmi_grpc.add_gNMIServicer_to_server(self._interfaces, self._grpc)
         self._grpc.add_generic_rpc_handlers((self._inspection.handler(),))
         self.address = listen(self._grpc, address, "--grpc-server-addr", tls)

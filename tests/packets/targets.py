@@ -111,6 +111,7 @@ class Controller:
     """A primary P4Runtime client: as much of one as the tests need."""
 
     def __init__(self, address: str) -> None:
+        self.address = address
         options = [("grpc.max_receive_message_length", MAX_MESSAGE)]
         self._channel = grpc.insecure_channel(address, options)
         self._stub = p4r_grpc.P4RuntimeStub(self._channel)
@@ -209,6 +210,7 @@ class OnWires:
         self.name = f"{kind} on interfaces"
         self.names = names
         self.namespace = wires.namespace
+        self.address = controller.address
         self._controller = controller
         self._wires = wires
         self._tokens = itertools.count(1)

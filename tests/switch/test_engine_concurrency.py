@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finsy.proto import p4r
 
 from switch.build import build
 from switch.engine import Engine, Entry, Exact, Lpm, Match, Rates, Ternary
+from switch.ports import Ports
+from switch.server.pipeline import Pipeline
+from switch.server.write_message import WriteMessage
+from tests.switch.client import PROGRAMS
 from tests.switch.engines import Layout, load
+from tests.switch.fuzz_writes import config
 
 QUERY = Layout({"which": 8, "a": 32, "b": 16, "c": 8, "wide": 128, "result": 32, "path": 8})
 METERED = Layout({"what": 8, "color": 8, "index": 32})
@@ -148,6 +154,44 @@ def test_an_entry_that_stays_is_always_found(
     if which == EXACT_ONE:
         packets, octets = engine.direct_counter_read(name, stays[0])
         assert (packets, octets) == (hammer.sent, hammer.sent * QUERY.length)
+
+
+def test_one_entry_makes_way_for_another(library: ctypes.CDLL) -> None:
+    """The new one comes before the old one goes, so that a packet meets one of them at least: also when both
+    changes, which C makes one right after the other, come while its lookup is between the places of the two.
+    """
+    pipeline = Pipeline.load(config(PROGRAMS / "tables"), Engine.load, Ports(any_number=True))
+    name, anything = "MyIngress.masked", Ternary(0, 0)
+    codec = next(state.codec for state in pipeline.tables.values() if state.codec.name == name)
+
+    def entry(value: int, mask: int, priority: int) -> Entry:
+        match = (Ternary(value, mask), anything, anything)
+        return Entry(match, priority, "MyIngress.counted_ternary", (5,))
+
+    def update(kind: "p4r.Update.Type.ValueType", entry: Entry) -> p4r.Update:
+        return p4r.Update(type=kind, entity=p4r.Entity(table_entry=codec.encode_entry(entry)))
+
+    for number in range(400):  # many masks in between; none has one entry alone, which would be a short cut
+        mask = 0x80000001 + 2 * number
+        pipeline.engine.insert(name, entry(mask, mask, 2))
+        pipeline.engine.insert(name, entry(0x80000000, mask, 2))
+    pipeline.engine.insert(name, entry(1, 0xFFFFFFFF, 3))
+    pipeline.engine.insert(name, entry(1, 0x7FFFFFFF, 1))
+    first, last = entry(STAYS, 0xFFFFFFFF, 3), entry(STAYS, 0x7FFFFFFF, 1)
+    pipeline.engine.insert(name, first)
+    updates = [
+        update(kind, one)
+        for new, old in ((last, first), (first, last))
+        for kind, one in ((p4r.Update.INSERT, new), (p4r.Update.DELETE, old))
+    ]
+    message = WriteMessage.parse(p4r.WriteRequest(updates=updates * 500).SerializeToString())
+    question = {"which": MASKED, "a": STAYS}
+    found = QUERY.pack(**question, result=5)
+    with Hammer(library, pipeline.engine, QUERY.pack(**question), [found]) as hammer:
+        for _ in range(CHANGES // 80):
+            assert pipeline.writes.apply(message, 0) == message.count
+    assert hammer.good.value == hammer.sent > 0
+    pipeline.retire()
 
 
 def test_rates_are_whole(library: ctypes.CDLL) -> None:
