@@ -8,7 +8,7 @@ import pytest
 from tests.packets.p4runtime import Names
 from tests.packets.runner import Runner
 from tests.packets.table import CASES, ON_WIRES
-from tests.packets.targets import in_process, on_wires
+from tests.packets.targets import by_grpc, in_process, on_wires
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -43,4 +43,11 @@ def embedded(names: Names) -> Iterator[Runner]:
 def bmv2(names: Names) -> Iterator[Runner]:
     """`simple_switch_grpc` on interfaces."""
     with on_wires("bmv2", names) as target:
+        yield Runner(target)
+
+
+@pytest.fixture(scope="session")
+def bmv2_by_grpc(names: Names) -> Iterator[Runner]:
+    """`simple_switch_grpc` without interfaces."""
+    with by_grpc("bmv2", names) as target:
         yield Runner(target)
