@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.packets.coverage import REACHED
 from tests.packets.p4runtime import Names
 from tests.packets.runner import Runner
 from tests.packets.table import CASES, ON_WIRES
@@ -12,7 +13,10 @@ from tests.packets.targets import by_grpc, in_process, on_wires
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the switches on interfaces were not asked, and why."""
+    """What the switches on interfaces were not asked, and why; what random packets reached."""
+    if reached := terminalreporter.config.stash.get(REACHED, None):
+        terminalreporter.section("random packets in random tables reached")
+        terminalreporter.line("\n".join(reached))
     reasons = Counter(case.in_process_only for case in CASES if case.in_process_only)
     terminalreporter.section("packet table")
     terminalreporter.line(f"{len(CASES)} cases, {len(ON_WIRES)} of them on interfaces; in process only:")

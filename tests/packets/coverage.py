@@ -2,8 +2,13 @@
 
 from collections.abc import Iterable
 
+import pytest
+
 from switch.engine import Engine
 from switch.trace import Event
+
+REACHED = pytest.StashKey[list[str]]()
+"""What is told at the end of a run."""
 
 
 class Coverage:

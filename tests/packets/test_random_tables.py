@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.packets.coverage import Coverage
+from tests.packets.coverage import REACHED, Coverage
 from tests.packets.p4runtime import Names
 from tests.packets.random_cases import entries_and_packets
 from tests.packets.runner import Runner
@@ -29,8 +29,7 @@ def covered(names: Names, request: pytest.FixtureRequest) -> Iterator[Runner]:
     with in_process(names, real_time=True) as target:
         target.coverage = Coverage(target.engine)
         yield Runner(target)
-        if reporter := request.config.pluginmanager.get_plugin("terminalreporter"):
-            reporter.write_line("\n".join(["", f"{CASES} packets reached", *target.coverage.lines()]))
+        request.config.stash[REACHED] = target.coverage.lines()
 
 
 @pytest.mark.bmv2
