@@ -30,7 +30,11 @@ def entries_and_packets(seed: int, names: Names, packets: int) -> tuple[list[Ent
     else:
         case = rng.choice(ON_WIRES)
         sound = _rows_of(case)
-        own = [step for step in case.packets if isinstance(step, Send | Order) and step.port in PORTS]
+        own = [
+            step
+            for step in case.packets
+            if isinstance(step, Order) or (isinstance(step, Send) and step.port in PORTS)
+        ]
         coming = _mixed(rng, own, random_packets) if own else random_packets
     entries: list[Entry] = [*random_rows.changed(rng, names, (row for row in sound if isinstance(row, Row)))]
     entries += [group for group in sound if isinstance(group, Group)]
