@@ -13,6 +13,7 @@ TESTS ?= tests
 JOBS ?= 2
 SOAK ?= 50
 SOAK_SECONDS ?= 3600
+CASES ?= 10000
 P4C_SOURCE ?= ../p4c
 P4C ?= p4c-bm2-ss
 FUZZ ?= 600
@@ -26,8 +27,8 @@ VENV := .venv/bin
 LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test check soak p4 p4sh bench-switch bench-failover bench-consistency bench-shares bench-health
-.PHONY: bench-rings bench-writes bench-tables conformance fuzz lock clean install install-all rights python
+.PHONY: help run up down test check soak same-bytes p4 p4sh bench-switch bench-failover bench-consistency bench-shares
+.PHONY: bench-health bench-rings bench-writes bench-tables conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -48,6 +49,9 @@ test: install-all check ## every check and every test
 soak: install ## the searches for counter-examples, SOAK times as long (50); an hour of traffic through the switch
 	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/packets/test_same_bytes.py
 	$(VENV)/python -m bench.soak --seconds '$(SOAK_SECONDS)'
+
+same-bytes: install ## CASES random packets (10000), in random tables, through the program and BMv2
+	SLUICE_CASES='$(CASES)' $(VENV)/python -m pytest -q tests/packets/test_random_tables.py
 
 check: install ## ruff and pyright
 	$(VENV)/ruff check .
@@ -78,9 +82,9 @@ bench-failover: rights install ## how long a dead server gets new connections, b
 conformance: install ## p4c's own end-to-end programs on the embedded switch (needs P4C_SOURCE)
 	@$(VENV)/python -m tests.conformance '$(P4C_SOURCE)' '$(P4C)'
 
-fuzz: install ## random packets and writes for sanitized programs, and damaged JSON, for FUZZ seconds each
+fuzz: install ## packets and writes for sanitized programs, JSON, P4Runtime messages: for FUZZ seconds each
 	SLUICE_FUZZ='$(FUZZ)' $(VENV)/python -m pytest -q tests/switch/test_engine_fuzz.py \
-		tests/switch/test_server_native_writes.py
+		tests/switch/test_server_native_writes.py tests/switch/test_server_fuzz.py
 
 bench-consistency: install ## connections broken by a change of servers: ours beside hashing, Maglev, and a cache
 	$(VENV)/python -m bench.consistency

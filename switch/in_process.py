@@ -17,6 +17,10 @@ TO_CONTROLLER = 4096
 """Packets to the CPU port that may wait; more are dropped, and counted."""
 
 
+COUNTED = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")
+"""As PortCounters."""
+
+
 class InProcess:
     """Takes packets through the program in the thread of whoever brings them, one at a time.
 
@@ -27,6 +31,7 @@ class InProcess:
         self.cpu_port = cpu_port
         self.ports = Ports(any_number=True)
         self.cpu_port_full = 0  # packets
+        self._counted: dict[int, dict[str, int]] = {}  # of each port, by the names of COUNTED
         self._unasked = unasked
         self._program: Engine | LiveTrace | None = None
         self._to_controller: queue.Queue[bytes] = queue.Queue(TO_CONTROLLER)
@@ -48,7 +53,10 @@ class InProcess:
     def receive(self, port: int, packet: bytes) -> Packets:
         """A packet comes in; returns what leaves. Without a program nothing does."""
         with self._processing:
+            self._count(port, "rx", packet)
             emitted = self._program.process(port, packet) if self._program else []
+            for number, octets in emitted:
+                self._count(number, "tx", octets)
         for number, octets in emitted:
             if number == self.cpu_port:
                 self._bring(octets)
@@ -71,5 +79,12 @@ class InProcess:
         except queue.Empty:
             return None
 
+    def _count(self, port: int, way: str, packet: bytes) -> None:
+        counted = self._counted.setdefault(port, dict.fromkeys(COUNTED, 0))
+        counted[f"{way}_packets"] += 1
+        counted[f"{way}_bytes"] += len(packet)
+
     def counts(self) -> Counts:
-        return Counts(losses={"cpu_port_full": self.cpu_port_full}, ports={})
+        with self._processing:
+            ports = {number: dict(counted) for number, counted in sorted(self._counted.items())}
+        return Counts(losses={"cpu_port_full": self.cpu_port_full}, ports=ports)

@@ -1,8 +1,9 @@
 """The ports of the switch as its control planes see them: number, name, and whether packets can pass."""
 
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 PORT_BITS = 9
 """v1model's PortId_t."""
@@ -14,11 +15,16 @@ Listener = Callable[["Port"], None]
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """number: the program's and P4Runtime's; name: that of the interface."""
+    """number: the program's and P4Runtime's; name: that of the interface.
+
+    changed_at: when it last went down or came up, in nanoseconds since 1970; 0: not yet. changes: how often.
+    """
 
     number: int
     name: str
     up: bool = True
+    changed_at: int = field(default=0, compare=False)
+    changes: int = field(default=0, compare=False)
 
 
 class Ports:
@@ -45,7 +51,7 @@ class Ports:
             port = self._ports[number]
             if port.up == up:
                 return False
-            self._change(replace(port, up=up))
+            self._change(replace(port, up=up, changed_at=time.time_ns(), changes=port.changes + 1))
             return True
 
     def _change(self, port: Port) -> None:

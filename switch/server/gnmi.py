@@ -13,11 +13,11 @@ from typing import NoReturn
 import grpc
 from finsy.proto import gnmi, gnmi_grpc
 
-from switch.ports import Port, Ports
+from switch.ports import Port
+from switch.server.device import DataPlane
 from switch.server.interfaces import (
     ANY,
     LEAVES,
-    OPER_STATUS,
     Element,
     Leaf,
     Value,
@@ -43,8 +43,9 @@ Query = tuple[Element, ...]
 class InterfaceService(gnmi_grpc.gNMIServicer):
     """max_watchers: subscriptions at a time; each keeps one of the server's threads."""
 
-    def __init__(self, ports: Ports, max_watchers: int) -> None:
-        self._ports = ports
+    def __init__(self, data_plane: DataPlane, max_watchers: int) -> None:
+        self._data_plane = data_plane
+        self._ports = data_plane.ports
         self._places = threading.Semaphore(max_watchers)
         self._watchers: set[_Watcher] = set()
         self._stopping = False
@@ -71,7 +72,7 @@ class InterfaceService(gnmi_grpc.gNMIServicer):
             _abort(context, error)
         now = time.time_ns()
         return gnmi.GetResponse(
-            notification=[_notification(now, leaves, request.encoding) for leaves in found]
+            notification=[self._notification(now, leaves, request.encoding) for leaves in found]
         )
 
     def Set(self, request: gnmi.SetRequest, context: grpc.ServicerContext) -> gnmi.SetResponse:
@@ -119,7 +120,7 @@ class InterfaceService(gnmi_grpc.gNMIServicer):
     def _snapshot(self, wanted: "_Wanted") -> Iterator[gnmi.SubscribeResponse]:
         if not wanted.updates_only:
             for subscription in wanted.subscriptions:
-                yield _update(self._found(subscription.query), wanted.encoding)
+                yield self._update(self._found(subscription.query), wanted.encoding)
         yield gnmi.SubscribeResponse(sync_response=True)
 
     def _stream(self, wanted: "_Wanted", context: grpc.ServicerContext) -> Iterator[gnmi.SubscribeResponse]:
@@ -142,16 +143,37 @@ class InterfaceService(gnmi_grpc.gNMIServicer):
                 now = time.monotonic_ns()
                 for subscription in [one for one, when in due.items() if when <= now]:
                     due[subscription] = now + subscription.interval_ns
-                    yield _update(self._found(subscription.query), wanted.encoding)
+                    yield self._update(self._found(subscription.query), wanted.encoding)
         finally:
             stop()
             self._watchers.discard(watcher)
 
     def _changes(self, wanted: "_Wanted", changed: list[Port]) -> Iterator[gnmi.SubscribeResponse]:
-        status = next(leaf for leaf in LEAVES if leaf.below == OPER_STATUS)
         for port in changed:
-            if any(one.on_change and selects(one.query, port, status) for one in wanted.subscriptions):
-                yield _update([(port, status)], wanted.encoding)
+            leaves = [
+                (port, leaf)
+                for leaf in LEAVES
+                if leaf.changes
+                and any(one.on_change and selects(one.query, port, leaf) for one in wanted.subscriptions)
+            ]
+            if leaves:
+                yield self._update(leaves, wanted.encoding)
+
+    def _update(self, leaves: list[tuple[Port, Leaf]], encoding: int) -> gnmi.SubscribeResponse:
+        return gnmi.SubscribeResponse(update=self._notification(time.time_ns(), leaves, encoding))
+
+    def _notification(self, now: int, leaves: list[tuple[Port, Leaf]], encoding: int) -> gnmi.Notification:
+        counted = self._data_plane.counts().ports
+        return gnmi.Notification(
+            timestamp=now,
+            update=[
+                gnmi.Update(
+                    path=path_of(port, leaf),
+                    val=_typed(leaf.value(port, counted.get(port.number, {})), encoding),
+                )
+                for port, leaf in leaves
+            ],
+        )
 
 
 class _Watcher:
@@ -249,20 +271,6 @@ def _typed(value: Value, encoding: int) -> gnmi.TypedValue:
     if encoding == gnmi.Encoding.JSON_IETF:
         return gnmi.TypedValue(json_ietf_val=json.dumps(value).encode())
     return gnmi.TypedValue(string_val=value) if isinstance(value, str) else gnmi.TypedValue(uint_val=value)
-
-
-def _notification(now: int, leaves: list[tuple[Port, Leaf]], encoding: int) -> gnmi.Notification:
-    return gnmi.Notification(
-        timestamp=now,
-        update=[
-            gnmi.Update(path=path_of(port, leaf), val=_typed(leaf.value(port), encoding))
-            for port, leaf in leaves
-        ],
-    )
-
-
-def _update(leaves: list[tuple[Port, Leaf]], encoding: int) -> gnmi.SubscribeResponse:
-    return gnmi.SubscribeResponse(update=_notification(time.time_ns(), leaves, encoding))
 
 
 def _abort(context: grpc.ServicerContext, error: RequestError) -> NoReturn:

@@ -16,15 +16,28 @@ from switch.ports import Port
 Value = str | int
 ANY, ANY_LEVELS = "*", "..."
 
-OPER_STATUS = ("state", "oper-status")
+Counts = Mapping[str, int]
+"""What the data plane counts at a port (PortCounters); what it does not count is not there."""
+
+
+COUNTERS = {
+    "in-pkts": ("rx_packets",),
+    "in-octets": ("rx_bytes",),
+    "in-discards": ("rx_dropped", "rx_too_long"),
+    "out-pkts": ("tx_packets",),
+    "out-octets": ("tx_bytes",),
+    "out-discards": ("tx_dropped", "tx_too_long"),
+}
+"""openconfig-interfaces' names, and what each is the sum of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """below: the names under interfaces/interface[name=...]."""
+    """below: the names under interfaces/interface[name=...]. changes: with the state of the port."""
 
     below: tuple[str, ...]
-    value: Callable[[Port], Value]
+    value: Callable[[Port, Counts], Value]
+    changes: bool = False
 
     @property
     def is_config(self) -> bool:
@@ -33,13 +46,22 @@ class Leaf:
 
 # ifindex and id (of openconfig-p4rt) are P4Runtime's port number: what a controller writes into its entries.
 LEAVES = (
-    Leaf(("name",), lambda port: port.name),
-    Leaf(("config", "name"), lambda port: port.name),
-    Leaf(("config", "id"), lambda port: port.number),
-    Leaf(("state", "name"), lambda port: port.name),
-    Leaf(("state", "ifindex"), lambda port: port.number),
-    Leaf(("state", "id"), lambda port: port.number),
-    Leaf(OPER_STATUS, lambda port: "UP" if port.up else "DOWN"),
+    Leaf(("name",), lambda port, _: port.name),
+    Leaf(("config", "name"), lambda port, _: port.name),
+    Leaf(("config", "id"), lambda port, _: port.number),
+    Leaf(("state", "name"), lambda port, _: port.name),
+    Leaf(("state", "ifindex"), lambda port, _: port.number),
+    Leaf(("state", "id"), lambda port, _: port.number),
+    Leaf(("state", "oper-status"), lambda port, _: "UP" if port.up else "DOWN", changes=True),
+    Leaf(("state", "last-change"), lambda port, _: port.changed_at, changes=True),
+    Leaf(("state", "counters", "carrier-transitions"), lambda port, _: port.changes, changes=True),
+    *(
+        Leaf(
+            ("state", "counters", name),
+            lambda _, counts, summed=summed: sum(counts.get(n, 0) for n in summed),
+        )
+        for name, summed in COUNTERS.items()
+    ),
 )
 
 

@@ -35,7 +35,7 @@ class Server:
     def __init__(self, device: Device, address: str, tls: Tls | None = None) -> None:
         self._device = device
         self._service = P4RuntimeService(device)
-        self._interfaces = InterfaceService(device.data_plane.ports, MAX_WATCHERS)
+        self._interfaces = InterfaceService(device.data_plane, MAX_WATCHERS)
         self._inspection = Inspection(device)
         self._grpc = grpc_server(THREADS)
         add_service(self._service, self._grpc)

@@ -67,7 +67,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
     def Write(self, message: WriteMessage, context: grpc.ServicerContext) -> p4r.WriteResponse:
         request = message.request
         try:
-            self._check_addressee(request.device_id, request.role)
+            self._check_addressee(request.device_id, request.role, request.role_id)
             self._check_primary(request)  # who is not does not keep the lock from those who may
             with self._device.lock:
                 self._check_primary(request)
@@ -126,7 +126,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
         self, request: p4r.SetForwardingPipelineConfigRequest, context: grpc.ServicerContext
     ) -> p4r.SetForwardingPipelineConfigResponse:
         try:
-            self._check_addressee(request.device_id, request.role)
+            self._check_addressee(request.device_id, request.role, request.role_id)
             self._check_primary(request)
             with self._configuring:
                 self._configure(request)
@@ -296,11 +296,12 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
 
     # ---- Checks ----
 
-    def _check_addressee(self, device_id: int, role: str) -> None:
+    def _check_addressee(self, device_id: int, role: str, role_id: int = 0) -> None:
+        """role_id: what roles were called by before P4Runtime 1.4."""
         if device_id != self._device.id:
             raise not_found(f"no device {device_id} here; this switch is device {self._device.id}")
-        if role:
-            raise not_found(f"no role {role} here: this switch has no roles, leave it unset")
+        if role or role_id:
+            raise not_found(f"no role {role or role_id} here: this switch has no roles, leave it unset")
 
     def _check_primary(self, request: p4r.WriteRequest | p4r.SetForwardingPipelineConfigRequest) -> None:
         election_id = uint128(request.election_id) if request.HasField("election_id") else None

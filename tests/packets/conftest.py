@@ -5,14 +5,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.packets.coverage import REACHED
 from tests.packets.p4runtime import Names
 from tests.packets.runner import Runner
 from tests.packets.table import CASES, ON_WIRES
-from tests.packets.targets import in_process, on_wires
+from tests.packets.targets import by_grpc, in_process, on_wires
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the switches on interfaces were not asked, and why."""
+    """What the switches on interfaces were not asked, and why; what random packets reached."""
+    if reached := terminalreporter.config.stash.get(REACHED, None):
+        terminalreporter.section("random packets in random tables reached")
+        terminalreporter.line("\n".join(reached))
     reasons = Counter(case.in_process_only for case in CASES if case.in_process_only)
     terminalreporter.section("packet table")
     terminalreporter.line(f"{len(CASES)} cases, {len(ON_WIRES)} of them on interfaces; in process only:")
@@ -43,4 +47,11 @@ def embedded(names: Names) -> Iterator[Runner]:
 def bmv2(names: Names) -> Iterator[Runner]:
     """`simple_switch_grpc` on interfaces."""
     with on_wires("bmv2", names) as target:
+        yield Runner(target)
+
+
+@pytest.fixture(scope="session")
+def bmv2_by_grpc(names: Names) -> Iterator[Runner]:
+    """`simple_switch_grpc` without interfaces."""
+    with by_grpc("bmv2", names) as target:
         yield Runner(target)

@@ -156,6 +156,15 @@ class Names:
             ],
         )
 
+    def packet_out_octets(self, order: int, port: int, payload: bytes) -> bytes:
+        """The same as the program gets it from the CPU port: the header, then the payload."""
+        values = {"order": order, "port": port}
+        header, bits = 0, 0
+        for field in self.headers["packet_out"].metadata:
+            header = header << field.bitwidth | values.get(field.name, 0)
+            bits += field.bitwidth
+        return header.to_bytes(bits // 8, "big") + payload
+
     def packet_in(self, message: p4r.PacketIn) -> bytes:
         """The bytes that the program sent to the CPU port: the header, then the payload."""
         values = {item.metadata_id: int.from_bytes(item.value, "big") for item in message.metadata}

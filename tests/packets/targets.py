@@ -1,7 +1,8 @@
 """The switches that the packet table runs on.
 
     InProcess   the compiled program in this process, behind the P4Runtime server's translation; virtual time
-    OnWires     a switch in a process of its own on real interfaces: the embedded one, or simple_switch_grpc
+    OnWires     a switch in a process of its own: the embedded one, or simple_switch_grpc; on real interfaces,
+                or with its packets by gRPC
 
 Each takes P4Runtime messages and packets, and tells what came out.
 """
@@ -29,6 +30,8 @@ from switch.server import read, write
 from switch.server.pipeline import Pipeline
 from tests.packets import rows
 from tests.packets.case import SEND, TRACE
+from tests.packets.coverage import Coverage
+from tests.packets.door import Door
 from tests.packets.p4runtime import PIPELINE, Names, count_of
 from tests.packets.rows import Row
 from tests.packets.wires import LARGEST_MTU, Wires, inside, namespace, switch_side
@@ -74,12 +77,16 @@ class InProcess:
     name = "in process"
     virtual_time = True
 
-    def __init__(self, names: Names, config: bytes) -> None:
+    def __init__(self, names: Names, config: bytes, real_time: bool) -> None:
         self.names = names
+        self._real_time = real_time
+        self._start = time.monotonic()
         request = p4r.ForwardingPipelineConfig(p4info=names.p4info, p4_device_config=config)
         self._pipeline = Pipeline.load(request, Engine.load, Ports(any_number=True))
         self._begun = 0
         self._now = 0
+        self.coverage: Coverage | None = None
+        """Traces the packets, where there is one."""
 
     @property
     def engine(self) -> Engine:
@@ -93,11 +100,21 @@ class InProcess:
         return [entity for one in wanted for entity in read.entities(self._pipeline, one)]
 
     def begin(self) -> None:
-        self._begun = self._now = self._now + SECOND
+        later = self._now + SECOND
+        if self._real_time:
+            later = round((time.monotonic() - self._start) * SECOND)
+        self._begun = self._now = later
 
     def send(self, port: int, frames: Sequence[bytes], at: float) -> Emitted:
         self._now = self._begun + round(at * SECOND)
-        return [out for frame in frames for out in self.engine.process(port, frame, self._now)]
+        return [out for frame in frames for out in self._process(port, frame)]
+
+    def _process(self, port: int, frame: bytes) -> Emitted:
+        if self.coverage is None:
+            return self.engine.process(port, frame, self._now)
+        sent, events = self.engine.trace(port, frame, self._now)
+        self.coverage.add(events)
+        return sent
 
     def packet_out(self, order: int, port: int, payload: bytes, at: float) -> Emitted:
         message = self.names.packet_out(order, port, payload)
@@ -191,12 +208,17 @@ def _marker(port: int, token: int) -> bytes:
     return bytes(packet / UDP(sport=9, dport=9) / token.to_bytes(8, "big"))
 
 
+def _sent_marker(port: int, token: int) -> bytes:
+    """One that the controller sends out of a port, whatever the tables say."""
+    return bytes(Ether(dst=MARKER_MAC.format(port), src=ROUTER) / token.to_bytes(8, "big"))
+
+
 def _is_marker(port: int, frame: bytes) -> bool:
     return frame[:6] == bytes.fromhex(MARKER_MAC.format(port).replace(":", ""))
 
 
 class OnWires:
-    """A switch on interfaces. It has done its work when markers sent behind the packets have come out.
+    """A switch in another process. It has done its work when markers sent behind the packets have come out.
 
     A switch keeps the order of packets from one port to another, so that nothing can still be inside then.
     Packet-ins come on a way of their own; the program's punt counters tell how many there must be. A
@@ -205,9 +227,11 @@ class OnWires:
 
     virtual_time = False
 
-    def __init__(self, kind: str, names: Names, controller: Controller, wires: Wires, pid: int) -> None:
+    def __init__(
+        self, kind: str, names: Names, controller: Controller, wires: Wires | Door, pid: int
+    ) -> None:
         self.pid = pid
-        self.name = f"{kind} on interfaces"
+        self.name = f"{kind} {wires.kind}"
         self.names = names
         self.namespace = wires.namespace
         self.address = controller.address
@@ -237,7 +261,11 @@ class OnWires:
             self._wires.send(port, frame)
         token = next(self._tokens)
         for out in PORTS:
-            self._wires.send(port, _marker(out, token))
+            if isinstance(self._wires, Door):  # which also takes what the controller would send
+                frame = _sent_marker(out, token)
+                self._wires.send(CPU, self.names.packet_out_octets(SEND, out, frame))
+            else:
+                self._wires.send(port, _marker(out, token))
         return self._collect(token)
 
     def packet_out(self, order: int, port: int, payload: bytes, at: float) -> Emitted:
@@ -245,8 +273,7 @@ class OnWires:
         self._controller.packet_out(self.names.packet_out(order, port, payload))
         token = next(self._tokens)
         for out in PORTS:
-            frame = Ether(dst=MARKER_MAC.format(out), src=ROUTER) / token.to_bytes(8, "big")
-            self._controller.packet_out(self.names.packet_out(SEND, out, bytes(frame)))
+            self._controller.packet_out(self.names.packet_out(SEND, out, _sent_marker(out, token)))
         return self._collect(token, told=int(order == TRACE and port in PORTS))
 
     def _collect(self, token: int, told: int = 0) -> Emitted:
@@ -295,8 +322,9 @@ def _target_flags(server: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def in_process(names: Names, config: bytes | None = None) -> Iterator[InProcess]:
-    with contextlib.closing(InProcess(names, config or PIPELINE.read_bytes())) as target:
+def in_process(names: Names, config: bytes | None = None, *, real_time: bool = False) -> Iterator[InProcess]:
+    """real_time: between cases as much time passes as for the others, and not a second."""
+    with contextlib.closing(InProcess(names, config or PIPELINE.read_bytes(), real_time)) as target:
         yield target
 
 
@@ -317,13 +345,40 @@ def on_wires(
         inner = ending.enter_context(namespace(kind, mtu))
         interfaces = [f"{port}@{switch_side(port)}" for port in PORTS]
         server = f"unix:{folder / 'p4runtime.sock'}"
-        command = (
-            embedded_command(server, interfaces, flags)
-            if kind == "embedded"
-            else bmv2_command(server, interfaces, folder / "notifications.ipc")
-        )
+        command = inside(inner, _command(kind, folder, server, interfaces, flags))
+        controller, pid = ending.enter_context(_running(command, folder, server, names, config))
+        wires = ending.enter_context(contextlib.closing(Wires(inner)))
+        yield OnWires(kind, names, controller, wires, pid)
+
+
+@contextlib.contextmanager
+def by_grpc(kind: str, names: Names) -> Iterator[OnWires]:
+    """As `on_wires`, without interfaces, which needs no rights."""
+    with contextlib.ExitStack() as ending:
+        folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix=f"sluice-{kind}-")))
+        server, packets = (f"unix:{folder / name}.sock" for name in ("p4runtime", "packets"))
+        command = [*_command(kind, folder, server, []), "--dp-grpc-server-addr", packets]
+        controller, pid = ending.enter_context(_running(command, folder, server, names, None))
+        door = ending.enter_context(contextlib.closing(Door(packets, DEVICE_ID)))
+        yield OnWires(kind, names, controller, door, pid)
+
+
+def _command(
+    kind: str, folder: Path, server: str, interfaces: Sequence[str], flags: Sequence[str] = ()
+) -> list[str]:
+    if kind == "embedded":
+        return embedded_command(server, interfaces, flags)
+    return bmv2_command(server, interfaces, folder / "notifications.ipc")
+
+
+@contextlib.contextmanager
+def _running(
+    command: Sequence[str], folder: Path, server: str, names: Names, config: bytes | None
+) -> Iterator[tuple[Controller, int]]:
+    """The switch, with the program; yields its primary and its process id."""
+    with contextlib.ExitStack() as ending:
         log = ending.enter_context((folder / "switch.log").open("w+"))
-        process = subprocess.Popen(inside(inner, command), stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         ending.callback(_end, process)
         controller = Controller(server)
         ending.callback(controller.close)
@@ -333,8 +388,7 @@ def on_wires(
         except (grpc.RpcError, TimeoutError) as error:
             log.seek(0)
             raise RuntimeError(f"{' '.join(command)} did not start:\n{error}\n{log.read()}") from error
-        wires = ending.enter_context(contextlib.closing(Wires(inner)))
-        yield OnWires(kind, names, controller, wires, process.pid)
+        yield controller, process.pid
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -6,67 +6,30 @@ does with a packet is what P4 on v1model means here.
 SLUICE_SOAK=500 runs 500 rounds instead of a few.
 """
 
-import itertools
 import os
 import random
+from itertools import islice
 
 import pytest
 
 from tests.packets import traffic
-from tests.packets.case import TRACE
-from tests.packets.runner import Runner, by_port, describe, without_ages
+from tests.packets.runner import Runner
+from tests.packets.same_bytes import compare, sent_at_random
 
 ROUNDS = int(os.environ.get("SLUICE_SOAK", "8"))
 FRAMES = 64  # in a round
-TRACED = 0.1  # of the frames
-FIRST_PORT = 1024
-PORTS_PER_ROUND = 16  # so that rounds, which time passes between, share no flow
-LAST_PORT = 29000  # ports above are the packet table's
 
 
-def compare(one: Runner, other: Runner, seed: int) -> None:
-    """Raises AssertionError with the first frame that the two treat otherwise."""
-    entries = traffic.tables(random.Random(seed))
-    for runner in (one, other):
-        runner.tables.become(entries)
-        runner.target.begin()
-    before = one.fates(), other.fates()
-
+def _compare(one: Runner, other: Runner, seed: int) -> None:
     rng = random.Random(seed)
-    first_port = FIRST_PORT + seed * PORTS_PER_ROUND % (LAST_PORT - FIRST_PORT)
-    for number, (port, frame) in enumerate(itertools.islice(traffic.frames(rng, first_port), FRAMES)):
-        traced = rng.random() < TRACED
-        sent = [
-            by_port(
-                without_ages(runner.target.packet_out(TRACE, port, frame, 0.0))
-                if traced
-                else runner.target.send(port, [frame], 0.0)
-            )
-            for runner in (one, other)
-        ]
-        how = "traced as if" if traced else "come"
-        assert sent[0] == sent[1], "\n".join(
-            [f"seed {seed}, frame {number}, {how} into port {port}", describe(port, frame)]
-            + [
-                f"  {runner.target.name}, out of port {out}:\n{describe(out, bytes_out)}"
-                for runner, emitted in zip((one, other), sent, strict=True)
-                for out, all_out in sorted(emitted.items())
-                for bytes_out in all_out
-            ]
-        )
-
-    counted = [
-        {reason: after[reason] - start[reason] for reason in after}
-        for after, start in zip((one.fates(), other.fates()), before, strict=True)
-    ]
-    assert counted[0] == counted[1], f"seed {seed}: drops, replies and punts"
+    compare(one, other, f"seed {seed}", traffic.tables(rng), islice(sent_at_random(rng, seed), FRAMES))
 
 
 @pytest.mark.root
 @pytest.mark.bmv2
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_the_compiled_program_does_what_bmv2_does(inside: Runner, bmv2: Runner, seed: int) -> None:
-    compare(inside, bmv2, seed)
+    _compare(inside, bmv2, seed)
 
 
 @pytest.mark.root
@@ -74,4 +37,4 @@ def test_the_compiled_program_does_what_bmv2_does(inside: Runner, bmv2: Runner, 
 def test_the_embedded_switch_does_what_the_compiled_program_does(
     inside: Runner, embedded: Runner, seed: int
 ) -> None:
-    compare(inside, embedded, ROUNDS + seed)  # what BMv2 was asked has left fragments and flows in process
+    _compare(inside, embedded, ROUNDS + seed)  # what BMv2 was asked has left fragments and flows in process

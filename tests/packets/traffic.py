@@ -107,7 +107,7 @@ def frames(rng: random.Random, first_port: int) -> Iterator[tuple[int, bytes]]:
     while True:
         station = rng.choice(SENDERS)
         frame = bytes(_frame(rng, station, first_port))
-        yield station.port, _perhaps_damaged(rng, frame)
+        yield station.port, perhaps_damaged(rng, frame)
 
 
 def _frame(rng: random.Random, station: Station, first_port: int) -> Packet:
@@ -284,7 +284,7 @@ def _nonsense(rng: random.Random, station: Station, family: Family, port: int) -
 HEADERS = 110  # bytes in which damage matters most
 
 
-def _perhaps_damaged(rng: random.Random, frame: bytes) -> bytes:
+def perhaps_damaged(rng: random.Random, frame: bytes) -> bytes:
     fate = rng.random()
     if fate < 0.05:
         return frame[: rng.randrange(SMALLEST_FRAME, len(frame))] if len(frame) > SMALLEST_FRAME else frame

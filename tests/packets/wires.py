@@ -93,6 +93,8 @@ test_side.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever
 class Wires:
     """The far ends: frames to and from the switch's ports, with VLAN tags where the wire has them."""
 
+    kind = "on interfaces"
+
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self._sockets = {

@@ -2,7 +2,9 @@
 
     python -m tests.switch.fuzz_packets CONFIG SECONDS SEED
 
-Tables hold random entries. Ends with an error when a sanitizer finds something: it ends the process.
+Tables hold random entries. Those of our own program are the packet table's and change as it runs, and the
+packets that are mutated begin as the packet table's. Ends with an error when a sanitizer finds something: it
+ends the process.
 """
 
 import random
@@ -16,6 +18,8 @@ from switch.engine import Engine, Entry, EntryError, Exact, Lpm, Match, MatchKin
 ENTRIES = 40
 """For each table that can have some."""
 LENGTHS = (0, 1, 14, 34, 54, 60, 64, 128, 600, 1500, 9000, 65536, 65537)
+OURS = "sluice"
+BETWEEN_CHANGES = 2000  # packets
 KEPT = 64
 """Packets that came out, to be mutated."""
 
@@ -76,23 +80,67 @@ def mutated(choose: random.Random, seeds: Sequence[bytes]) -> bytes:
     return bytes(packet)
 
 
+class Stranger:
+    """A program of which nothing but its tables is known."""
+
+    def __init__(self, config: bytes, choose: random.Random) -> None:
+        self.engine = Engine.load(config)
+        self.seeds: list[bytes] = []
+        fill(self.engine, choose)
+
+    def change(self) -> None:
+        """Its tables stay."""
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+class Ours:
+    """Our own program: tables and packets of the packet table, and not quite."""
+
+    def __init__(self, config: bytes, choose: random.Random) -> None:
+        # Here, since it takes seconds, under sanitizers, that the other programs do not need.
+        from tests.packets import random_cases
+        from tests.packets.p4runtime import Names
+        from tests.packets.runner import Tables
+        from tests.packets.targets import InProcess
+
+        self._names = Names.load()
+        self._choose = choose
+        self._target = InProcess(self._names, config, real_time=False)
+        self._tables = Tables(self._target)
+        self._case = random_cases.entries_and_packets
+        self.engine = self._target.engine
+        self.seeds: list[bytes] = []
+        self.change()
+
+    def change(self) -> None:
+        entries, packets = self._case(self._choose.getrandbits(31), self._names, KEPT // 2)
+        self._tables.become(entries)
+        self.seeds += [packet.frame for packet in packets]
+
+    def close(self) -> None:
+        self._target.close()
+
+
 def main() -> None:
     config, seconds, seed = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     choose = random.Random(seed)
-    engine = Engine.load(config.read_bytes())
-    fill(engine, choose)
-    seeds: list[bytes] = []
+    subject = (Ours if config.stem == OURS else Stranger)(config.read_bytes(), choose)
+    engine, seeds = subject.engine, subject.seeds
     end, now, packets = time.monotonic() + seconds, 0, 0
     while time.monotonic() < end:
+        if packets % BETWEEN_CHANGES == BETWEEN_CHANGES - 1:
+            subject.change()
         now += choose.randint(0, 1000)
         packet = mutated(choose, seeds)
-        sent = engine.process(choose.choice([0, 1, 2, 255, 510]), packet, now)
+        sent = engine.process(choose.choice([0, 1, 2, 3, 4, 255, 510]), packet, now)
         seeds += [packet] + [octets for _, octets in sent]
         choose.shuffle(seeds)
         del seeds[KEPT:]
         packets += 1
     print(f"{config.name}: {packets} packets, {sum(engine.drops.values())} drops")
-    engine.close()
+    subject.close()
 
 
 if __name__ == "__main__":

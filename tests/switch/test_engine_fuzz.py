@@ -61,6 +61,7 @@ def test_packets(config: Path) -> None:
     command = [sys.executable, "-m", "tests.switch.fuzz_packets", str(config), seconds, str(SEED)]
     done = subprocess.run(command, cwd=ROOT, env=sanitized(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
+    assert "packets," in done.stdout
     print(done.stdout)
 
 

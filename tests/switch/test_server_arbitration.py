@@ -1,6 +1,7 @@
 """Which client may write, by the rules of P4Runtime 1.5 ("Client Arbitration")."""
 
 import queue
+from typing import Any
 
 import grpc
 import pytest
@@ -9,7 +10,17 @@ from finsy.proto import p4r
 from switch.server.arbitration import MAX_CLIENTS, Arbiter
 from switch.server.status import RequestError
 from tests.switch import service
-from tests.switch.client import DEVICE_ID, Client, Refused, Stream, StreamEnded, code_name, uint128
+from tests.switch.client import (
+    DEADLINE,
+    DEVICE_ID,
+    Client,
+    Refused,
+    Stream,
+    StreamEnded,
+    code_name,
+    refusals,
+    uint128,
+)
 from tests.switch.conftest import Running
 
 
@@ -193,6 +204,37 @@ def test_roles_are_refused(switch: Running) -> None:
         code, text = ending(stream)
         assert code == grpc.StatusCode.UNIMPLEMENTED
         assert "leave the role unset" in text
+
+
+ROLES = {"by name": {"role": "routing"}, "by number": {"role_id": 5}}
+"""The number is what they had before P4Runtime 1.4."""
+
+
+@pytest.mark.parametrize("role", ROLES.values(), ids=ROLES.keys())
+def test_requests_of_a_role_are_refused_before_anything_else(role: dict[str, Any], switch: Running) -> None:
+    """NOT_FOUND, and not PERMISSION_DENIED: the specification has this check first."""
+    with switch.client() as client:
+        client.become_primary()
+        write = p4r.WriteRequest(device_id=DEVICE_ID, election_id=uint128(9), **role)
+        config = p4r.SetForwardingPipelineConfigRequest(device_id=DEVICE_ID, election_id=uint128(9), **role)
+        attempts = [
+            lambda: client.stub.Write(write, timeout=DEADLINE),
+            lambda: client.stub.SetForwardingPipelineConfig(config, timeout=DEADLINE),
+        ]
+        for attempt in attempts:
+            with pytest.raises(Refused) as caught, refusals():
+                attempt()
+            assert caught.value.code == grpc.StatusCode.NOT_FOUND
+
+
+def test_the_config_of_a_role_is_refused(switch: Running) -> None:
+    """The default role has none that was agreed upon."""
+    with switch.client() as client:
+        stream = client.open_stream()
+        update = p4r.MasterArbitrationUpdate(device_id=DEVICE_ID, election_id=uint128(1))
+        update.role.config.type_url = "type.example/Role"
+        stream.send(p4r.StreamMessageRequest(arbitration=update))
+        assert ending(stream)[0] == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_an_election_id_in_use_ends_the_stream(switch: Running) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,22 +50,29 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running simple_switch_grpc without interfaces."""
-    folder = tmp_path_factory.mktemp("bmv2")
-    address = f"127.0.0.1:{free_port()}"
+@contextmanager
+def reference_switch(folder: Path, *, packets: bool) -> Iterator[tuple[str, str]]:
+    """A running simple_switch_grpc without interfaces. Its addresses: P4Runtime, packets if wanted."""
+    address, packet_address = (f"127.0.0.1:{free_port()}" for _ in range(2))
     command = ["simple_switch_grpc", "--no-p4", "--device-id", str(DEVICE_ID)]
     command += ["--notifications-addr", f"ipc://{folder}/notifications.ipc"]
     command += ["--", "--grpc-server-addr", address, "--cpu-port", str(CPU_PORT)]
+    if packets:
+        command += ["--dp-grpc-server-addr", packet_address]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_for(address, process, folder / "log")
-        yield address
+        yield address, packet_address
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with reference_switch(tmp_path_factory.mktemp("bmv2"), packets=False) as (address, _):
+        yield address
 
 
 def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

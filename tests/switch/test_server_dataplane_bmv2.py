@@ -1,14 +1,12 @@
 """The tests of packets by gRPC, unchanged, on the reference switch."""
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.switch import service
-from tests.switch.client import DEVICE_ID, Client
-from tests.switch.service import CPU_PORT
-from tests.switch.test_server_bmv2 import free_port, wait_for
+from tests.switch.client import Client
+from tests.switch.test_server_bmv2 import reference_switch
 from tests.switch.test_server_dataplane import (
     PacketClient,
     test_a_packet_comes_out_with_its_id,
@@ -34,20 +32,8 @@ pytestmark = pytest.mark.bmv2
 @pytest.fixture
 def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Of P4Runtime and of packets, of a simple_switch_grpc."""
-    folder = tmp_path_factory.mktemp("bmv2")
-    address, packets = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    command = ["simple_switch_grpc", "--no-p4", "--device-id", str(DEVICE_ID)]
-    command += ["--notifications-addr", f"ipc://{folder}/notifications.ipc"]
-    command += ["--", "--grpc-server-addr", address, "--dp-grpc-server-addr", packets]
-    command += ["--cpu-port", str(CPU_PORT)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        wait_for(address, process, folder / "log")
-        yield address, packets
-    finally:
-        process.kill()
-        process.wait()
+    with reference_switch(tmp_path_factory.mktemp("bmv2"), packets=True) as addresses:
+        yield addresses
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Writes that are broken at random: never a crash, never a change by what was refused.
 
-Messages are mutated in two ways: on the wire, where a bit or a piece of the bytes is another, and field by
-field, so that they stay near to what is right.
+SLUICE_FUZZ=seconds (make fuzz) makes it long. Messages are mutated in two ways: on the wire, where a bit or a
+piece of the bytes is another, and field by field, so that they stay near to what is right.
 """
 
+import os
 import random
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,9 @@ from finsy.proto import p4r
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from tests.packets import traffic
+from tests.packets.p4runtime import PIPELINE, Names
+from tests.packets.world import BASE
 from tests.switch import test_server_entry_state as entry_state
 from tests.switch import test_server_profiles as profiles
 from tests.switch import test_server_value_sets as value_sets
@@ -39,8 +44,9 @@ from tests.switch.service import (
 )
 from tests.switch.test_server_atomicity import EVERYTHING, STATE
 
+SECONDS = float(os.environ.get("SLUICE_FUZZ", "0"))
 SEEDS = range(6)
-ROUNDS = 80  # messages of each seed
+ROUNDS = 80  # messages of each seed, at the least
 
 ENTITIES = [
     *STATE,
@@ -86,9 +92,30 @@ class Subject:
         return sorted(entity.SerializeToString() for entity in client.read(*self.everything))
 
 
+def rounds() -> Iterator[None]:
+    """Of one test; all of them together take SLUICE_FUZZ seconds."""
+    end = time.monotonic() + SECONDS / (len(SEEDS) * (len(SUBJECTS) + 2))
+    done = 0
+    while done < ROUNDS or time.monotonic() < end:
+        yield
+        done += 1
+
+
+def controllers() -> Subject:
+    """Our own program, with what its controller writes."""
+    names = Names.load()
+    rows = (*traffic.tables(random.Random(0)), *BASE)
+    return Subject(
+        p4r.ForwardingPipelineConfig(p4info=names.p4info, p4_device_config=PIPELINE.read_bytes()),
+        [*(names.insert(row).entity for row in rows), group(9, replica(1), replica(2, 7))],
+        [p4r.Entity(table_entry=p4r.TableEntry()), group(0), session(0)],
+    )
+
+
 SERVICE = Subject(CONFIG, ENTITIES, EVERYTHING)
 SUBJECTS = {
     "service": SERVICE,
+    "our controller's": controllers(),
     "profiles": Subject(
         profiles.config(),
         [
@@ -232,7 +259,7 @@ def test_what_is_refused_changes_nothing(subject: Subject, seed: int, client: Cl
     client.set_pipeline(subject.config)
     mutator = Mutator(seed, subject)
     done = refused_once = False
-    for _ in range(ROUNDS):
+    for _ in rounds():
         request = mutator.request()
         before = subject.state(client)
         refused = write(client, request)
@@ -252,7 +279,7 @@ def test_what_is_refused_changes_nothing(subject: Subject, seed: int, client: Cl
 def test_what_is_done_whole_can_be_read_back_and_deleted(seed: int, client: Client) -> None:
     """After all those writes the state is one that the same server takes again, update by update."""
     mutator = Mutator(seed, SERVICE)
-    for _ in range(ROUNDS):
+    for _ in rounds():
         write(client, mutator.request())
     found = [
         entity
@@ -271,7 +298,7 @@ def test_what_is_done_whole_can_be_read_back_and_deleted(seed: int, client: Clie
 def test_broken_reads_are_answered_or_refused(seed: int, client: Client) -> None:
     client.insert(*STATE)
     mutator = Mutator(seed, SERVICE)
-    for _ in range(ROUNDS):
+    for _ in rounds():
         request = p4r.ReadRequest(
             device_id=DEVICE_ID, entities=[update.entity for update in mutator.request().updates]
         )

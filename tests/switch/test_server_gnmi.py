@@ -63,6 +63,21 @@ def status(name: str) -> str:
     return f"interfaces/interface[name={name}]/state/oper-status"
 
 
+COUNTERS = (
+    "carrier-transitions",
+    "in-pkts",
+    "in-octets",
+    "in-discards",
+    "out-pkts",
+    "out-octets",
+    "out-discards",
+)
+
+
+def counter(name: str) -> str:
+    return f"interfaces/interface[name=eth1]/state/counters/{name}"
+
+
 UP_AND_DOWN = {status("eth1"): "UP", status("eth2"): "DOWN"}
 
 
@@ -88,8 +103,11 @@ UP_AND_DOWN = {status("eth1"): "UP", status("eth2"): "DOWN"}
                 "interfaces/interface[name=eth1]/state/ifindex": 1,
                 "interfaces/interface[name=eth1]/state/id": 1,
                 "interfaces/interface[name=eth1]/state/oper-status": "UP",
+                "interfaces/interface[name=eth1]/state/last-change": 0,
+                **{counter(name): 0 for name in COUNTERS},
             },
         ),
+        (counter("in-octets"), {counter("in-octets"): 0}),
     ],
 )
 def test_what_a_path_selects(asked: str, found: dict[str, Any], stub: gnmi_grpc.gNMIStub) -> None:
@@ -98,7 +116,7 @@ def test_what_a_path_selects(asked: str, found: dict[str, Any], stub: gnmi_grpc.
 
 def test_everything(stub: gnmi_grpc.gNMIStub) -> None:
     (found,) = get(stub, "")
-    assert len(found) == 2 * 7
+    assert len(found) == 2 * (8 + len(COUNTERS))
     assert found[status("eth2")] == "DOWN"
 
 
