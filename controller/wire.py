@@ -25,6 +25,7 @@ from finsy.grpcutil import GRPC_EOF
 from finsy.proto import U128, p4r, p4r_grpc, rpc_code, rpc_status
 
 from controller.codec import Codec, decode, parse_p4info
+from controller.credentials import SwitchTls
 from controller.errors import CallFailed, ElectionIdInUse, NotPrimary, PipelineRefused, Unreachable
 from controller.program import Change, Do, Key, Order, Table
 
@@ -65,6 +66,7 @@ class SwitchTarget:
     address: str
     device_id: int = 1
     election_id: int = 100
+    tls: SwitchTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,12 @@ class Connection:
         self._sending = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._channel = grpc.aio.insecure_channel(self.target.address, options=CHANNEL_OPTIONS)
+        address, tls = self.target.address, self.target.tls
+        self._channel = (
+            grpc.aio.secure_channel(address, tls.credentials(), options=CHANNEL_OPTIONS)
+            if tls
+            else grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        )
         self._stub: Any = p4r_grpc.P4RuntimeStub(self._channel)  # type: ignore[arg-type]  # the stub's types are blocking
         self._stream: Any = self._stub.StreamChannel()
         try:

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from controller.api.request_id import HEADER
 from controller.api.schemas import YAML, Refusal
-from controller.api.tracking import HEADER
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -97,15 +97,8 @@ WHY: dict[int, tuple[str, dict[str, Any]]] = {
 
 
 def refused(*statuses: int) -> Answers:
-    """The description of answers with these statuses."""
-    return {
-        status: {
-            "model": Refusal,
-            "description": WHY[status][0],
-            "content": {"application/json": {"example": Refusal(**WHY[status][1]).model_dump()}},
-        }
-        for status in statuses
-    }
+    """What a route says of answers with these statuses; `_document` adds the rest."""
+    return {status: {"model": Refusal} for status in statuses}
 
 
 CHANGE = refused(408, 409, 412, 413, 422, 503)
@@ -159,20 +152,20 @@ def _document(app: FastAPI) -> dict[str, Any]:
     made["components"]["headers"] = {HEADER: number}
     for path in made["paths"].values():
         for method, operation in path.items():
-            answers = operation["responses"]
-            answers |= _answers(refused(401) if method == "get" else refused(401, 403))
+            answers: dict[str, Any] = operation["responses"]
+            answers |= {status: {} for status in (("401",) if method == "get" else ("401", "403"))}
             for status in answers:
+                if int(status) in WHY:
+                    answers[status] = _refusal(int(status))
                 answers[status].setdefault("headers", {})[HEADER] = {"$ref": f"#/components/headers/{HEADER}"}
     return made
 
 
-def _answers(described: Answers) -> dict[str, Any]:
-    """Answers that no route knows of, as the document has them."""
+def _refusal(status: int) -> dict[str, Any]:
+    description, example = WHY[status]
     schema = {"$ref": f"#/components/schemas/{Refusal.__name__}"}
+    example = Refusal(**example).model_dump(mode="json")
     return {
-        str(status): {
-            "description": one["description"],
-            "content": {"application/json": {**one["content"]["application/json"], "schema": schema}},
-        }
-        for status, one in described.items()
+        "description": description,
+        "content": {"application/json": {"schema": schema, "example": example}},
     }

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -50,33 +51,39 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (scope["method"], scope["path"]) == DOCUMENTS:
             async with self._documents:
-                await self._app(scope, _bounded(receive, MAX_DOCUMENT), send)
+                await self._app(scope, _bounded(scope, receive, MAX_DOCUMENT), send)
         else:
-            await self._app(scope, _bounded(receive, MAX_BODY), send)
+            await self._app(scope, _bounded(scope, receive, MAX_BODY), send)
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
-    received, complete = 0, False
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + BODY_TIME
+def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
+    size, complete = 0, False
+    deadline = asyncio.get_running_loop().time() + BODY_TIME
+    announced = Headers(scope=scope).get("content-length", "")
 
     async def bounded() -> Message:
-        nonlocal received, complete
+        nonlocal size, complete
         if complete:
             return await receive()  # waits for the client to go
+        if announced.isdecimal() and int(announced) > limit:
+            raise _too_large(limit)
         try:
             async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError:
             raise HTTPException(408, f"the body did not arrive within {BODY_TIME:g} s") from None
-        received += len(message.get("body", b""))
-        if received > limit:
-            size = f"{limit >> 20} MB" if limit >> 20 else f"{limit >> 10} kB"
-            raise HTTPException(413, f"the body is larger than {size}")
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise _too_large(limit)
         complete = not message.get("more_body", False)
         return message
 
     return bounded
+
+
+def _too_large(limit: int) -> HTTPException:
+    size = f"{limit >> 20} MB" if limit >> 20 else f"{limit >> 10} kB"
+    return HTTPException(413, f"the body is larger than {size}")
 
 
 class Followers:

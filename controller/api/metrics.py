@@ -10,7 +10,7 @@ come.
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -60,6 +60,7 @@ class DaemonCollector(Collector):
 
 def registry(report: Callable[[], Report], events: EventLog, followers: Followers) -> CollectorRegistry:
     """All metrics of one daemon; those of the process too."""
+    disable_created_metrics()  # a second series for each counter, of no use for rates
     result = CollectorRegistry(auto_describe=False)
     result.register(ReportCollector(report))
     result.register(DaemonCollector(events, followers))

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from controller import problems
+from controller.api.request_id import HEADER, request_id
 from controller.api.schemas import Mistake, Refusal
 from controller.errors import (
     InvalidConfig,
@@ -122,8 +123,9 @@ async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
     return answer(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         Refusal(
-            error=f"the daemon made a mistake: {error!r}",
+            error="the daemon made a mistake",
             where=f"{request.method} {request.url.path}",
-            hint="its log has the details",
+            hint=f"its log has the details under [{request_id.get()}]",
         ),
+        {HEADER: request_id.get()},
     )

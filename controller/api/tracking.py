@@ -4,10 +4,7 @@ Changes are logged at INFO, what only looks at DEBUG. Neither queries nor header
 """
 
 import logging
-import re
-import secrets
 import time
-from contextvars import ContextVar
 
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -15,22 +12,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.api.access import LOOKING
+from controller.api.request_id import HEADER, begin
 
 logger = logging.getLogger("sluice.api")
 
-HEADER = "X-Request-Id"
-
 METHODS = (*LOOKING, "POST", "PUT", "PATCH", "DELETE")
-NO_ROUTE = "none"
+NO_OPERATION = "none"
 """The label of requests for what there is not: their paths are the client's to choose."""
 
 SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
 """Bounds of the histogram. Looking takes milliseconds; a change waits for the switch."""
-
-_GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-request_id: ContextVar[str] = ContextVar("request_id", default="")
-"""Of the request that the present task serves; "" outside of requests."""
 
 
 class Measures:
@@ -40,7 +31,7 @@ class Measures:
         self.requests = Counter(
             "sluice_api_requests",
             "Requests to the API.",
-            ["method", "route", "status"],
+            ["method", "operation", "status"],
             registry=registry,
         )
         self.duration = Histogram(
@@ -51,9 +42,9 @@ class Measures:
             registry=registry,
         )
 
-    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+    def count(self, method: str, operation: str, status: int, seconds: float) -> None:
         method = method if method in METHODS else "other"
-        self.requests.labels(method, route, str(status)).inc()
+        self.requests.labels(method, operation, str(status)).inc()
         self.duration.labels(method).observe(seconds)
 
 
@@ -68,9 +59,7 @@ class Tracking:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        number = given if _GIVEN.fullmatch(given) else secrets.token_hex(6)
-        request_id.set(number)  # for good: the task, or its next request, is of no other use
+        number = begin(Headers(scope=scope).get(HEADER, ""))
         began, status = time.perf_counter(), 500
 
         async def noting(message: Message) -> None:
@@ -87,8 +76,8 @@ class Tracking:
 
     def _finished(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
-        place = route.path if isinstance(route, APIRoute) else NO_ROUTE
-        self._measures.count(scope["method"], place, status, seconds)
+        operation = route.name if isinstance(route, APIRoute) else NO_OPERATION
+        self._measures.count(scope["method"], operation, status, seconds)
         caller = scope.get("state", {}).get("caller")
         logger.log(
             logging.DEBUG if scope["method"] in LOOKING and status < 400 else logging.INFO,

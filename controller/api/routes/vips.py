@@ -17,8 +17,8 @@ from controller.report import VipReport
 router = APIRouter(tags=["VIPs"], route_class=StrictRoute)
 
 NEW = {
-    "a second address of a pool": {
-        "value": {"name": "shop", "address": "10.0.0.101", "port": 8081, "pool": "shop"}
+    "a service of an IPv6 pool": {
+        "value": {"name": "dns-tcp", "address": "fd00::101", "port": 53, "pool": "dns"}
     },
 }
 
