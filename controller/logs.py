@@ -30,13 +30,13 @@ QUIET = {"uvicorn": logging.WARNING}
 def to_stderr(level: str, form: str) -> None:
     """Logs what has `level` at least, for people or as JSON."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(form))
+    handler.setFormatter(formatter_of(form))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name, least in QUIET.items():
         logging.getLogger(name).setLevel(least)
 
 
-def _formatter(form: str) -> logging.Formatter:
+def formatter_of(form: str) -> logging.Formatter:
     if form == JSON:
         return JsonFormatter()
     return JournalFormatter() if _is_the_journal() else HumanFormatter()
