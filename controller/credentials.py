@@ -41,6 +41,21 @@ class SwitchTls:
         return grpc.ssl_channel_credentials(_pem(self.authority), key, certificate)
 
 
+def explained(reason: str, tls: SwitchTls | None) -> str:
+    """What gRPC says of a connection that was not made, for those who do not know its sources."""
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return (
+            "its certificate is not accepted: it is of another authority than --switch-ca, "
+            "for another address, or its time is over"
+        )
+    if "WRONG_VERSION_NUMBER" in reason:
+        return "it does not speak TLS: leave --switch-ca out, or have it serve with --grpc-server-ssl"
+    if reason.endswith("Socket closed"):
+        wants = "a certificate of ours that it trusts" if tls else "TLS (--switch-ca)"
+        return f"it hung up; does it want {wants}?"
+    return reason
+
+
 def _pem(file: Path) -> bytes:
     try:
         content = file.read_bytes()

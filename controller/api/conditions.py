@@ -2,9 +2,13 @@
 
 The tag is the revision's number in quotes, as `ETag` has it (RFC 9110, sections 8.8.3 and 13.1.1). Without a
 condition a change is made to whatever is there: it says `weight 3`, not `one more`.
+
+`expected_revision` is the milder one, for documents: what would change nothing is no conflict, so that a
+document can be applied twice.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Query
@@ -22,6 +26,14 @@ def tag(revision: int) -> str:
     return f'"{revision}"'
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The revision that a change is for; None for any. `strict`: also if it would change nothing."""
+
+    revision: int | None = None
+    strict: bool = False
+
+
 def _expected(
     if_match: Annotated[
         str | None,
@@ -33,12 +45,16 @@ def _expected(
     ] = None,
     expected_revision: Annotated[
         int | None,
-        Query(ge=1, le=MAX_REVISION, description="The same as a number, for those who cannot set headers."),
+        Query(
+            ge=1,
+            le=MAX_REVISION,
+            description="The same, but a change that would change nothing is made at any revision.",
+        ),
     ] = None,
-) -> int | None:
-    """The revision that a change is for; None for any. Raises InvalidConfig."""
+) -> Condition:
+    """Raises InvalidConfig."""
     if if_match is None or if_match.strip() == "*":
-        return expected_revision
+        return Condition(expected_revision)
     match = _TAG.fullmatch(if_match.strip())
     if not match:
         text = f'is {if_match!r}, must be one revision in quotes, such as "7", or *'
@@ -46,7 +62,7 @@ def _expected(
     if expected_revision not in (None, int(match[1])):
         text = f"is {expected_revision}, but If-Match says {match[1]}: leave one of them out"
         raise InvalidConfig([Problem("expected_revision", text)])
-    return int(match[1])
+    return Condition(int(match[1]), strict=True)
 
 
-Expected = Annotated[int | None, Depends(_expected)]
+Expected = Annotated[Condition, Depends(_expected)]

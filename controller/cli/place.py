@@ -15,7 +15,7 @@ AUTHORITY_VARIABLE = "SLUICE_CA_FILE"
 
 
 def remote() -> Remote | None:
-    """The server that the environment names, if it does. Raises BadParameter when there is no token for it."""
+    """The server that the environment names, if it does. Raises BadParameter without a token for it."""
     server = os.environ.get(SERVER_VARIABLE)
     if not server:
         return None
