@@ -72,8 +72,8 @@ bench-failover: rights install ## how long a dead server gets new connections, b
 conformance: install ## p4c's own end-to-end programs on the embedded switch (needs P4C_SOURCE)
 	@$(VENV)/python -m tests.conformance '$(P4C_SOURCE)' '$(P4C)'
 
-fuzz: install ## random packets through sanitized programs and damaged JSON, for FUZZ seconds
-	SLUICE_FUZZ='$(FUZZ)' $(VENV)/python -m pytest -q tests/switch/test_engine_fuzz.py
+fuzz: install ## random packets through sanitized programs, damaged JSON; random requests to the API: FUZZ seconds each
+	SLUICE_FUZZ='$(FUZZ)' $(VENV)/python -m pytest -q tests/switch/test_engine_fuzz.py tests/integration/test_api_fuzz.py
 
 bench-consistency: install ## connections broken by a change of servers: ours beside hashing, Maglev, and a cache
 	$(VENV)/python -m bench.consistency

@@ -355,7 +355,8 @@ class Controller:
 
         Without `in_port` it comes in by the route back to its client, or else by the first interface.
         """
-        want = self._shared.wanted()
+        assignment = self._shared.desired.foreseen(time.time())
+        want = self._shared.wanted(assignment=assignment)
         interfaces = self.config.interfaces
         if in_port is None:
             interface = arrival(self.config, want.rows[ROUTES], flow.client)
@@ -368,7 +369,7 @@ class Controller:
             traced = await self._shared.tracer.ask(flow, port=in_port, mac=mac, vlan=vlan)
         except SwitchError as error:
             unconfirmed = str(error)
-        names = Names(self.config, self._shared.desired.assignment)
+        names = Names(self.config, assignment)
         return explain(flow, in_port, predicted, traced, unconfirmed, names)
 
     async def recorded(self) -> Recorded | None:

@@ -116,7 +116,7 @@ TAGGED: dict[str, Any] = {
 
 
 def yaml_answer(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {YAML: {"schema": {"type": "string"}}}}
+    return {"description": description, "content": {YAML: {"schema": {"type": "object"}}}}
 
 
 def complete(app: FastAPI) -> None:

@@ -65,7 +65,7 @@ async def get_config(
             "required": True,
             "description": "The document: YAML, of which JSON is a part, in UTF-8; 32 MB at most.",
             "content": {
-                YAML: {"schema": {"type": "string"}},
+                YAML: {"schema": {"type": "object"}},
                 "application/json": {"schema": {"type": "object"}},
             },
         }
