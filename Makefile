@@ -56,9 +56,8 @@ check: install ## ruff and pyright
 p4: install ## compile p4src/ with p4c, where it is present
 	$(VENV)/python p4src/build.py
 
-p4sh: install-all ## p4runtime-shell (as a backup controller: it reads) on the running switch
-	@ip netns exec '$(NAME)' .venv-p4sh/bin/python -m p4runtime_sh \
-		--grpc-addr 127.0.0.1:9559 --device-id 1 --election-id 0,1
+p4sh: install-all ## p4runtime-shell on the running switch, beside the controller: it looks, by our names
+	@ip netns exec '$(NAME)' .venv-p4sh/bin/python topo/p4sh.py --socket '/run/$(NAME)/sluice.sock'
 
 bench-switch: install ## packets, latency and TCP of the embedded switch, beside BMv2 and the kernel
 	$(VENV)/python -m bench.switch

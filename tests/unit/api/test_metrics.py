@@ -1,7 +1,14 @@
 """Metrics: what they say, how they are named, and that their number is bounded."""
 
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import httpx
 import pytest
+import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -92,3 +99,66 @@ def test_a_backend_on_its_way_out_and_its_successor_are_told_apart(state: str) -
     metrics = generate_latest(registry(lambda: changed, EventLog(), Followers())).decode()
     series = [line.rpartition(" ")[0] for line in metrics.splitlines() if not line.startswith("#")]
     assert len(series) == len(set(series))
+
+
+# What is made of them: the dashboard and the alerts in contrib/
+
+CONTRIB = Path(__file__).resolve().parents[3] / "contrib"
+OTHERS = {"up"}
+"""Series that Prometheus makes itself."""
+
+
+def expressions(value: Any) -> Iterator[str]:
+    """Every PromQL expression in a dashboard or a file of rules."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in ("expr", "query") and isinstance(inner, str) and inner != "prometheus":
+                yield inner
+            else:
+                yield from expressions(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from expressions(inner)
+
+
+def used(expression: str) -> tuple[set[str], set[str]]:
+    """The series and the labels that an expression names."""
+    series = set(re.findall(r"\b(?:sluice|process)_[a-z_]+|\bup\b", expression))
+    selectors = re.findall(r"([a-z_]+)\s*(?:=~|!=|=)\s*\"", expression)
+    grouped = re.findall(r"by \(([^)]*)\)", expression)
+    labels = {*selectors, *(label.strip() for group in grouped for label in group.split(","))}
+    return series, labels - {"instance", "job"}
+
+
+@pytest.mark.parametrize("file", ["grafana/sluice.json", "prometheus/sluice.rules.yaml"])
+async def test_every_metric_and_label_that_is_used_exists(api: httpx.AsyncClient, file: str) -> None:
+    await api.get("/v1/status")
+    there: dict[str, set[str]] = {name: set() for name in OTHERS}
+    for family in text_string_to_metric_families((await api.get("/metrics")).text):
+        for sample in family.samples:
+            there.setdefault(sample.name, set()).update(sample.labels)
+    document = yaml.safe_load((CONTRIB / file).read_text())  # JSON is a part of YAML
+    found = list(expressions(document))
+    assert len(found) > 8
+    for expression in found:
+        series, labels = used(expression)
+        assert series, expression
+        assert series <= there.keys(), expression
+        assert labels <= set().union(*(there[name] for name in series)), expression
+
+
+def test_the_dashboard_is_laid_out_without_overlaps() -> None:
+    panels = json.loads((CONTRIB / "grafana" / "sluice.json").read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (place["x"] + column, place["y"] + line)
+            for column in range(place["w"])
+            for line in range(place["h"])
+        }
+        assert max(column for column, _ in cells) < 24, panel["title"]
+        assert not cells & taken, panel["title"]
+        taken |= cells
+        assert panel["type"] == "row" or panel["targets"]
