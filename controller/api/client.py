@@ -190,7 +190,8 @@ def _by_tcp(place: Remote, timeout: httpx.Timeout) -> httpx.Client:
     try:
         verify = ssl.create_default_context(cafile=place.authority)
     except OSError as error:  # ssl.SSLError is one
-        raise Unusable(f"{place.authority} is no file of certificates (PEM): {error.strerror}") from None
+        reason = "" if isinstance(error, ssl.SSLError) else f": {error.strerror}"
+        raise Unusable(f"{place.authority} is no file of certificates (PEM){reason}") from None
     return httpx.Client(
         base_url=f"https://{url.netloc}/v1/",
         headers={"Authorization": f"Bearer {_token(place.token_file)}"},

@@ -65,10 +65,10 @@ class Tcp:
         try:
             context.load_cert_chain(self._certificate, self._key, password=_no_password)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", "") or error
+            reason = getattr(error, "reason", None)
             raise StartError(
-                f"{self._certificate} and {self._key} are no certificate (PEM) and the key to it, "
-                f"without a password: {reason}"
+                f"{self._certificate} and {self._key} are no certificate and the key to it, in PEM and "
+                f"without a password{f' ({reason})' if reason else ''}"
             ) from None
 
     @contextlib.contextmanager

@@ -48,6 +48,10 @@ class Caller:
     role: Role
 
 
+def is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
 def new_token() -> str:
     return PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
 
@@ -104,7 +108,7 @@ def _callers(text: str, file: Path) -> Iterator[tuple[str, Caller]]:
         if len(words) != 3:
             raise _refused(file, f"{len(words)} words; {_LINE}", number)
         name, role, known = words
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise _refused(file, "the name must be at most 63 letters, digits and ._@-", number)
         if role not in list(Role):
             raise _refused(file, "the role must be read or write", number)

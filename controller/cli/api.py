@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from controller.api.tokens import Role, digest, new_token
+from controller.api.tokens import Role, digest, is_name, new_token
 from controller.cli.options import group
 from controller.cli.output import line
 
@@ -30,6 +30,8 @@ def token(
     The line for the daemon's file of tokens goes to standard output; it holds only a digest. The token itself
     is shown once, on standard error.
     """
+    if not is_name(name):
+        raise typer.BadParameter(f"{name!r} must be at most 63 letters, digits and ._@-, to be a name")
     made = new_token()
     print(f"{name} {role} {digest(made)}")
     line(f"The token, for a file of {name}'s with mode 600: {made}", error=True)

@@ -121,7 +121,7 @@ def _belong(option: str, value: object, parts: dict[str, Path | None]) -> None:
     """Raises BadParameter for options that mean nothing without another one."""
     given = [name for name, part in parts.items() if part]
     if given and not value:
-        raise typer.BadParameter(f"{' and '.join(given)} mean nothing without {option}")
+        raise typer.BadParameter(f"{' and '.join(given)}: only together with {option}, which is missing")
 
 
 def register(app: typer.Typer) -> None:

@@ -52,7 +52,10 @@ async def explain(
 ) -> Explanation:
     """Where a packet would go, and why: by the model, and by the switch. Nobody gets it."""
     if client.version != address.version:
-        raise InvalidConfig([Problem("client", "and address must be of one IP version")])
+        text = (
+            f"{client} is IPv{client.version}, but {address} is IPv{address.version}; give both of one family"
+        )
+        raise InvalidConfig([Problem("client", text)])
     return await controller.explain(Flow(client, client_port, address, port, protocol, syn), in_port)
 
 
