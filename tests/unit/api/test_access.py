@@ -13,7 +13,7 @@ from controller.api.tokens import Caller, Role, Tokens, digest, new_token
 from controller.errors import InvalidConfig
 from tests.fakes.controller import FakeController
 
-READER, WRITER = new_token(), new_token()
+READER, WRITER = "sluice_" + "r" * 43, "sluice_" + "w" * 43  # the same in every process of tests
 TOKENS = f"""\
 # who        may    with
 
@@ -89,7 +89,7 @@ BAD_FILES: list[tuple[str, str, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("shows", "text", "mode", "said"), BAD_FILES)
+@pytest.mark.parametrize(("shows", "text", "mode", "said"), BAD_FILES, ids=[bad[0] for bad in BAD_FILES])
 def test_a_file_that_is_not_right(tmp_path: Path, shows: str, text: str, mode: int, said: str) -> None:
     file = token_file(tmp_path, text, mode)
     with pytest.raises(InvalidConfig) as refused:
@@ -104,7 +104,7 @@ def test_a_file_that_is_not_right(tmp_path: Path, shows: str, text: str, mode: i
         ({}, "a token is needed here"),
         ({"Authorization": f"Basic {WRITER}"}, "a token is needed here"),
         (bearer(""), "a token is needed here"),
-        (bearer(new_token()), "this token is not known here"),
+        (bearer("sluice_" + "s" * 43), "this token is not known here"),
         (bearer(WRITER + "x"), "this token is not known here"),
     ],
 )
