@@ -60,9 +60,8 @@ check: install ## ruff and pyright
 p4: install ## compile p4src/ with p4c, where it is present
 	$(VENV)/python p4src/build.py
 
-p4sh: install-all ## p4runtime-shell (as a backup controller: it reads) on the running switch
-	@ip netns exec '$(NAME)' .venv-p4sh/bin/python -m p4runtime_sh \
-		--grpc-addr 127.0.0.1:9559 --device-id 1 --election-id 0,1
+p4sh: install-all ## p4runtime-shell on the running switch, beside the controller: it looks, by our names
+	@ip netns exec '$(NAME)' .venv-p4sh/bin/python topo/p4sh.py --socket '/run/$(NAME)/sluice.sock'
 
 bench-switch: install ## packets, latency and TCP of the embedded switch, beside BMv2 and the kernel
 	$(VENV)/python -m bench.switch
@@ -82,9 +81,9 @@ bench-failover: rights install ## how long a dead server gets new connections, b
 conformance: install ## p4c's own end-to-end programs on the embedded switch (needs P4C_SOURCE)
 	@$(VENV)/python -m tests.conformance '$(P4C_SOURCE)' '$(P4C)'
 
-fuzz: install ## packets and writes for sanitized programs, JSON, P4Runtime messages: for FUZZ seconds each
+fuzz: install ## packets and writes for sanitized programs, JSON, P4Runtime messages, the API: for FUZZ seconds each
 	SLUICE_FUZZ='$(FUZZ)' $(VENV)/python -m pytest -q tests/switch/test_engine_fuzz.py \
-		tests/switch/test_server_native_writes.py tests/switch/test_server_fuzz.py
+		tests/switch/test_server_native_writes.py tests/switch/test_server_fuzz.py tests/integration/test_api_fuzz.py
 
 bench-consistency: install ## connections broken by a change of servers: ours beside hashing, Maglev, and a cache
 	$(VENV)/python -m bench.consistency

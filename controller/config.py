@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from yaml.reader import ReaderError
 
 from controller.errors import InvalidConfig, Problem
 from controller.model import Config
@@ -75,7 +76,8 @@ def _read(document: str | bytes, source: str) -> tuple[yaml.Node | None, object]
     try:
         text = document.decode() if isinstance(document, bytes) else document
     except UnicodeDecodeError as error:
-        raise InvalidConfig([Problem("", f"is not UTF-8 text (byte {error.start})")], source) from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InvalidConfig([Problem("", f"is not UTF-8 text (byte {error.start})", line)], source) from None
     loader = yaml.CSafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -88,8 +90,17 @@ def _read(document: str | bytes, source: str) -> tuple[yaml.Node | None, object]
         return node, loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise InvalidConfig([Problem("", f"is not YAML: {error.problem}", line)], source) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        told = ", ".join(filter(None, (error.context, error.problem)))
+        spaces = "; use spaces" if "tab character" in told else ""
+        raise InvalidConfig([Problem("", f"is not YAML: {told}{spaces}", line)], source) from None
+    except ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        character = error.character if isinstance(error.character, int) else ord(error.character)
+        told = f"the character {character:#06x} is not allowed"
+        raise InvalidConfig([Problem("", f"is not YAML: {told}", line)], source) from None
+    except RecursionError:
+        raise InvalidConfig([Problem("", "is nested too deeply")], source) from None
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidConfig([Problem("", f"is not YAML: {error}")], source) from None
     finally:
         loader.dispose()

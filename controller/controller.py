@@ -246,21 +246,25 @@ class Controller:
         who: str,
         expected_revision: int | None = None,
         drain: bool = True,
+        from_file: bool = False,
         wait: float = CHANGE_WAIT,
     ) -> ChangeResult:
         """Makes a new revision of what `edit` returns, stores it, and waits until the switch has it.
 
         With `drain=False` backends that the change takes away leave at once and their connections are cut;
         otherwise they stay, shown as `removing`, until nobody needs them. An `edit` that changes nothing
-        makes no revision. Raises what `edit` raises, InvalidConfig, RevisionConflict, StoreError.
+        makes no revision, unless it is what the operator's file says now (`from_file`). Raises what `edit`
+        raises, InvalidConfig, RevisionConflict, StoreError.
         """
         async with self._changing:
             config = self._edited(edit)
-            if config == self.config:
+            if config == self.config and not from_file:
                 return ChangeResult(self._revision.number, True, 0, "nothing to change")
             self._refuse_what_is_not_about(expected_revision)
             moved = self._preview(config)
-            making = asyncio.create_task(self._make(config, who=who, what=what, drain=drain))
+            making = asyncio.create_task(
+                self._make(config, who=who, what=what, drain=drain, from_file=from_file)
+            )
             try:
                 revision = await asyncio.shield(making)
             except asyncio.CancelledError:
@@ -274,10 +278,22 @@ class Controller:
         why = self._problem or self._shared.trouble or f"still being written after {wait:g} s"
         return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {why}")
 
-    async def _make(self, config: Config, *, who: str, what: str, drain: bool) -> int:
+    async def take_file(self, config: Config) -> ChangeResult | None:
+        """The operator's file says `config`: makes it a revision, or returns None if it said so before.
+
+        Raises what `change` does.
+        """
+        if document_text(config) == await asyncio.to_thread(self._store.file):
+            return None
+        what = "the configuration file has changed"
+        return await self.change(what, lambda _: config, who="file", from_file=True)
+
+    async def _make(self, config: Config, *, who: str, what: str, drain: bool, from_file: bool) -> int:
         """Stores a checked configuration and puts it in force; returns its revision."""
         document = document_text(config)
-        self._revision = await asyncio.to_thread(self._store.commit, document, who=who, what=what)
+        self._revision = await asyncio.to_thread(
+            self._store.commit, document, who=who, what=what, from_file=from_file
+        )
         self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, f"by {who}")
         self._shared.desired.configure(config, drain=drain)
         self._shared.work.ask()
@@ -339,7 +355,8 @@ class Controller:
 
         Without `in_port` it comes in by the route back to its client, or else by the first interface.
         """
-        want = self._shared.wanted()
+        assignment = self._shared.desired.foreseen(time.time())
+        want = self._shared.wanted(assignment=assignment)
         interfaces = self.config.interfaces
         if in_port is None:
             interface = arrival(self.config, want.rows[ROUTES], flow.client)
@@ -352,7 +369,7 @@ class Controller:
             traced = await self._shared.tracer.ask(flow, port=in_port, mac=mac, vlan=vlan)
         except SwitchError as error:
             unconfirmed = str(error)
-        names = Names(self.config, self._shared.desired.assignment)
+        names = Names(self.config, assignment)
         return explain(flow, in_port, predicted, traced, unconfirmed, names)
 
     async def recorded(self) -> Recorded | None:

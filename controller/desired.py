@@ -240,6 +240,12 @@ class Desired:
             for identity in assigned.backends.values()
         }
 
+    def foreseen(self, now: float) -> Assignment:
+        """The assignment; where a pool has none yet, for want of a switch, with the one that it will get."""
+        if all(pool.name in self.assignment.pools for pool in self.config.pools):
+            return self.assignment
+        return self.preview(self.config, now)[1]
+
     def preview(self, config: Config, now: float) -> tuple[int, Assignment]:
         """How many buckets another configuration would move, and the assignment that it would lead to."""
         assignment, before = self.assignment.copy(), {pool.name: pool for pool in self.config.pools}

@@ -1,6 +1,7 @@
 """What can go wrong, for the person who has to put it right.
 
 SluiceError
+  StartError         the daemon cannot start
   InvalidConfig      a document, or what a change would make of it, is refused: one Problem per mistake
   UnknownName        no pool, backend or VIP of that name
   UnknownRevision    no revision of that number
@@ -45,6 +46,10 @@ class InvalidConfig(SluiceError):
         self.source = source
         prefix = f"{source}: " if source else ""
         super().__init__("\n".join(f"{prefix}{problem}" for problem in self.problems))
+
+
+class StartError(SluiceError):
+    """The daemon cannot start; the message says why and what to do."""
 
 
 class UnknownName(SluiceError):

@@ -12,7 +12,7 @@ they are. It belongs to the event loop's thread.
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -65,6 +65,8 @@ class EventLog:
         self._events: deque[Event] = deque(maxlen=capacity)
         self._clock = clock
         self._last = 0
+        self.counts: Counter[tuple[Kind, Severity]] = Counter()
+        """How many there have been."""
         self._closed = False
         self._news = asyncio.Event()
 
@@ -80,6 +82,7 @@ class EventLog:
         self._last += 1
         event = Event(self._last, self._clock(), kind, severity, subject, text, cause)
         self._events.append(event)
+        self.counts[kind, severity] += 1
         logger.log(
             logging.getLevelNamesMapping()[severity.upper()],
             "%s: %s%s",

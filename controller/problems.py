@@ -3,6 +3,7 @@
 A path names list items by their `name` where they have one: `pools[web].backends[b1].weight`.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from controller.errors import Problem
+from controller.values import format_duration
 
 Location = tuple[int | str, ...]
 
@@ -79,13 +81,19 @@ def message(details: ErrorDetails, root: type[BaseModel]) -> str:
         case "extra_forbidden":
             return _unknown_key(str(details["loc"][-1]), _known_keys(details["loc"][:-1], root))
         case "greater_than_equal":
-            return f"is {given}, must be at least {context['ge']:g}"
+            return _out_of_bounds(details["input"], "at least", context["ge"])
         case "less_than_equal":
-            return f"is {given}, must be at most {context['le']:g}"
+            return _out_of_bounds(details["input"], "at most", context["le"])
         case "less_than":
             return f"is {given}, must be less than {context['lt']}"
-        case "int_type":
+        case "int_type" if str(details["input"]).isdecimal():
+            return f"is {given}, must be a whole number, without quotes"
+        case "int_type" | "int_parsing" | "int_parsing_size":
             return f"is {given}, must be a whole number"
+        case "bool_parsing":
+            return f"is {given}, must be true or false"
+        case "string_unicode":
+            return "is no text: it has half of a surrogate pair"
         case "string_type":
             return f"is {given}, must be text"
         case "string_pattern_mismatch" if details["loc"][-1] == "host":
@@ -102,16 +110,26 @@ def message(details: ErrorDetails, root: type[BaseModel]) -> str:
             bound = "at most" if which == "string_too_long" else "at least"
             length = context.get("max_length", context.get("min_length"))
             return f"is {given}, must have {bound} {length} characters"
+        case "string_pattern_mismatch" if details["loc"][-1] == "source":
+            return f"is {given}, must have no control characters"
         case "string_pattern_mismatch":
-            return f"is {given}, must be at most 63 letters, digits, dots, dashes and underscores"
+            return (
+                f"is {given}, must be 1 to 63 letters, digits, dots, dashes and underscores, "
+                "and begin with a letter or a digit"
+            )
         case "enum" | "literal_error":
-            return f"is {given}, must be {context['expected']}"
+            return (
+                f"is {given}, must be {context['expected']}{_advice(details['input'], context['expected'])}"
+            )
         case "union_tag_invalid":
-            return f"type is {context['tag']!r}, must be {context['expected_tags']}"
+            tags = str(context["expected_tags"])
+            return f"type is {context['tag']!r}, must be {tags}{_advice(context['tag'], tags)}"
         case "union_tag_not_found":
             return "needs a type: tcp, http, https, icmp, udp, exec or none"
         case "too_short":
             return "must not be empty"
+        case "model_attributes_type" if isinstance(details["input"], bytes):
+            return "must be JSON: send it with Content-Type: application/json"
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"is {given}, must be a mapping of keys to values"
         case "tuple_type" | "list_type":
@@ -122,7 +140,24 @@ def message(details: ErrorDetails, root: type[BaseModel]) -> str:
             return details["msg"]
 
 
+def _out_of_bounds(value: object, side: str, bound: float) -> str:
+    """Of the model's numbers only durations are floats."""
+    if isinstance(value, float):
+        return f"is {format_duration(value)}, must be {side} {format_duration(bound)}"
+    return f"is {value}, must be {side} {int(bound)}"
+
+
+def _advice(given: object, expected: str) -> str:
+    """What may have been meant by a value that is none of the `expected` ones."""
+    if isinstance(given, bool):
+        return "; YAML reads yes, no, on and off as true or false: put it in quotes"
+    close = get_close_matches(str(given), re.findall(r"'([^']*)'", expected), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # as YAML and JSON have it
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -241,10 +241,13 @@ def _health_port(config: "Config", pool: "Pool", where: Location) -> Iterator[Br
 def nat_answers_are_unambiguous(config: "Config") -> Iterator[Breach]:
     """An answer is recognised by its source alone, so a service of a backend belongs to one VIP."""
     owners: dict[tuple[Address, str], list[tuple[PortRange, str]]] = defaultdict(list)
+    first = {(vip.address, vip.protocol, vip.port): vip for vip in reversed(config.vips)}
     for p, pool in enumerate(config.pools):
         if pool.mode != "nat":
             continue
         for vip in config.vips_of(pool.name):
+            if first[vip.address, vip.protocol, vip.port] is not vip:
+                continue  # two VIPs in one place are a mistake of their own
             for b, backend in enumerate(pool.backends):
                 served = owners[backend.address, vip.protocol]
                 port = backend.port or vip.port

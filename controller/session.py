@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, count, repeat
 
 from controller import recorded
+from controller.assignment import Assignment
 from controller.counters import CounterReader, Counters
 from controller.desired import Desired
 from controller.errors import StoreError, Unreachable
@@ -161,14 +162,15 @@ class Shared:
             session=None,
         )
 
-    def wanted(self, probes: Probes | None = None) -> Wanted:
-        """What the switch should hold now."""
+    def wanted(self, probes: Probes | None = None, assignment: Assignment | None = None) -> Wanted:
+        """What the switch should hold now, or with another assignment."""
         desired = self.desired
-        pools = desired.assignment.pools
+        assignment = assignment or desired.assignment
+        pools = assignment.pools
         names = {n: f"{pool}/{i.name}" for pool, one in pools.items() for n, i in one.backends.items()}
         mtus = self.path_mtus.present(names)
         rows = self.neighbors.rows()
-        return wanted(desired.config, desired.assignment, rows, desired.announced, probes, mtus)
+        return wanted(desired.config, assignment, rows, desired.announced, probes, mtus)
 
 
 class Session:

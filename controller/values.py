@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_LEADING_ZEROS = re.compile(r"(?=.*\b0\d)\d+(\.\d+){3}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -49,9 +50,9 @@ def parse_duration(value: Any) -> float:
     elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         seconds = float(match[1]) * UNITS[match[2]]
     else:
-        raise refuse("must be a duration such as 200ms, 30s, 5m or 1h, or a number of seconds")
+        raise refuse(f"is {value!r}, must be a duration such as 200ms, 30s, 5m or 1h, or a number of seconds")
     if not 0 <= seconds < 365 * UNITS["d"]:
-        raise refuse("must be a duration between 0 and 365 days")
+        raise refuse(f"is {value}, must be a duration between 0 and 365 days")
     return seconds
 
 
@@ -98,7 +99,9 @@ def _from_text(parse: Callable[[str], T], kinds: tuple[type, ...], example: str)
         except PydanticCustomError:
             raise
         except ValueError as error:
-            raise refuse(f"{value!r} is not right, it must look like {example} ({error})") from None
+            # ipaddress has nothing to add where the text is no address at all.
+            reason = "" if "does not appear to be" in str(error) else f" ({error})"
+            raise refuse(f"{value!r} is not right, it must look like {example}{reason}") from None
 
     return validate
 
@@ -129,6 +132,8 @@ def format_service(address: Address | str, port: int | str | None) -> str:
 
 
 def _plain_address(text: str) -> Address:
+    if _LEADING_ZEROS.fullmatch(text):
+        raise ValueError("leave leading zeros out: some programs read such numbers as octal")
     address = ip_address(text)
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
@@ -136,6 +141,14 @@ def _plain_address(text: str) -> Address:
         if address.ipv4_mapped is not None:
             raise ValueError(f"write the IPv4 address itself, {address.ipv4_mapped}")
     return address
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        network = ip_network(text, strict=False)  # what has only bits of a host too many
+        raise ValueError(f"bits of a host are set; the network is {network}") from None
 
 
 def _host_address(text: str) -> Address:
@@ -228,6 +241,6 @@ InterfaceAddress = Annotated[
 ]
 Prefix = Annotated[
     Network,
-    BeforeValidator(_from_text(ip_network, (IPv4Network, IPv6Network), "10.0.0.0/8, 0.0.0.0/0 or fd00::/48")),
+    BeforeValidator(_from_text(_network, (IPv4Network, IPv6Network), "10.0.0.0/8, 0.0.0.0/0 or fd00::/48")),
     as_text,
 ]

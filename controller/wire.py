@@ -25,6 +25,7 @@ from finsy.grpcutil import GRPC_EOF
 from finsy.proto import U128, p4r, p4r_grpc, rpc_code, rpc_status
 
 from controller.codec import Codec, decode, parse_p4info
+from controller.credentials import SwitchTls, explained
 from controller.errors import CallFailed, ElectionIdInUse, NotPrimary, PipelineRefused, Unreachable
 from controller.program import Change, Do, Key, Order, Table
 
@@ -65,6 +66,7 @@ class SwitchTarget:
     address: str
     device_id: int = 1
     election_id: int = 100
+    tls: SwitchTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +140,16 @@ class Connection:
         self._sending = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._channel = grpc.aio.insecure_channel(self.target.address, options=CHANNEL_OPTIONS)
+        address, tls = self.target.address, self.target.tls
+        self._channel = (
+            grpc.aio.secure_channel(address, tls.credentials(), options=CHANNEL_OPTIONS)
+            if tls
+            else grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        )
         self._stub: Any = p4r_grpc.P4RuntimeStub(self._channel)  # type: ignore[arg-type]  # the stub's types are blocking
         self._stream: Any = self._stub.StreamChannel()
         try:
-            await within(CALL_DEADLINE, self._arbitrate())
+            await within(CALL_DEADLINE, self._arbitrate(), self.target.tls)
         except BaseException:
             await self._channel.close()
             raise
@@ -329,7 +336,7 @@ class Connection:
             raise Unreachable("the connection to the switch was lost")
 
 
-async def within(deadline: float | None, awaitable: Awaitable[T]) -> T:
+async def within(deadline: float | None, awaitable: Awaitable[T], tls: SwitchTls | None = None) -> T:
     """The result of a call, with gRPC's errors as ours; `deadline` in seconds, for calls that have none."""
     try:
         async with asyncio.timeout(deadline):
@@ -339,7 +346,7 @@ async def within(deadline: float | None, awaitable: Awaitable[T]) -> T:
     except grpc.aio.AioRpcError as error:
         match error.code():
             case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
-                raise Unreachable(f"no connection to the switch: {_reason(error)}") from None
+                raise Unreachable(f"no connection to the switch: {_reason(error, tls)}") from None
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise Unreachable("the switch has not answered in time") from None
             case grpc.StatusCode.PERMISSION_DENIED if "primary" in str(error.details()).lower():
@@ -348,9 +355,11 @@ async def within(deadline: float | None, awaitable: Awaitable[T]) -> T:
                 raise _Answered(error) from None
 
 
-def _reason(error: grpc.aio.AioRpcError) -> str:
+def _reason(error: grpc.aio.AioRpcError, tls: SwitchTls | None) -> str:
     """What happened; gRPC puts it last, behind whom it happened to: `ipv4:127.0.0.1:9559: ...: refused`."""
-    return (error.details() or error.code().name).rpartition(": ")[2]
+    said = error.details() or error.code().name
+    known = explained(said, tls)
+    return known if known != said else said.rpartition(": ")[2]
 
 
 class _Answered(CallFailed):

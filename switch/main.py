@@ -13,6 +13,7 @@ from enum import IntEnum
 from pathlib import Path
 from types import FrameType
 
+from sluice import notify
 from switch import inspection
 from switch.errors import BuildError, LoadError
 from switch.options import PROGRAM, Options, TlsFiles, parse
@@ -92,11 +93,16 @@ def run(options: Options, stopping: threading.Event) -> None:
         if options.trace is not None:
             running.callback(_log_trace(device, options.trace).set)
         print(_ready_line(options, [f"P4Runtime on {server.address}", *places]), flush=True)
+        notify.tell(notify.READY)
         if options.ignored:
             LOG.info("these flags do nothing here: %s", ", ".join(options.ignored))
+        watched = notify.watchdog_interval() is not None
         while not stopping.wait(CHECK_INTERVAL):
             if server.failure is not None:
                 raise server.failure
+            if watched:
+                notify.tell(notify.ALIVE)
+        notify.tell(notify.STOPPING)
 
 
 def _log_trace(device: Device, chosen: TraceFilter) -> threading.Event:

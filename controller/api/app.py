@@ -1,41 +1,58 @@
-"""The FastAPI application around one controller: `/v1/...` (see `routes`), `/v1/openapi.json`, `/metrics`."""
+"""The FastAPI application around one controller: `/v1/...` (see `routes`), `/v1/openapi.json`, `/metrics`.
 
-from fastapi import FastAPI, Response
+A request goes through `tracking`, then `access` where there are tokens, then `limits`, then to its route.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from controller.api import doctor, flows, metrics, refusals
+from controller.api import document, metrics, refusals
+from controller.api.access import Access
+from controller.api.limits import BodyLimit, Followers
 from controller.api.routes import router
-from controller.config import MAX_DOCUMENT
+from controller.api.tracking import Measures, Tracking
 from controller.controller import Controller
 
 API_VERSION = "1"
 
 
-class BodyLimit:
-    """Refuses requests whose body is larger than any document may be, before it fills the memory."""
+class Served:
+    """What the applications of one daemon share."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._limit:
-                raise HTTPException(413, f"the body is larger than {self._limit >> 20} MB")
-            return message
-
-        await self._app(scope, counted, send)
+    def __init__(self, controller: Controller) -> None:
+        self.controller = controller
+        self.followers = Followers()
+        self.registry = metrics.registry(controller.report, controller.events, self.followers)
+        self.measures = Measures(self.registry)
 
 
-def create_app(controller: Controller) -> FastAPI:
-    """The API of `controller`."""
+def create_app(served: Controller | Served, access: Access | None = None) -> FastAPI:
+    """The API of a controller: for whoever reaches it, or, with `access`, for those who have a token."""
+    if isinstance(served, Controller):
+        served = Served(served)
+    app = _described()
+    app.state.controller = served.controller
+    app.state.followers = served.followers
+    app.state.registry = served.registry
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit)
+    if access:
+        app.add_middleware(access.around)
+    app.add_middleware(Tracking, measures=served.measures)
+    refusals.install(app)
+    return app
+
+
+def describe() -> dict[str, Any]:
+    """The OpenAPI document."""
+    return _described().openapi()
+
+
+def _described() -> FastAPI:
+    """The application with its routes, and nobody to serve."""
     app = FastAPI(
         title="Sluice",
         summary="The controller of a layer-4 load balancer.",
@@ -43,19 +60,25 @@ def create_app(controller: Controller) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,  # these pages load scripts from the web
         redoc_url=None,
+        generate_unique_id_function=_operation,
     )
-    app.state.controller = controller
     app.include_router(router)
-    app.include_router(flows.router)
-    app.include_router(doctor.router)
-    app.add_middleware(BodyLimit, limit=MAX_DOCUMENT)
-    refusals.install(app)
+    document.complete(app)
 
-    registry = metrics.registry(controller.report)
-
-    @app.get("/metrics", response_class=Response)
-    async def prometheus() -> Response:
-        """The present state for Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    @app.get(
+        "/metrics",
+        tags=["metrics"],
+        summary="Measure everything",
+        response_class=Response,
+        responses={200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
+    )
+    async def get_metrics(request: Request) -> Response:
+        """The present state in the text format of Prometheus."""
+        return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def _operation(route: APIRoute) -> str:
+    """The operation's name in the document, and so in clients made from it."""
+    return route.name

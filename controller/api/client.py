@@ -1,23 +1,31 @@
-"""The API's client, over the daemon's unix socket.
+"""The API's client, over the daemon's unix socket, or by TCP with TLS and a token.
 
     with Client(Path("/run/sluice/sluice.sock")) as daemon:
         pool = daemon.get(PoolView, "pools", "web")
 
+    with Client(Remote("https://lb1.example:9443", Path("token"))) as daemon: ...
+
 What can go wrong:
 
     ClientError
-      Unreachable      no daemon answers at the socket
+      Unreachable      no daemon answers there
+      Unusable         what is needed to ask is not right: an address, a token, a certificate
       Refused          the daemon answered with a Refusal
         Conflict       somebody else has changed the configuration in between
       NotUnderstood    the daemon answered something else
 """
 
 import getpass
+import os
+import re
+import ssl
+import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -32,12 +40,22 @@ TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 """Seconds. A change waits a few for the switch; nothing takes nearly as long."""
 
 
+MAX_TOKEN = 1000
+"""Letters."""
+
+_TOKEN = re.compile(r"[!-~]+")
+
+
 class ClientError(Exception):
     """Why there is no answer; the message is for the operator."""
 
 
 class Unreachable(ClientError):
-    """Nobody answers at the socket, or the connection broke."""
+    """Nobody answers there, or the connection broke."""
+
+
+class Unusable(ClientError):
+    """The address of a daemon, the file of a token or of an authority cannot be used."""
 
 
 class Refused(ClientError):
@@ -61,17 +79,30 @@ class NotUnderstood(ClientError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A daemon that serves by TCP. Without `authority` (PEM) its certificate is checked by the system's."""
+
+    url: str
+    token_file: Path
+    authority: Path | None = None
+
+    def __str__(self) -> str:
+        return self.url
+
+
 class Client:
     """Speaks to one daemon. Paths are given in pieces, such as `"pools", "web"`."""
 
-    def __init__(self, socket: Path, user: str | None = None, timeout: httpx.Timeout = TIMEOUT) -> None:
-        self._socket = socket
-        self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket), verify=False),  # no TLS, so load no certificates
-            base_url="http://sluice/v1/",
-            headers={USER_HEADER: quote(user or _user())},
-            timeout=timeout,
-            trust_env=False,
+    def __init__(
+        self, place: Path | Remote, user: str | None = None, timeout: httpx.Timeout = TIMEOUT
+    ) -> None:
+        """Raises Unusable."""
+        self._place = place
+        self._http = (
+            _by_tcp(place, timeout)
+            if isinstance(place, Remote)
+            else _by_socket(place, user or _user(), timeout)
         )
 
     def __enter__(self) -> Self:
@@ -136,10 +167,54 @@ class Client:
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
         if isinstance(error, httpx.ConnectError):
-            return Unreachable(f"no daemon answers at {self._socket}: {_reason(error)}")
+            return Unreachable(f"no daemon answers at {self._place}: {_reason(error)}")
         if isinstance(error, httpx.TimeoutException):
-            return Unreachable(f"the daemon at {self._socket} does not answer")
-        return Unreachable(f"the connection to the daemon at {self._socket} broke")
+            return Unreachable(f"the daemon at {self._place} does not answer")
+        return Unreachable(f"the connection to the daemon at {self._place} broke")
+
+
+def _by_socket(socket: Path, user: str, timeout: httpx.Timeout) -> httpx.Client:
+    return httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(socket), verify=False),  # no TLS, so load no certificates
+        base_url="http://sluice/v1/",
+        headers={USER_HEADER: quote(user)},
+        timeout=timeout,
+        trust_env=False,
+    )
+
+
+def _by_tcp(place: Remote, timeout: httpx.Timeout) -> httpx.Client:
+    url = urlsplit(place.url)
+    if url.scheme != "https" or not url.hostname or url.path.strip("/") or url.query:
+        raise Unusable(f"{place.url} must be an address such as https://lb1.example:9443")
+    try:
+        verify = ssl.create_default_context(cafile=place.authority)
+    except OSError as error:  # ssl.SSLError is one
+        reason = "" if isinstance(error, ssl.SSLError) else f": {error.strerror}"
+        raise Unusable(f"{place.authority} is no file of certificates (PEM){reason}") from None
+    return httpx.Client(
+        base_url=f"https://{url.netloc}/v1/",
+        headers={"Authorization": f"Bearer {_token(place.token_file)}"},
+        verify=verify,
+        timeout=timeout,
+        trust_env=False,
+    )
+
+
+def _token(file: Path) -> str:
+    """The token in a file of one line, which nobody else may read."""
+    try:
+        with file.open() as stream:
+            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+            token = stream.read(MAX_TOKEN + 1).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
+        raise Unusable(f"{file} cannot be read: {reason}") from None
+    if mode & 0o077:
+        raise Unusable(f"{file} has mode {mode:04o}, so others may read the token: chmod 600 {file}")
+    if not _TOKEN.fullmatch(token):
+        raise Unusable(f"{file} must hold one token, as `sluice api token` prints it, and nothing else")
+    return token
 
 
 def _understood(kind: type[T], answer: bytes) -> T:
@@ -153,6 +228,8 @@ def _reason(error: BaseException) -> str:
     """The system's words for what is at the bottom of `error`."""
     cause: BaseException | None = error
     while cause:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not accepted: {cause.verify_message}"
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
         cause = cause.__cause__ or cause.__context__

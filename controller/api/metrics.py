@@ -1,16 +1,21 @@
-"""The report as Prometheus metrics, made anew for each scrape.
+"""The report as Prometheus metrics, made anew for each scrape; and counts of what the daemon itself does.
 
-A backend's counters begin at zero again when it gets another identity (added anew, back from the dead) and
-when the switch restarts; `rate()` knows how to take that. Its labels hold the address too, because one that
-is on its way out may have the name of one that has come.
+Names follow Prometheus' conventions: base units (seconds, bytes, ratios from 0 to 1), `_total` for what only
+grows. No label has values that a client may choose. A backend's counters begin at zero again when it gets
+another identity (added anew, back from the dead) and when the switch restarts; `rate()` knows how to take
+that. Its labels hold the address too, because one that is on its way out may have the name of one that has
+come.
 """
 
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controller.api.limits import Followers
+from controller.events import EventLog, Kind, Severity
 from controller.model import State
 from controller.report import Report
 from controller.values import format_service
@@ -34,9 +39,32 @@ class ReportCollector(Collector):
         yield from _reasons(report)
 
 
-def registry(report: Callable[[], Report]) -> CollectorRegistry:
+class DaemonCollector(Collector):
+    """What the daemon is and has done."""
+
+    def __init__(self, events: EventLog, followers: Followers) -> None:
+        self._events = events
+        self._followers = followers
+
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily("sluice_build_info", "1; the labels say what runs.", labels=["version"])
+        build.add_metric([version("sluice")], 1)
+        yield build
+        events = CounterMetricFamily("sluice_events", "Events, by kind.", labels=["kind", "severity"])
+        for kind in Kind:
+            for severity in Severity:
+                events.add_metric([kind, severity], self._events.counts[kind, severity])
+        yield events
+        yield _gauge("sluice_event_followers", "Clients that follow the events.", self._followers.present)
+
+
+def registry(report: Callable[[], Report], events: EventLog, followers: Followers) -> CollectorRegistry:
+    """All metrics of one daemon; those of the process too."""
+    disable_created_metrics()  # a second series for each counter, of no use for rates
     result = CollectorRegistry(auto_describe=False)
     result.register(ReportCollector(report))
+    result.register(DaemonCollector(events, followers))
+    ProcessCollector(registry=result)
     return result
 
 
@@ -93,8 +121,8 @@ BACKEND_GAUGES = {
     "buckets": "Buckets whose new flows it gets.",
     "previous_buckets": "Buckets of which it has only the old flows.",
     "share": "Share of new flows that it gets, 0 to 1.",
-    "suspect": "1 while it does not answer the switch's probes.",
     "share_wanted": "Share that weights and health would have it get, 0 to 1.",
+    "suspect": "1 while it does not answer the switch's probes.",
 }
 BACKEND_COUNTERS = {
     "packets": "Packets sent to it.",
@@ -102,6 +130,13 @@ BACKEND_COUNTERS = {
     "syns": "TCP connections begun.",
     "suspected": "New flows that went to standbys because it did not answer probes.",
 }
+BACKEND_NAMES = {
+    "share": "share_ratio",
+    "share_wanted": "wanted_share_ratio",
+    "suspected": "diverted_flows",
+}
+"""Where a metric is not named as the field of the report is."""
+
 BACKEND_STATES = {
     "health": ("1 for the verdict of the health checks.", HEALTH),
     "state": ("1 for the administrative state.", STATES),
@@ -116,7 +151,8 @@ def _backends(report: Report) -> Iterator[Metric]:
     ]
     for fields, kind in ((BACKEND_GAUGES, GaugeMetricFamily), (BACKEND_COUNTERS, CounterMetricFamily)):
         for field, text in fields.items():
-            metric = kind(f"sluice_backend_{field}", text, labels=BACKEND_LABELS)
+            name = BACKEND_NAMES.get(field, field)
+            metric = kind(f"sluice_backend_{name}", text, labels=BACKEND_LABELS)
             for labels, backend in backends:
                 metric.add_metric(labels, getattr(backend, field))
             yield metric
@@ -130,10 +166,13 @@ def _backends(report: Report) -> Iterator[Metric]:
 
 def _reasons(report: Report) -> Iterator[Metric]:
     for name, text, reasons in (
-        ("drops", "Packets dropped", report.drops),
-        ("punts", "Packets handed to the controller", report.punts),
+        ("dropped", "dropped by the switch", report.drops),
+        ("punted", "handed to the controller", report.punts),
     ):
-        packets = CounterMetricFamily(f"sluice_{name}_packets", f"{text}, by reason.", labels=["reason"])
-        for reason, traffic in reasons.items():
-            packets.add_metric([reason], traffic.packets)
-        yield packets
+        for unit in ("packets", "bytes"):
+            metric = CounterMetricFamily(
+                f"sluice_{name}_{unit}", f"{unit.capitalize()} {text}, by reason.", labels=["reason"]
+            )
+            for reason, traffic in reasons.items():
+                metric.add_metric([reason], getattr(traffic, unit))
+            yield metric

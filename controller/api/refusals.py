@@ -1,5 +1,6 @@
 """From exceptions to answers: a status and a Refusal for whatever can go wrong."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from controller import problems
+from controller.api.request_id import HEADER, request_id
 from controller.api.schemas import Mistake, Refusal
 from controller.errors import (
     InvalidConfig,
@@ -65,20 +67,24 @@ def _refusal_of_problems(mistakes: tuple[Problem, ...], source: str = "") -> Ref
     )
 
 
-def _answer(status: int, refusal: Refusal) -> JSONResponse:
-    return JSONResponse(refusal.model_dump(), status)
+def answer(status: int, refusal: Refusal, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(refusal.model_dump(), status, headers)
 
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SluiceError)
-    return _answer(STATUS.get(type(error), HTTPStatus.SERVICE_UNAVAILABLE), refusal_of(error))
+    status = STATUS.get(type(error), HTTPStatus.SERVICE_UNAVAILABLE)
+    refusal = refusal_of(error)
+    if isinstance(error, RevisionConflict) and "if-match" in request.headers:  # RFC 9110, section 13.1.1
+        status, refusal = HTTPStatus.PRECONDITION_FAILED, refusal.model_copy(update={"where": "If-Match"})
+    return answer(status, refusal)
 
 
 async def _bad_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     model = _body_model(request)
     mistakes = tuple(_problem(details, model, error.body) for details in error.errors())
-    return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, _refusal_of_problems(mistakes, "the request"))
+    return answer(HTTPStatus.UNPROCESSABLE_ENTITY, _refusal_of_problems(mistakes, "the request"))
 
 
 def _problem(details: ErrorDetails, model: type[BaseModel], body: Any) -> Problem:
@@ -86,6 +92,8 @@ def _problem(details: ErrorDetails, model: type[BaseModel], body: Any) -> Proble
     place, *location = details["loc"]
     if details["type"] == "json_invalid":
         return Problem(str(place), f"is not JSON: {details.get('ctx', {}).get('error')}")
+    if not location and details["type"] == "missing":
+        return Problem(str(place), "is missing; it must be a JSON object")
     details["loc"] = tuple(location)
     path = problems.path(details["loc"], body if place == "body" else {})
     return Problem(path or str(place), problems.message(details, model))
@@ -104,7 +112,7 @@ def _body_model(request: Request) -> type[BaseModel]:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     hint = "see /v1/openapi.json for what there is" if error.status_code in (404, 405) else ""
-    return _answer(
+    return answer(
         error.status_code,
         Refusal(error=error.detail, where=f"{request.method} {request.url.path}", hint=hint),
     )
@@ -112,11 +120,12 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
     """A mistake in the daemon. The server logs it with its traceback after this answer."""
-    return _answer(
+    return answer(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         Refusal(
-            error=f"the daemon made a mistake: {error!r}",
+            error="the daemon made a mistake",
             where=f"{request.method} {request.url.path}",
-            hint="its log has the details",
+            hint=f"its log has the details under [{request_id.get()}]",
         ),
+        {HEADER: request_id.get()},
     )

@@ -14,7 +14,10 @@ from controller.revision import Revision
 from controller.values import Duration, refuse
 
 USER_HEADER = "X-Sluice-User"
-"""Who asks for a change, as the client says: for the history. Access is ruled by the socket's mode alone."""
+"""Who asks for a change by the unix socket, as the client says: for the history. Access is ruled by the
+socket's mode alone. By TCP the name of the token counts instead."""
+
+YAML = "application/yaml"
 
 
 class Schema(BaseModel):

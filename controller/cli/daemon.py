@@ -20,28 +20,108 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class LogFormat(StrEnum):
+    HUMAN = "human"
+    JSON = "json"
+
+
 def daemon(
     config: Annotated[
         Path, typer.Option("--config", "-c", show_default=False, help="The configuration, YAML.")
     ],
     socket: Socket = DEFAULT_SOCKET,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", show_default=False, help="Who may use the socket, beside its owner."),
+    ] = None,
     store: Annotated[
         Path, typer.Option("--store", help="Where revisions, identities and buckets are kept.")
     ] = DEFAULT_STORE,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            metavar="HOST:PORT",
+            show_default=False,
+            help="Serve the API by TCP as well; needs --certificate, --key and --tokens.",
+        ),
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", show_default=False, help="For --listen, PEM.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", show_default=False, help="For --listen, PEM, without a password.")
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            "--tokens", show_default=False, help="For --listen: who may, a line of `sluice api token` each."
+        ),
+    ] = None,
+    switch_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--switch-ca",
+            show_default=False,
+            help="Speak TLS to the switch; who signed its certificate, PEM.",
+        ),
+    ] = None,
+    switch_certificate: Annotated[
+        Path | None,
+        typer.Option(
+            "--switch-certificate", show_default=False, help="Ours, for a switch that asks for one, PEM."
+        ),
+    ] = None,
+    switch_key: Annotated[
+        Path | None,
+        typer.Option("--switch-key", show_default=False, help="Its key, PEM, without a password."),
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option("--log-level", help="What to log.")] = LogLevel.INFO,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log-format", help="For people, or a JSON object for each line.")
+    ] = LogFormat.HUMAN,
     checks: Annotated[
         Path, typer.Option("--checks", help="The folder of the programs that exec checks may run.")
     ] = DEFAULT_CHECKS,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether it would start; touch nothing.")
+    ] = False,
 ) -> None:
     """Run the controller until SIGTERM or Ctrl-C.
 
     The file is what the first start begins with. Changes made since, by commands, are in the store and stay
-    in force at the next start, unless the file itself has changed: then the file is applied. Ending the
-    daemon does not disturb the switch, which goes on forwarding.
+    in force at the next start, unless the file itself has changed: then the file is applied. SIGHUP has the
+    file, the tokens and the certificate read again in the same way. Ending the daemon does not disturb the
+    switch, which goes on forwarding.
     """
     from controller import daemon  # brings the server and P4Runtime, which no other command needs
+    from controller.api.listening import TcpOptions
+    from controller.credentials import SwitchTls
 
-    raise typer.Exit(daemon.run(daemon.Options(config, socket, store, log_level, checks)))
+    of_tcp = {"--certificate": certificate, "--key": key, "--tokens": tokens}
+    _belong("--listen", listen, of_tcp)
+    _belong(
+        "--switch-ca", switch_ca, {"--switch-certificate": switch_certificate, "--switch-key": switch_key}
+    )
+    options = daemon.Options(
+        config,
+        socket,
+        store,
+        log_level,
+        checks,
+        log_format,
+        group,
+        TcpOptions(listen, certificate, key, tokens) if listen else None,
+        SwitchTls(switch_ca, switch_certificate, switch_key) if switch_ca else None,
+    )
+    raise typer.Exit(daemon.check(options) if check else daemon.run(options))
+
+
+def _belong(option: str, value: object, parts: dict[str, Path | None]) -> None:
+    """Raises BadParameter for options that mean nothing without another one."""
+    given = [name for name, part in parts.items() if part]
+    if given and not value:
+        raise typer.BadParameter(f"{' and '.join(given)}: only together with {option}, which is missing")
 
 
 def register(app: typer.Typer) -> None:

@@ -13,9 +13,21 @@ import typer
 
 from controller.api.client import ClientError, Refused, Unreachable
 from controller.api.schemas import Mistake, Refusal
-from controller.cli import backends, configuration, daemon, doctor, events, explain, pools, status, top, vips
+from controller.cli import (
+    api,
+    backends,
+    configuration,
+    daemon,
+    doctor,
+    events,
+    explain,
+    pools,
+    status,
+    top,
+    vips,
+)
 from controller.cli.output import line
-from controller.cli.place import SOCKET_VARIABLE
+from controller.cli.place import AUTHORITY_VARIABLE, SERVER_VARIABLE, SOCKET_VARIABLE, TOKEN_VARIABLE
 
 REFUSED, NOT_REACHABLE = 1, 3
 
@@ -49,13 +61,45 @@ def sluice(
         Path | None,
         typer.Option("--socket", show_default=False, help="The daemon's socket, for every command."),
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            envvar=SERVER_VARIABLE,
+            metavar="URL",
+            show_default=False,
+            help="A daemon elsewhere, such as https://lb1.example:9443.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            envvar=TOKEN_VARIABLE,
+            show_default=False,
+            help="For --server: the file that holds your token.",
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca-file",
+            envvar=AUTHORITY_VARIABLE,
+            show_default=False,
+            help="For --server: who signed its certificate (PEM), if the system does not know them.",
+        ),
+    ] = None,
 ) -> None:
     """A layer-4 load balancer: clients keep one address while servers come and go.
 
     Exit codes: 0 done, 1 refused or failed, 2 usage, 3 no daemon answers.
     """
+    # Where the command itself looks:
+    named = {SERVER_VARIABLE: server, TOKEN_VARIABLE: token_file, AUTHORITY_VARIABLE: ca_file}
+    os.environ |= {variable: str(value) for variable, value in named.items() if value}
     if socket:
-        os.environ[SOCKET_VARIABLE] = str(socket)  # where the command's own --socket looks
+        os.environ[SOCKET_VARIABLE] = str(socket)
+        os.environ.pop(SERVER_VARIABLE, None)
 
 
 daemon.register(app)
@@ -65,6 +109,7 @@ events.register(app)
 explain.register(app)
 doctor.register(app)
 top.register(app)
+app.add_typer(api.app, name="api")
 app.add_typer(vips.app, name="vip")
 app.add_typer(pools.app, name="pool")
 app.add_typer(backends.app, name="backend")
@@ -81,10 +126,12 @@ def main(arguments: Sequence[str]) -> int:
         return REFUSED
     except Unreachable as error:
         line(f"sluice: {error}", error=True)
-        line(
-            f"Start it with `sluice daemon -c FILE`, or name its socket with --socket or {SOCKET_VARIABLE}.",
-            error=True,
-        )
+        if SERVER_VARIABLE not in os.environ:
+            line(
+                "Start it with `sluice daemon -c FILE`, "
+                f"or name its socket with --socket or {SOCKET_VARIABLE}.",
+                error=True,
+            )
         return NOT_REACHABLE
     except ClientError as error:
         line(f"sluice: {error}", error=True)

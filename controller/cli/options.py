@@ -11,7 +11,7 @@ import typer
 
 from controller.api.client import Client
 from controller.cli import completion
-from controller.cli.place import SOCKET_VARIABLE
+from controller.cli.place import SOCKET_VARIABLE, remote
 
 
 class Format(StrEnum):
@@ -46,8 +46,8 @@ VipName = Annotated[
 
 @contextmanager
 def session(socket: Path) -> Iterator[Client]:
-    """The daemon, for one command."""
-    with Client(socket) as daemon:
+    """The daemon, for one command: at its socket, or by TCP where a server is named."""
+    with Client(remote() or socket) as daemon:
         yield daemon
 
 

@@ -111,6 +111,7 @@ class FakeController(Controller):
         who: str,
         expected_revision: int | None = None,
         drain: bool = True,
+        from_file: bool = False,
         wait: float = 5.0,
     ) -> ChangeResult:
         if self.failure:

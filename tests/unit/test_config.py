@@ -76,7 +76,7 @@ def test_a_file_that_is_not_there_is_an_error_of_the_configuration(tmp_path: Pat
 # one change to the document, and what is said about it
 ONE_MISTAKE = [
     # values
-    ("device_id: 1", "device_id: yes", "line 1: switch.device_id: is True, must be a whole number"),
+    ("device_id: 1", "device_id: yes", "line 1: switch.device_id: is true, must be a whole number"),
     ("127.0.0.1:9559", "127.0.0.1", "line 1: switch.address: must be a host and a port"),
     (
         'mac: "02:00:00:00:00:01"',
@@ -97,13 +97,13 @@ ONE_MISTAKE = [
     (
         "idle_timeout: 90s",
         "idle_timeout: 90 parsecs",
-        "pools[web].idle_timeout: must be a duration such as 200ms",
+        "pools[web].idle_timeout: is '90 parsecs', must be a duration such as 200ms",
     ),
-    ("idle_timeout: 90s", "idle_timeout: 1h", "pools[web].idle_timeout: is 3600.0, must be at most 2147"),
+    ("idle_timeout: 90s", "idle_timeout: 1h", "pools[web].idle_timeout: is 1h, must be at most 2147s"),
     (
         "idle_timeout: 90s",
         "idle_timeout: -5",
-        "pools[web].idle_timeout: must be a duration between 0 and 365 days",
+        "pools[web].idle_timeout: is -5, must be a duration between 0 and 365 days",
     ),
     ("mode: nat", "mode: l2", "pools[web].mode: is 'l2', must be 'nat', 'dsr', 'ipip', 'gre'"),
     ("udp: move", "udp: fly", "pools[web].udp: is 'fly', must be 'stay' or 'move'"),
@@ -123,7 +123,7 @@ ONE_MISTAKE = [
     ("port: 80, ", "port: 0, ", "vips[web].port: is 0, must be a port from 1 to 65535, a range"),
     ("port: 80, ", "", "vips[web].port: is missing"),
     ("protocol: udp", "protocol: sctp", "vips[direct].protocol: is 'sctp', must be 'tcp' or 'udp'"),
-    ("name: b1", "name: b 1", "must be at most 63 letters, digits, dots, dashes and underscores"),
+    ("name: b1", "name: b 1", "must be 1 to 63 letters, digits, dots, dashes and underscores"),
     # keys
     ("weight: 3", "wieght: 3", "pools[web].backends[b1].wieght: is not a known key; did you mean weight?"),
     ("path: /healthz", "pfad: /healthz", "pools[web].health.pfad: is not a known key"),
@@ -189,7 +189,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         (b"switch: \xff\xfe", "is not UTF-8 text (byte 8)"),
         ("a: &a [*a]", "has an alias to what contains it"),
         ("a: \x07", "is not YAML"),
-        ("? [a, b]\n: c\n", "line 1: is not YAML: found unhashable key"),
+        ("? [a, b]\n: c\n", "line 1: is not YAML: while constructing a mapping, found unhashable key"),
         (b"#" * (33 << 20), "is larger than 32 MB"),
     ],
 )

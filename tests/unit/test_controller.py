@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from controller import controller as controllers
 from controller.config import parse
 from controller.controller import Controller
 from controller.errors import InvalidConfig, RevisionConflict, StoreError
-from controller.model import Config, Mode, change_backend, remove_backend, with_pool
+from controller.model import Config, Mode, Protocol, change_backend, remove_backend, with_pool
 from controller.store import SqliteStore
+from controller.trace import Flow
 from controller.wire import SwitchTarget
 from tests.fakes.server import ScriptedSwitch, serving
 
@@ -166,6 +168,30 @@ def test_before_the_first_connection_the_backends_are_shown_as_configured(store:
 
 
 # the connection
+
+
+async def test_before_the_first_connection_packets_are_explained_as_they_will_be_sent(
+    store: SqliteStore,
+) -> None:
+    flow = Flow(ip_address("10.0.0.9"), 4000, ip_address("10.0.0.100"), 80, Protocol.TCP, True)
+    told = await controller(store).explain(flow)
+    assert told.model.backend in ("b1", "b2")
+    assert told.unconfirmed
+
+
+async def test_a_file_that_says_something_new_is_a_revision_and_is_remembered(store: SqliteStore) -> None:
+    one = controller(store)
+    assert await one.take_file(parse(DOCUMENT)) is None
+    await one.change("b1 is larger", heavier, who="alice")
+    assert await one.take_file(parse(DOCUMENT)) is None
+    result = await one.take_file(heavier(parse(DOCUMENT)))  # what is so already, by a command
+    assert result and result.revision == 3
+    await one.change("b1 is larger still", heavier, who="alice")
+    restarted = Controller(
+        heavier(parse(DOCUMENT)), store, target=NOWHERE, p4info=P4INFO, pipeline=DEVICE_CONFIG
+    )
+    assert restarted.revision.number == 4
+    assert restarted.config.pool("web").backend("b1").weight == 3
 
 
 @pytest.fixture

@@ -37,4 +37,5 @@ def test_every_command_explains_itself_and_ends_with_an_example(
         *("backend add", "backend remove", "backend drain", "backend enable", "backend disable"),
         "backend weight",
         "backend undrain",
+        *("api openapi", "api token"),
     }

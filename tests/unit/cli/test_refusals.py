@@ -21,7 +21,7 @@ REFUSALS = [
         1,
         "pools[web].backends[b5].address: there is no route to 192.0.2.1",
     ),
-    ("an odd name", "backend add web b/5 10.0.1.15", 1, "sluice: name: is 'b/5', must be at most 63 letters"),
+    ("an odd name", "backend add web b/5 10.0.1.15", 1, "sluice: name: is 'b/5', must be 1 to 63 letters"),
     ("a name with odd letters", "pool show a?b#c%20", 1, "no pool named 'a?b#c%20'"),
     ("a name that would be a path", "pool show ../vips", 1, "nothing can have the name '../vips'"),
     ("no name at all", "backend drain web ..", 1, "nothing can have the name '..'"),

@@ -1,0 +1,56 @@
+"""The units: that systemd takes them, that they confine what they run, and that it takes their options."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from switch.options import parse
+
+UNITS = sorted((Path(__file__).resolve().parents[2] / "contrib" / "systemd").glob("*.service"))
+NAMES = [unit.name for unit in UNITS]
+PROGRAM = "/opt/sluice/.venv/bin/sluice"
+
+MOST_EXPOSURE = {"sluice.service": 1.5, "sluice-switch.service": 2.5}
+"""Of 10, as `systemd-analyze security` counts."""
+
+pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is absent")
+
+
+@pytest.fixture(params=UNITS, ids=NAMES)
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A unit, with the program that runs these tests in the place of the installed one."""
+    copy = tmp_path / request.param.name
+    text = request.param.read_text()
+    assert text.count(PROGRAM) == (2 if request.param.name == "sluice.service" else 1)
+    copy.write_text(text.replace(PROGRAM, str(Path(sys.executable).parent / "sluice")))
+    return copy
+
+
+def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, timeout=60)
+
+
+def test_systemd_has_nothing_to_say_against_it(unit: Path) -> None:
+    done = analyze("verify", "--man=no", unit)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_it_is_confined(unit: Path) -> None:
+    done = analyze("security", "--offline=true", "--no-pager", unit)
+    (exposure,) = re.findall(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert float(exposure) <= MOST_EXPOSURE[unit.name], done.stdout
+
+
+def test_the_switch_takes_the_flags_of_its_unit() -> None:
+    (text,) = [unit.read_text() for unit in UNITS if unit.name == "sluice-switch.service"]
+    (command,) = re.findall(r"^ExecStart=((?:.*\\\n)*.*)", text, re.MULTILINE)
+    command = command.replace("\\\n", "").replace("$SLUICE_PORTS", "-i 1@lo").replace("$SLUICE_TARGET", "")
+    program, name, *flags = shlex.split(command)
+    assert (program, name) == (PROGRAM, "switch")
+    options = parse(flags)
+    assert (options.address, options.interfaces, options.cpu_port) == ("127.0.0.1:9559", {1: "lo"}, 255)
