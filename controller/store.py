@@ -149,10 +149,10 @@ class SqliteStore:
         with self._transaction() as db:
             row = db.execute(
                 "INSERT INTO revisions (time, who, what, document) VALUES (?, ?, ?, ?)",
-                (now, who, what, _packed(document)),
+                (now, who, what, packed(document)),
             )
             if from_file:
-                db.execute("INSERT OR REPLACE INTO file VALUES (1, ?)", (_packed(document),))
+                db.execute("INSERT OR REPLACE INTO file VALUES (1, ?)", (packed(document),))
             return Revision(row.lastrowid or 0, now, who, what)
 
     def check(self) -> str:
@@ -218,7 +218,8 @@ class SqliteStore:
         return assignment
 
 
-def _packed(document: str) -> bytes:
+def packed(document: str) -> bytes:
+    """A document as it is kept."""
     return zlib.compress(document.encode(), level=1)
 
 

@@ -46,14 +46,15 @@ class Answer(Exception):
 class Proxy:
     """Passes everything on, as long as nobody says otherwise.
 
-    `writes` are treatments of the next writes, one each. `delay` (seconds) is added to every message, in both
-    directions. `written` are the writes that came.
+    `writes` are treatments of the next writes, one each, and `otherwise` that of all others. `delay`
+    (seconds) is added to every message, in both directions. `written` are the writes that came.
     """
 
     def __init__(self, switch: str) -> None:
         self.address = ""
         self.delay = 0.0
         self.writes: deque[Treatment] = deque()
+        self.otherwise: Treatment = _pass_on
         self.written: list[p4r.WriteRequest] = []
         self._switch = switch
         self._server: grpc.aio.Server | None = None
@@ -115,7 +116,7 @@ class Proxy:
 
     async def _write(self, request: p4r.WriteRequest, forward: Forward) -> bytes:
         self.written.append(request)
-        treat = self.writes.popleft() if self.writes else _pass_on
+        treat = self.writes.popleft() if self.writes else self.otherwise
         return await treat(request, forward)
 
     async def stream(
@@ -133,6 +134,7 @@ class Proxy:
         try:
             while True:
                 answer = asyncio.ensure_future(call.read())
+                answer.add_done_callback(_seen)
                 await asyncio.wait([answer, ended], return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
                     answer.cancel()
@@ -172,6 +174,12 @@ class _Handlers(grpc.GenericRpcHandler):
         }
         make, serve = kinds.get(method, (grpc.unary_unary_rpc_method_handler, proxy.unary))
         return make(partial(serve, method))  # type: ignore[arg-type]  # messages are bytes, as they come
+
+
+def _seen(answer: asyncio.Future[Any]) -> None:
+    """Also the error of an answer that nobody waits for any more."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 # what may be done with a write
