@@ -140,6 +140,7 @@ class Connection:
     async def __aenter__(self) -> Self:
         self._channel = grpc.aio.insecure_channel(self.target.address, options=CHANNEL_OPTIONS)
         self._stub: Any = p4r_grpc.P4RuntimeStub(self._channel)  # type: ignore[arg-type]  # the stub's types are blocking
+        self._write_bytes: Any = self._channel.unary_unary("/p4.v1.P4Runtime/Write")
         self._stream: Any = self._stub.StreamChannel()
         try:
             await within(CALL_DEADLINE, self._arbitrate())
@@ -266,11 +267,10 @@ class Connection:
         return refusals
 
     async def _write(self, changes: Sequence[Change]) -> list[Refusal]:
-        request = p4r.WriteRequest(device_id=self.target.device_id, election_id=self._election_id)
-        for change in changes:
-            self._codec.fill(request.updates.add(), change)
+        head = p4r.WriteRequest(device_id=self.target.device_id, election_id=self._election_id)
+        request = b"".join([head.SerializeToString(), *map(self._codec.update, changes)])
         try:
-            await self._call(self._stub.Write, request, CALL_DEADLINE)
+            await self._call(self._write_bytes, request, CALL_DEADLINE)
         except _Answered as error:
             if len(error.details) != len(changes):
                 raise
