@@ -27,7 +27,7 @@ LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down test check soak p4 p4sh bench-switch bench-failover bench-consistency bench-shares bench-health
-.PHONY: bench-rings conformance fuzz lock clean install install-all rights python
+.PHONY: bench-rings bench-controller conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ bench-shares: install ## how exact shares are, and how many buckets a change mov
 
 bench-health: install ## health checks a second, and what they delay
 	$(VENV)/python -m bench.health
+
+bench-controller: install ## what the controller decides, writes and makes whole again in a second, beside Maglev
+	$(VENV)/python -m bench.controller
 
 lock: install ## resolve the locked requirements anew
 	$(PYTHON) -m venv build/lock

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import resource
 import subprocess
@@ -29,6 +30,7 @@ from rich.table import Table
 from controller.apportion import NOBODY, apportion, spread_standbys
 from controller.controller import Controller
 from controller.daemon import P4INFO, PIPELINE
+from controller.errors import Unreachable
 from controller.model import Config, change_backend
 from controller.program import BACKENDS, BUCKETS, TABLES, Change, Do, Kind
 from controller.reconciler import Reconciler
@@ -41,7 +43,8 @@ BUCKETS_DECIDED, BACKENDS_DECIDED = 65536, 1000
 MAGLEV_PLACES = 65537
 REPEAT = 9
 FIRST_BACKEND = IPv4Address("10.128.0.1")
-PATIENCE = 600.0
+FIRST_VIP = IPv4Address("10.64.0.1")
+PATIENCE = 1800.0
 
 
 # deciding
@@ -112,6 +115,7 @@ async def write(switch: SwitchProcess, console: Console) -> None:
         return Wanted(rows, {1: buckets})
 
     async with connected(switch) as connection:
+        await connection.install()
         reconciler = Reconciler(connection)
         await reconciler.apply(owners())
         rates = []
@@ -136,26 +140,35 @@ async def write(switch: SwitchProcess, console: Console) -> None:
 
 @contextlib.asynccontextmanager
 async def connected(switch: SwitchProcess) -> AsyncIterator[Connection]:
+    """As soon as it answers."""
     pipeline = Pipeline.load(P4INFO, PIPELINE)
+    async with contextlib.AsyncExitStack() as stack:
+        while True:
+            try:
+                connection = Connection(SwitchTarget(switch.address), pipeline)
+                yield await stack.enter_async_context(connection)
+                return
+            except Unreachable:
+                await asyncio.sleep(0.1)
+
+
+async def answers(switch: SwitchProcess) -> None:
+    """Waits until the process has started and listens."""
+    host, port = switch.address.split(":")
     while True:
-        connection = Connection(SwitchTarget(switch.address), pipeline)
         try:
-            await connection.__aenter__()
-            break
-        except Exception:  # it begins
-            await asyncio.sleep(0.1)
-    try:
-        await connection.install()
-        yield connection
-    finally:
-        await connection.__aexit__(None, None, None)
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
+            return
+        except OSError:
+            await asyncio.sleep(0.002)
 
 
 # the whole
 
 
 def configuration(switch: SwitchProcess, pools: int, backends: int) -> Config:
-    buckets = max(16, 1 << (2 * backends - 1).bit_length())
+    buckets = max(16, 1 << (4 * backends - 1).bit_length())
     return Config.model_validate(
         {
             "switch": {"address": switch.address, "mac": "02:00:00:00:00:01"},
@@ -180,7 +193,7 @@ def configuration(switch: SwitchProcess, pools: int, backends: int) -> Config:
                 for pool in range(pools)
             ],
             "vips": [
-                {"name": f"v{pool}", "address": str(IPv4Address("10.64.0.1") + pool), "port": 80, "pool": f"p{pool}"}
+                {"name": f"v{pool}", "address": str(FIRST_VIP + pool), "port": 80, "pool": f"p{pool}"}
                 for pool in range(pools)
             ],
         }
@@ -195,12 +208,12 @@ class Whole:
 
     async def synchronized(self) -> None:
         async with asyncio.timeout(PATIENCE):
-            while not self.controller.report_of_switch().synchronized:
+            while not self.controller.switch_report().synchronized:
                 await asyncio.sleep(0.002)
 
     async def lost(self) -> None:
         async with asyncio.timeout(PATIENCE):
-            while self.controller.report_of_switch().connected:
+            while self.controller.switch_report().connected:
                 await asyncio.sleep(0.002)
 
 
@@ -258,10 +271,11 @@ async def live(switch: SwitchProcess, folder: Path, pools: int, backends: int, c
         switch.kill()
         await whole.lost()
         switch.start()
+        await answers(switch)
         began = time.perf_counter()
         await whole.synchronized()
-        wrote = controller.written - written
-        table.add_row("the switch, restarted empty, is whole", f"{time.perf_counter() - began:.2f}", "", f"{wrote:,}")
+        seconds, wrote = time.perf_counter() - began, controller.written - written
+        table.add_row("the switch, restarted empty, is whole", f"{seconds:.2f}", "", f"{wrote:,}")
     console.print(table)
     console.print(f"memory of the controller: {megabytes():.0f} MB, of which {before:.0f} before it began\n")
 
@@ -272,6 +286,7 @@ def main() -> int:
     parser.add_argument("--backends", type=int, default=50, help="of each pool")
     arguments = parser.parse_args()
     console = Console(width=120)
+    logging.disable(logging.WARNING)  # ten thousand backends that go down
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as name:
         folder = Path(name)
         decide(folder, console)

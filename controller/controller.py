@@ -407,10 +407,15 @@ class Controller:
         )
         return [*diagnose(facts)]
 
-    def report(self) -> Report:
-        """Everything that is known now."""
+    @property
+    def written(self) -> int:
+        """Entries that the switch has taken from us."""
+        return self._shared.written
+
+    def switch_report(self) -> SwitchReport:
+        """How we stand with the switch."""
         shared = self._shared
-        switch = SwitchReport(
+        return SwitchReport(
             address=self._target.address,
             device_id=self._target.device_id,
             connected=self._connected,
@@ -419,9 +424,13 @@ class Controller:
             cookie=self._pipeline.cookie if self._primary else None,
             error=self._problem or shared.trouble,
         )
+
+    def report(self) -> Report:
+        """Everything that is known now."""
+        shared = self._shared
         return reporting.report(
             self._revision.number,
-            switch,
+            self.switch_report(),
             shared.desired,
             shared.neighbors,
             shared.counters,

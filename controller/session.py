@@ -140,6 +140,8 @@ class Shared:
     """In the present connection, the switch has been given what it should hold, as far as it takes it."""
     trouble: str = ""
     """Why the switch does not hold what it should."""
+    written: int = 0
+    """Entries that the switch took, in all connections."""
 
     session: "Session | None" = None
     """The present one, while the switch is connected and has been read back."""
@@ -263,6 +265,7 @@ class Session:
                 look_at = await self._look_for_drift()
             result = await self.write(time.time())
             self._shared.brought_up = True
+            self._shared.written += result.written
             written += result.written
             if result.complete:
                 self._tell_whole(written)

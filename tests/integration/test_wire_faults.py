@@ -110,6 +110,21 @@ async def test_streams_that_end_again_and_again(rig: Rig, proxy: Proxy, switch: 
     assert story(rig) == [*BEGINNING, *3 * [LOST, AS_IT_WAS, WHOLE]]
 
 
+async def test_a_change_writes_the_buckets_that_move_and_no_others(proxy: Proxy) -> None:
+    backends = ", ".join(f"{{name: b{n}, address: 10.0.1.{10 + n}}}" for n in range(1, 61))
+    start, end = DOCUMENT.index("    backends:\n"), DOCUMENT.index("  - {name: dns")
+    many = f"{DOCUMENT[:start]}    backends: [{backends}]\n{DOCUMENT[end:]}" % proxy.address
+    async with Rig(proxy, config=parse(many.replace("buckets: 256", "buckets: 1024"))) as rig:
+        await rig.synchronized()
+        proxy.written.clear()
+        result = await rig.controller.change(
+            "weight", lambda config: change_backend(config, "web", "b7", weight=2), who="test"
+        )
+        await rig.synchronized()
+        assert result.moved_buckets > 10
+        assert sum(len(request.updates) for request in proxy.written) == result.moved_buckets
+
+
 async def test_a_slow_wire(rig: Rig, proxy: Proxy, switch: EmbeddedSwitch) -> None:
     proxy.delay = 0.05
     assert await change_weight(rig, 3)
