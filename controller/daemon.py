@@ -33,6 +33,7 @@ from controller.events import Kind, Severity
 from controller.health.monitor import Monitor
 from controller.health.process import CheckProcess
 from controller.model import Config
+from controller.peer import ApiPeer
 from controller.store import SqliteStore, Store
 from controller.wire import SwitchTarget
 
@@ -65,6 +66,8 @@ class Options:
     log_level: str
     checks: Path
     """The folder of the programs that health checks may run."""
+    peer: Path | None = None
+    """The socket of the API of the controller that we form a pair with."""
 
 
 def run(options: Options) -> int:
@@ -94,6 +97,7 @@ async def _start(options: Options, config: Config, store: Store) -> None:
         target=SwitchTarget(switch.address, switch.device_id),
         p4info=P4INFO,
         pipeline=PIPELINE,
+        peer=ApiPeer(options.peer) if options.peer else None,
     )
     _compare_with_file(controller, config, options.config)
     await serve(controller, options.socket, options.checks, f"store {options.store}, switch {switch.address}")

@@ -5,7 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from controller.api import doctor, flows, metrics, refusals
+from controller.api import doctor, flows, metrics, refusals, replication
 from controller.api.routes import router
 from controller.config import MAX_DOCUMENT
 from controller.controller import Controller
@@ -48,6 +48,7 @@ def create_app(controller: Controller) -> FastAPI:
     app.include_router(router)
     app.include_router(flows.router)
     app.include_router(doctor.router)
+    app.include_router(replication.router)
     app.add_middleware(BodyLimit, limit=MAX_DOCUMENT)
     refusals.install(app)
 

@@ -28,6 +28,14 @@ def daemon(
     store: Annotated[
         Path, typer.Option("--store", help="Where revisions, identities and buckets are kept.")
     ] = DEFAULT_STORE,
+    peer: Annotated[
+        Path | None,
+        typer.Option(
+            "--peer",
+            show_default=False,
+            help="The API socket of a second controller of the same switch: one of the two stands by.",
+        ),
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option("--log-level", help="What to log.")] = LogLevel.INFO,
     checks: Annotated[
         Path, typer.Option("--checks", help="The folder of the programs that exec checks may run.")
@@ -41,7 +49,7 @@ def daemon(
     """
     from controller import daemon  # brings the server and P4Runtime, which no other command needs
 
-    raise typer.Exit(daemon.run(daemon.Options(config, socket, store, log_level, checks)))
+    raise typer.Exit(daemon.run(daemon.Options(config, socket, store, log_level, checks, peer)))
 
 
 def register(app: typer.Typer) -> None:

@@ -1,7 +1,7 @@
 """A process that has imported all that a daemon needs, and forks one in a moment.
 
 It reads one order a line from standard input, and answers each with one line: a dictionary of Options' fields
-(and the name of a fault to plant, perhaps) is answered with the process id of the daemon, a process id with
+(and, perhaps, the name of a fault to plant) is answered with the process id of the daemon, a process id with
 the end of that process.
 """
 
