@@ -30,8 +30,9 @@ PRESENT = 2 * LONGEST_WAIT
 CONFIRMATION = 2.0
 """Seconds that a change waits for the standby to have it."""
 
-FIRST_QUESTION = 1.0
-"""Seconds that the peer gets to say what it has, when neither of us is active."""
+FIRST_QUESTION, IMPORTANT_QUESTION = 1.0, 5.0
+"""Seconds that the peer gets to say what it has, when neither of us is active; the latter if we know that we
+are not the one that was active last."""
 
 RETRY = 0.2
 ABSENCE = 1.0
@@ -212,10 +213,8 @@ class Pair:
     async def _catch_up(self, highest: int) -> None:
         """Takes what the peer has if that is newer than what we have."""
         term, latest = self._store.term(), self._store.latest()
-        try:
-            async with asyncio.timeout(FIRST_QUESTION):
-                replica = await self._peer.replica("", 0, 0)
-        except (TimeoutError, SluiceError):
+        replica = await self._first_answer(IMPORTANT_QUESTION if highest > term else FIRST_QUESTION)
+        if replica is None:
             if highest > term and latest:
                 text = "goes on with what it knows, which may not be the latest"
                 cause = "another controller has had the switch since, and does not answer"
@@ -224,6 +223,18 @@ class Pair:
         theirs = max((revision.number for revision in replica.revisions), default=0)
         if (replica.term, theirs) > (term, latest.number if latest else 0):
             await self._take(replica)
+
+    async def _first_answer(self, patience: float) -> Replica | None:
+        """Asks again for `patience` seconds: the peer may just begin, too."""
+        try:
+            async with asyncio.timeout(patience):
+                while True:
+                    try:
+                        return await self._peer.replica("", 0, 0)
+                    except SluiceError:
+                        await asyncio.sleep(RETRY)
+        except TimeoutError:
+            return None
 
     def _record(self, text: str, cause: str = "", severity: Severity = Severity.INFO) -> None:
         self._events.record(Kind.DAEMON, "pair", text, cause, severity)

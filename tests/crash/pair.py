@@ -41,6 +41,7 @@ class Member:
         self.pid = self._zygote.ask(
             {
                 "config": str(file),
+                "checks": str(self._folder),
                 "socket": str(self.socket),
                 "store": str(place / "sluice.db"),
                 "peer": str(self._other),

@@ -164,6 +164,7 @@ class World:
         """A daemon begins; it may be killed before it is ready."""
         order = {
             "config": str(self._folder / "sluice.yaml"),
+            "checks": str(self._folder),
             "socket": str(self._folder / "sluice.sock"),
             "store": str(self._disk / "sluice.db"),
             "log_level": "info",

@@ -15,6 +15,7 @@ from pathlib import Path
 from controller import daemon
 from controller.events import EventLog
 from controller.health.monitor import Report
+from controller.health.process import CheckProcess
 from controller.model import Config
 from tests.crash import faults
 
@@ -26,7 +27,9 @@ class Told:
 
     file = Path()
 
-    def __init__(self, report: Report, events: EventLog, *, way_is_clear: Callable[[], bool]) -> None:
+    def __init__(
+        self, report: Report, events: EventLog, checks: CheckProcess, *, way_is_clear: Callable[[], bool]
+    ) -> None:
         self._report, self._way_is_clear = report, way_is_clear
 
     def update(self, config: Config) -> None:
