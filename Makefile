@@ -28,7 +28,8 @@ LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down test check soak same-bytes p4 p4sh bench-switch bench-failover bench-consistency bench-shares
-.PHONY: bench-health bench-rings bench-writes bench-tables conformance fuzz lock clean install install-all rights python
+.PHONY: bench-controller bench-health bench-rings bench-writes bench-tables
+.PHONY: conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -47,7 +48,7 @@ test: install-all check ## every check and every test
 	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 soak: install ## the searches for counter-examples, SOAK times as long (50); an hour of traffic through the switch
-	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/packets/test_same_bytes.py
+	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/crash tests/packets/test_same_bytes.py
 	$(VENV)/python -m bench.soak --seconds '$(SOAK_SECONDS)'
 
 same-bytes: install ## CASES random packets (10000), in random tables, through the program and BMv2
@@ -93,6 +94,9 @@ bench-shares: install ## how exact shares are, and how many buckets a change mov
 
 bench-health: install ## health checks a second, and what they delay
 	$(VENV)/python -m bench.health
+
+bench-controller: install ## what the controller decides, writes and makes whole again in a second, beside Maglev
+	$(VENV)/python -m bench.controller
 
 lock: install ## resolve the locked requirements anew
 	$(PYTHON) -m venv build/lock

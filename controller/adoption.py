@@ -29,6 +29,7 @@ from controller.services import place_of
 
 def adopt(assignment: Assignment, config: Config, holdings: Holdings, now: float) -> None:
     """Makes `assignment` follow `holdings`; `now` in seconds since the epoch."""
+    _keep_clear(assignment, holdings)
     _claim_vips(assignment, config, holdings)
     for pool in config.pools:
         if pool.name not in assignment.pools:
@@ -46,6 +47,17 @@ def adopt(assignment: Assignment, config: Config, holdings: Holdings, now: float
     for pool in pools:
         _follow(assignment, pool.name, holdings, now)
     _set_aside(assignment, holdings, now)
+
+
+def _keep_clear(assignment: Assignment, holdings: Holdings) -> None:
+    """Without a store we do not know which numbers rest: those given out last, near the highest in use.
+
+    So we go on far from there: three eighths of a round, that it is somewhere else after another loss, too.
+    """
+    for table, numbers in ((BACKENDS, assignment.backend_numbers), (POOLS, assignment.pool_numbers)):
+        if not numbers.last and holdings.rows[table]:
+            highest = max(number for (number,) in holdings.rows[table])
+            numbers.last = (highest + numbers.last_used * 3 // 8) % numbers.last_used
 
 
 def _claim_pool(assignment: Assignment, config: Config, pool: Pool, holdings: Holdings) -> None:

@@ -50,12 +50,15 @@ def apportion(
         return np.full_like(current, NOBODY)
 
     moving = previous != current
-    preferred = shares.index_of(np.where(moving, previous, standby))
-    shares.give_back(preferred, np.flatnonzero((shares.owner < 0) | moving))
+    homeless = np.flatnonzero((shares.owner < 0) | moving)
+    preferred = np.where(moving[homeless], previous[homeless], standby[homeless])
+    shares.give_back(homeless, shares.index_of(preferred))
 
-    settled_first = np.argsort(moving, kind="stable")
-    free = settled_first[_firsts(shares.owner[settled_first], shares.surplus)]
-    free = np.sort(np.concatenate([np.flatnonzero(shares.owner < 0), free]))
+    spare = shares.of_the_overloaded()
+    spare = spare[np.argsort(moving[spare], kind="stable")]  # settled ones first
+    spare = spare[_firsts(shares.owner[spare], shares.surplus)]
+    free = np.flatnonzero(shares.owner < 0)
+    free = np.sort(np.concatenate([free, spare])) if len(spare) else free
     shares.owner[free] = np.repeat(np.arange(len(serving)), shares.deficit)
     return serving[shares.owner]
 
@@ -78,20 +81,26 @@ class _Shares:
         """Positions among the serving backends, -1 for others."""
         return self._indexes[identities]
 
-    def give_back(self, preferred: Counts, candidates: Counts) -> None:
+    def of_the_overloaded(self) -> Counts:
+        """The buckets whose owner has too many: few, when little changes."""
+        too_many = np.append(self.surplus > 0, False)  # the last one is nobody's, -1
+        return np.flatnonzero(too_many[self.owner])
+
+    def give_back(self, candidates: Counts, preferred: Counts) -> None:
         """Hands `candidates` whose owner has too many, or none, to their `preferred` if it lacks some."""
         while len(candidates):
-            owner, wish = self.owner[candidates], preferred[candidates]
-            fits = (wish >= 0) & (self.deficit[wish] > 0) & ((owner < 0) | (self.surplus[owner] > 0))
-            candidates = candidates[fits]
-            owner, wish = self.owner[candidates], preferred[candidates]
+            owner = self.owner[candidates]
+            fits = (preferred >= 0) & (self.deficit[preferred] > 0)
+            fits &= (owner < 0) | (self.surplus[owner] > 0)
+            candidates, preferred = candidates[fits], preferred[fits]
+            owner = self.owner[candidates]
             allowed = (owner < 0) | _firsts(owner, self.surplus)
-            allowed[allowed] = _firsts(wish[allowed], self.deficit)
-            owner, wish = owner[allowed], wish[allowed]
+            allowed[allowed] = _firsts(preferred[allowed], self.deficit)
+            taken, owner = preferred[allowed], owner[allowed]
             self.surplus -= np.bincount(owner[owner >= 0], minlength=len(self.surplus))
-            self.deficit -= np.bincount(wish, minlength=len(self.deficit))
-            self.owner[candidates[allowed]] = wish
-            candidates = candidates[~allowed]
+            self.deficit -= np.bincount(taken, minlength=len(self.deficit))
+            self.owner[candidates[allowed]] = taken
+            candidates, preferred = candidates[~allowed], preferred[~allowed]
 
 
 def _firsts(group: Counts, limit: Counts) -> Mask:
@@ -138,10 +147,21 @@ def _unfair(owner: Counts, other: Counts, weights: Counts) -> list[int]:
     # it.
     unfair = count * weights.max() >= rest
     unfair[owner[other < 0]] = True
-    pairs, held = np.unique((owner * backends + other)[other >= 0], return_counts=True)
-    of, at = np.divmod(pairs, backends)
+    of, at, held = _pairs(owner, other)
     unfair[of[held > -(-count[of] * weights[at] // rest[of])]] = True
     return np.flatnonzero(unfair & (count > 0)).tolist()
+
+
+def _pairs(owner: Counts, other: Counts) -> tuple[Counts, Counts, Counts]:
+    """Each pair of an owner and a standby that occurs, and how often; -1 in `other` is no standby."""
+    order = np.flatnonzero(other >= 0)
+    for key in (other, owner):  # numpy sorts 16 bits by radix: faster than one sort by both
+        order = order[np.argsort(key[order].astype(np.uint16), kind="stable")]
+    owner, other = owner[order], other[order]
+    first = np.ones(len(order), dtype=np.bool_)
+    first[1:] = (owner[1:] != owner[:-1]) | (other[1:] != other[:-1])
+    starts = np.flatnonzero(first)
+    return owner[starts], other[starts], np.diff(np.append(starts, len(order)))
 
 
 def _standbys_of(owner: int, standby: Counts, weights: Counts) -> Counts:

@@ -8,7 +8,8 @@ from typing import Any
 from finsy.proto import p4i, p4r
 from google.protobuf import text_format
 
-from controller import program
+from controller import encoding, program
+from controller.encoding import SHORT, ExactEntries
 from controller.errors import PipelineRefused
 from controller.program import Change, Do, Field, Form, Key, Kind, Match, Order, Table
 from controller.values import LAST_PORT
@@ -17,11 +18,6 @@ EXACT, LPM, TERNARY, RANGE = Match.EXACT, Match.LPM, Match.TERNARY, Match.RANGE
 
 TERNARY_PRIORITY = 1
 """Entries of our ternary table do not overlap in what they do; P4Runtime asks for a priority above 0."""
-
-SHORT = 1 << 16
-"""Values below are encoded once: most are buckets, ports and identities."""
-
-_UPDATE = {Kind.INSERT: p4r.Update.INSERT, Kind.MODIFY: p4r.Update.MODIFY, Kind.DELETE: p4r.Update.DELETE}
 
 
 def parse_p4info(text: str) -> p4i.P4Info:
@@ -67,6 +63,7 @@ class Codec:
         self.sizes = {table: sized[table.name].size for table in program.TABLES if table.name in sized}
         """How many entries each table has room for."""
         self._ids: dict[Table, _Ids] = {}
+        self._exact: dict[Table, ExactEntries] = {}
         self._tables: dict[int, Table] = {}
         for table in (*program.TABLES, *program.CONST_TABLES):
             if table.form is Form.GROUP:
@@ -77,6 +74,8 @@ class Codec:
                 ids = _ids_of(table, _named(tables, table.name, "table"), actions)
             self._ids[table] = ids
             self._tables[ids.table] = table
+            if table.form is Form.ENTRIES and all(field.match is EXACT for field in table.key):
+                self._exact[table] = ExactEntries(ids.table, ids.fields, ids.actions, encode)
         counters = {counter.preamble.alias: counter.preamble.id for counter in p4info.counters}
         self.counters = {name: _named(counters, name, "counter") for name in program.COUNTERS}
         registers = {register.preamble.alias: register.preamble.id for register in p4info.registers}
@@ -87,12 +86,14 @@ class Codec:
 
     # entries
 
-    def fill(self, update: p4r.Update, change: Change) -> None:
-        """The message that makes `change`. Built in place, which is three times as fast."""
-        always_there = change.table.form in (Form.DEFAULT, Form.METER)
-        kind = Kind.MODIFY if always_there else change.kind
-        update.type = _UPDATE[kind]
-        self._fill(update.entity, change.table, change.key, change.do)
+    def update(self, change: Change) -> bytes:
+        """The field of a WriteRequest that makes `change`."""
+        kind, table, key, do = change
+        if (exact := self._exact.get(table)) is not None:
+            return encoding.update(kind, exact.entity(key, do))
+        always_there = table.form in (Form.DEFAULT, Form.METER)
+        entity = self.entry(table, key, do).SerializeToString()
+        return encoding.update(Kind.MODIFY if always_there else kind, entity)
 
     def entry(self, table: Table, key: Key, do: Do | None = None) -> p4r.Entity:
         """A row; without `do` only its key, as a deletion needs it."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from controller import reporting
+from controller.candidacy import Candidacy
 from controller.config import document_of
 from controller.counters import Counters
 from controller.desired import Desired, refuse_what_cannot_change
@@ -34,13 +35,14 @@ from controller.explanation import Explanation
 from controller.identities import Server, server_of
 from controller.model import Config, State
 from controller.neighbors import Neighbors
+from controller.pair import Pair, Peer
 from controller.plan import Plan
 from controller.prediction import predict
 from controller.probes import Silence
 from controller.program import ROUTES
 from controller.recorded import Recorded
 from controller.rehearsal import rehearse
-from controller.report import Report, SwitchReport
+from controller.report import Report, Role, SwitchReport
 from controller.revision import Revision
 from controller.session import Session, Shared, Work, configure_neighbors
 from controller.store import Store
@@ -95,11 +97,13 @@ class Controller:
         p4info: Path,
         pipeline: Path,
         clock: Callable[[], float] = time.monotonic,
+        peer: Peer | None = None,
     ) -> None:
         """`config` is the operator's file.
 
         It becomes a revision when it differs from the file of the last start; otherwise the store's latest
-        revision stands, with the changes made since. Raises InvalidConfig, StoreError, PipelineRefused.
+        revision stands, with the changes made since. With a `peer` (see `pair`) it does so only if neither of
+        the two has a revision yet. Raises InvalidConfig, StoreError, PipelineRefused.
         """
         self.events = EventLog()
         self._store = store
@@ -108,7 +112,7 @@ class Controller:
         latest = store.latest()
         stored = _stored_config(store, latest.number) if latest else None
         document = document_text(config)
-        from_file = stored is None or store.file() != document
+        from_file = stored is None or (peer is None and store.file() != document)
         frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(FRAMES_WAITING)
         work = Work()
 
@@ -133,10 +137,11 @@ class Controller:
             path_mtus=PathMtus(self.events, clock),
         )
         self._preview(self.config)
-        if latest is None or from_file:
+        if from_file and peer is None:
             what = "the configuration file" if latest is None else "the configuration file has changed"
             latest = store.commit(document, who="file", what=what, from_file=True)
-        self._revision = latest
+        self._revision = latest or Revision(0, 0.0, "file", "not in force yet")
+        self.pair = Pair(peer, store, self.events, self._take_up) if peer else None
         configure_neighbors(self._shared.neighbors, self._shared.desired)
         self._listeners: list[Callable[[Config], None]] = []
         self._suspicious: list[Callable[[str, str], None]] = []
@@ -149,6 +154,15 @@ class Controller:
 
     async def run(self) -> None:
         """Until cancelled: connects, reconciles, settles, keeps neighbors; reconnects by itself."""
+        if self.pair:
+            self.pair.followers.watch()
+        try:
+            await self._keep_connected()
+        finally:
+            if self.pair:
+                await self.pair.close()
+
+    async def _keep_connected(self) -> None:
         pause = FIRST_RECONNECT
         while True:
             began = self._shared.clock()
@@ -167,7 +181,7 @@ class Controller:
             pause = min(2 * pause, LAST_RECONNECT)
 
     async def _serve_one_connection(self) -> None:
-        async with Connection(self._target, self._pipeline) as switch:
+        async with self._connection() as switch:
             self._shared.brought_up = False
             self._shared.work.ask()  # whatever the switch holds, it has not been compared yet
             self._connected = self._primary = self._was_primary = True
@@ -176,6 +190,26 @@ class Controller:
             self._record("connected", state)
             self._problem = ""
             await Session(switch, self._shared, fresh=fresh).run()
+
+    def _connection(self) -> Connection:
+        if self.pair:
+            return Candidacy(self._target, self._pipeline, self.pair)
+        return Connection(self._target, self._pipeline)
+
+    def _take_up(self) -> None:
+        """Goes on from what the store has: from another controller, or for the first time."""
+        latest, shared = self._store.latest(), self._shared
+        if latest is None:
+            document, what = document_text(self.config), "the configuration file"
+            latest = self._store.commit(document, who="file", what=what, from_file=True)
+        config = _stored_config(self._store, latest.number)
+        desired = Desired(config, self._store.load(), self.events)
+        desired.verdicts = shared.desired.verdicts
+        desired.verdicts.update(config)
+        shared.desired, self._revision = desired, latest
+        configure_neighbors(shared.neighbors, desired)
+        for listener in self._listeners:
+            listener(config)
 
     def _bid_higher_than_ourselves(self, error: Exception, *_: Exception) -> None:
         """A switch that has not noticed the end of our last connection takes us for somebody else."""
@@ -257,6 +291,8 @@ class Controller:
         raises, InvalidConfig, RevisionConflict, StoreError.
         """
         async with self._changing:
+            if self.pair:
+                self.pair.refuse_unless_active(self._primary)
             config = self._edited(edit)
             if config == self.config and not from_file:
                 return ChangeResult(self._revision.number, True, 0, "nothing to change")
@@ -270,6 +306,8 @@ class Controller:
             except asyncio.CancelledError:
                 await making  # whoever asked has gone; what the store has must be in force all the same
                 raise
+            if self.pair:
+                await self.pair.confirm()
         work = self._shared.work
         if await work.wait_until_done(work.ask(), wait if self._primary else 0):
             announced = moved and self._shared.desired.announced
@@ -424,21 +462,31 @@ class Controller:
         )
         return [*diagnose(facts)]
 
-    def report(self) -> Report:
-        """Everything that is known now."""
-        shared = self._shared
-        switch = SwitchReport(
+    @property
+    def written(self) -> int:
+        """Entries that the switch has taken from us."""
+        return self._shared.written
+
+    def switch_report(self) -> SwitchReport:
+        """How we stand with the switch."""
+        shared, waits = self._shared, self.pair is not None and self.pair.waits
+        return SwitchReport(
             address=self._target.address,
             device_id=self._target.device_id,
-            connected=self._connected,
+            connected=self._connected or waits,
             primary=self._primary,
             synchronized=self._primary and not shared.work.pending,
             cookie=self._pipeline.cookie if self._primary else None,
-            error=self._problem or shared.trouble,
+            error="" if waits else self._problem or shared.trouble,
+            role=self.pair.role if self.pair else Role.ALONE,
         )
+
+    def report(self) -> Report:
+        """Everything that is known now."""
+        shared = self._shared
         return reporting.report(
             self._revision.number,
-            switch,
+            self.switch_report(),
             shared.desired,
             shared.neighbors,
             shared.counters,

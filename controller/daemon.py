@@ -33,6 +33,7 @@ from controller.events import Kind, Severity
 from controller.health.monitor import Monitor
 from controller.health.process import CheckProcess
 from controller.model import Config
+from controller.peer import ApiPeer
 from controller.reload import Reload
 from controller.store import SqliteStore, Store
 from controller.wire import SwitchTarget
@@ -61,6 +62,8 @@ class Options:
     """Who may use the socket, beside its owner."""
     tcp: TcpOptions | None = None
     switch_tls: SwitchTls | None = None
+    peer: Path | None = None
+    """The socket of the API of the controller that we form a pair with."""
 
 
 def run(options: Options) -> int:
@@ -119,6 +122,7 @@ def _controller(options: Options, config: Config, store: Store) -> Controller:
         target=SwitchTarget(switch.address, switch.device_id, tls=options.switch_tls),
         p4info=P4INFO,
         pipeline=PIPELINE,
+        peer=ApiPeer(options.peer) if options.peer else None,
     )
 
 

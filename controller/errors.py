@@ -6,6 +6,7 @@ SluiceError
   UnknownName        no pool, backend or VIP of that name
   UnknownRevision    no revision of that number
   RevisionConflict   somebody changed the configuration in between
+  NotActive          this controller stands by, another one takes changes
   StoreError         the store cannot be opened, read or written
   SwitchError        the switch
     Unreachable      no connection, or the connection broke
@@ -77,6 +78,10 @@ class RevisionConflict(SluiceError):
             f"the configuration is at revision {present.number} (by {present.who}: {present.what}), "
             f"the change was made for revision {expected}: look at the present one and make the change again"
         )
+
+
+class NotActive(SluiceError):
+    """This controller may not change anything now."""
 
 
 class StoreError(SluiceError):

@@ -61,11 +61,11 @@ class Holdings:
                 self.rows[change.table][change.key] = change.do
             return
         pool, bucket = change.key
-        held = self.buckets.get(pool, _none(0))
-        if bucket >= len(held):
-            held = _fitted(held, max(bucket + 1, 2 * len(held)))
+        held = self.buckets.get(pool)
+        if held is None or bucket >= len(held):
+            held = _none(0) if held is None else held
+            held = self.buckets[pool] = _fitted(held, max(bucket + 1, 2 * len(held)))
         held[bucket] = ABSENT if change.do is None else change.do.values
-        self.buckets[pool] = held
 
     def strangers(self, other: "Holdings") -> dict[Table, int]:
         """How many entries of each table are not the same in `other`; without the tables where all are."""

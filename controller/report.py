@@ -1,5 +1,6 @@
 """What the controller knows about the present, as data: the answer to `sluice status` and its like."""
 
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +21,15 @@ class Traffic(Fact):
     bytes: int = 0
 
 
+class Role(StrEnum):
+    """What a controller is to its switch."""
+
+    ALONE = "alone"  # it has no peer
+    UNDECIDED = "undecided"  # it has not heard from the switch yet
+    ACTIVE = "active"
+    STANDBY = "standby"
+
+
 class SwitchReport(Fact):
     """The connection to the switch. `error` is why it is not as it should be, "" if it is."""
 
@@ -32,6 +42,8 @@ class SwitchReport(Fact):
     cookie: int | None
     """Of the pipeline that it runs."""
     error: str
+    role: Role = Role.ALONE
+    """What we are to the switch, beside our peer."""
 
 
 class BackendReport(Fact):

@@ -141,6 +141,8 @@ class Shared:
     """In the present connection, the switch has been given what it should hold, as far as it takes it."""
     trouble: str = ""
     """Why the switch does not hold what it should."""
+    written: int = 0
+    """Entries that the switch took, in all connections."""
 
     session: "Session | None" = None
     """The present one, while the switch is connected and has been read back."""
@@ -188,6 +190,7 @@ class Session:
         self._tunnels: Tunnels = {}
         self._reading = asyncio.Lock()
         self._recorded: Recorded | None = None
+        self._whole = False
         self._followed: tuple[Config, frozenset[Address]] | None = None
 
     async def run(self) -> None:
@@ -255,7 +258,7 @@ class Session:
 
     async def _keep_in_line(self) -> None:
         """Writes what is wanted whenever that changes, and again later when the switch refused some of it."""
-        retry = FIRST_RETRY
+        retry, written = FIRST_RETRY, 0
         work, clock = self._shared.work, self._shared.clock
         look_at = clock() + DRIFT_INTERVAL
         while True:
@@ -264,13 +267,15 @@ class Session:
                 look_at = await self._look_for_drift()
             result = await self.write(time.time())
             self._shared.brought_up = True
+            self._shared.written += result.written
+            written += result.written
             if result.complete:
-                self._tell("")
+                self._tell_whole(written)
                 await work.finish(number)
                 retry = FIRST_RETRY
                 await work.wait_for_more(min(look_at - clock(), self._until_due()))
             else:
-                self._tell(_trouble(result))
+                self._tell_trouble(_trouble(result))
                 await work.wait_for_more(retry)
                 retry = min(2 * retry, LAST_RETRY)
 
@@ -333,13 +338,19 @@ class Session:
             self._shared.events.record(Kind.DAEMON, "store", text, str(error), Severity.ERROR)
             desired.unsaved |= pools
 
-    def _tell(self, trouble: str) -> None:
+    def _tell_trouble(self, trouble: str) -> None:
         """Notes why the switch is not as it should be; an event when that changes."""
-        if trouble and trouble != self._shared.trouble:
+        if trouble != self._shared.trouble:
             self._record("does not take everything; trying again", trouble, Severity.ERROR)
-        elif self._shared.trouble and not trouble:
-            self._record("holds everything that it should")
-        self._shared.trouble = trouble
+        self._whole, self._shared.trouble = False, trouble
+
+    def _tell_whole(self, written: int) -> None:
+        """An event when the switch is as it should be for the first time in this connection, or again;
+        `written` entries since we are connected."""
+        if not self._whole:
+            cause = f"{written} entries written" if written else "nothing was missing"
+            self._record("holds everything that it should", cause)
+        self._whole, self._shared.trouble = True, ""
 
     def _record(self, text: str, cause: str = "", severity: Severity = Severity.INFO) -> None:
         self._shared.events.record(Kind.SWITCH, self._switch.target.address, text, cause, severity)

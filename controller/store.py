@@ -5,12 +5,13 @@ Every method that writes returns when it is on disk. All raise StoreError. Metho
 thread.
 """
 
+import base64
 import shutil
 import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,7 +20,15 @@ from typing import Protocol
 from controller.assignment import Assignment, PoolAssignment
 from controller.buckets import Buckets
 from controller.errors import StoreError, UnknownRevision
-from controller.identities import Identity, Numbers
+from controller.identities import Identity
+from controller.replica import (
+    Replica,
+    StoredBackend,
+    StoredNumbers,
+    StoredPool,
+    StoredRevision,
+    Versions,
+)
 from controller.revision import Revision
 
 SCHEMA_VERSION = 1
@@ -37,8 +46,14 @@ CREATE TABLE resting (what TEXT NOT NULL, number INTEGER NOT NULL, since REAL NO
 """
 
 
+TERM = "term"
+"""Among the numbers: the election id with which the store's latest active controller became it."""
+
+
 class Store(Protocol):
     """Documents are text; the store does not look into them."""
+
+    versions: Versions
 
     def commit(self, document: str, *, who: str, what: str, from_file: bool = False) -> Revision:
         """A new revision. `from_file`: it is what the operator's file says."""
@@ -72,6 +87,20 @@ class Store(Protocol):
         """Bytes that are free where it is; None if it is in memory."""
         ...
 
+    def term(self) -> int:
+        """The election id of the controller that this was written by last; 0 without a standby."""
+        ...
+
+    def begin_term(self, election_id: int) -> None: ...
+
+    def replica(self, epoch: str, version: int) -> Replica:
+        """What a copy lacks that has everything until `version` of `epoch`."""
+        ...
+
+    def take(self, replica: Replica) -> None:
+        """Follows another store. What this one has and the other has not is dropped if it is `whole`."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -99,6 +128,7 @@ class SqliteStore:
     def __init__(self, path: Path | str) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self.versions = Versions()
         try:
             self._db = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
@@ -149,11 +179,13 @@ class SqliteStore:
         with self._transaction() as db:
             row = db.execute(
                 "INSERT INTO revisions (time, who, what, document) VALUES (?, ?, ?, ?)",
-                (now, who, what, _packed(document)),
+                (now, who, what, packed(document)),
             )
             if from_file:
-                db.execute("INSERT OR REPLACE INTO file VALUES (1, ?)", (_packed(document),))
-            return Revision(row.lastrowid or 0, now, who, what)
+                db.execute("INSERT OR REPLACE INTO file VALUES (1, ?)", (packed(document),))
+            number = row.lastrowid or 0
+        self.versions.note(revision=number)
+        return Revision(number, now, who, what)
 
     def check(self) -> str:
         try:
@@ -190,13 +222,15 @@ class SqliteStore:
         return _unpacked(row[0]) if row else None
 
     def save(self, assignment: Assignment, pools: Iterable[str]) -> None:
+        pools = [*pools]
         with self._transaction() as db:
             for name in pools:
                 db.execute("DELETE FROM pools WHERE name = ?", (name,))
                 if name in assignment.pools:
                     _insert_pool(db, name, assignment.pools[name])
             for numbers in (assignment.backend_numbers, assignment.pool_numbers):
-                _replace_numbers(db, numbers)
+                _replace_numbers(db, numbers.what, numbers.last, numbers.resting)
+        self.versions.note(pools=pools)
 
     def load(self) -> Assignment:
         assignment = Assignment()
@@ -217,8 +251,97 @@ class SqliteStore:
             assignment.restore(name, PoolAssignment(number, Buckets.from_bytes(data), of_pool[name]))
         return assignment
 
+    def term(self) -> int:
+        with self._transaction() as db:
+            return _term(db)
 
-def _packed(document: str) -> bytes:
+    def begin_term(self, election_id: int) -> None:
+        with self._transaction() as db:
+            _replace_numbers(db, TERM, election_id, {})
+        self.versions.note()
+
+    def replica(self, epoch: str, version: int) -> Replica:
+        versions = self.versions
+        whole = epoch != versions.epoch
+        with self._transaction() as db:  # nothing is written meanwhile, so it is all of one moment
+            now, revisions, pools = versions.since(version)
+            file = db.execute("SELECT document FROM file").fetchone()
+            return Replica(
+                epoch=versions.epoch,
+                version=now,
+                whole=whole,
+                term=_term(db),
+                file=_unpacked(file[0]) if file else None,
+                revisions=tuple(_revisions(db, None if whole else revisions)),
+                pools=_pools(db, None if whole else pools),
+                numbers=tuple(_numbers(db)),
+            )
+
+    def take(self, replica: Replica) -> None:
+        with self._transaction() as db:
+            if replica.whole:
+                for table in ("revisions", "file", "pools", "numbers", "resting"):
+                    db.execute(f"DELETE FROM {table}")
+            db.executemany(
+                "INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?, ?)",
+                [(r.number, r.time, r.who, r.what, packed(r.document)) for r in replica.revisions],
+            )
+            if replica.file is not None:
+                db.execute("INSERT OR REPLACE INTO file VALUES (1, ?)", (packed(replica.file),))
+            for name in replica.pools:
+                db.execute("DELETE FROM pools WHERE name = ?", (name,))
+            for name, pool in replica.pools.items():
+                if pool:
+                    db.execute("INSERT INTO pools VALUES (?, ?, ?)", (name, pool.id, pool.buckets))
+                    db.executemany(
+                        "INSERT INTO identities VALUES (?, ?, ?, ?, ?, ?)",
+                        [(b.id, name, b.name, b.address, b.port, b.removed) for b in pool.backends],
+                    )
+            for numbers in replica.numbers:
+                _replace_numbers(db, numbers.what, numbers.last, numbers.resting)
+        self.versions.renew()
+
+
+# What a standby copies
+
+
+def _revisions(db: sqlite3.Connection, numbers: set[int] | None) -> Iterator[StoredRevision]:
+    """Those of these numbers; all of them for None."""
+    found = db.execute("SELECT number, time, who, what, document FROM revisions ORDER BY number")
+    for number, when, who, what, document in found:
+        if numbers is None or number in numbers:
+            text = _unpacked(document)
+            yield StoredRevision(number=number, time=when, who=who, what=what, document=text)
+
+
+def _pools(db: sqlite3.Connection, names: set[str] | None) -> dict[str, StoredPool | None]:
+    """Those of these names, None for one that is not there; all of them for None."""
+    pools: dict[str, StoredPool | None] = dict.fromkeys(names or ())
+    for name, number, buckets in db.execute("SELECT name, id, buckets FROM pools").fetchall():
+        if names is None or name in names:
+            rows = db.execute(
+                "SELECT id, name, address, port, removed FROM identities WHERE pool = ?", (name,)
+            )
+            parts = ("id", "name", "address", "port", "removed")
+            backends = tuple(StoredBackend(**dict(zip(parts, row, strict=True))) for row in rows)
+            stored = StoredPool(id=number, buckets=base64.b64encode(buckets), backends=backends)
+            pools[name] = stored
+    return pools
+
+
+def _numbers(db: sqlite3.Connection) -> Iterator[StoredNumbers]:
+    for what, last in db.execute("SELECT what, last FROM numbers").fetchall():
+        resting = dict(db.execute("SELECT number, since FROM resting WHERE what = ?", (what,)).fetchall())
+        yield StoredNumbers(what=what, last=last, resting=resting)
+
+
+def _term(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT last FROM numbers WHERE what = ?", (TERM,)).fetchone()
+    return row[0] if row else 0
+
+
+def packed(document: str) -> bytes:
+    """A document as it is kept."""
     return zlib.compress(document.encode(), level=1)
 
 
@@ -237,10 +360,9 @@ def _insert_pool(db: sqlite3.Connection, name: str, pool: PoolAssignment) -> Non
     )
 
 
-def _replace_numbers(db: sqlite3.Connection, numbers: Numbers) -> None:
-    db.execute("INSERT OR REPLACE INTO numbers VALUES (?, ?)", (numbers.what, numbers.last))
-    db.execute("DELETE FROM resting WHERE what = ?", (numbers.what,))
+def _replace_numbers(db: sqlite3.Connection, what: str, last: int, resting: Mapping[int, float]) -> None:
+    db.execute("INSERT OR REPLACE INTO numbers VALUES (?, ?)", (what, last))
+    db.execute("DELETE FROM resting WHERE what = ?", (what,))
     db.executemany(
-        "INSERT INTO resting VALUES (?, ?, ?)",
-        [(numbers.what, number, since) for number, since in numbers.resting.items()],
+        "INSERT INTO resting VALUES (?, ?, ?)", [(what, number, since) for number, since in resting.items()]
     )

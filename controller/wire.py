@@ -138,6 +138,7 @@ class Connection:
         self._codec = pipeline.codec
         self._election_id = U128.encode(target.election_id)
         self._sending = asyncio.Lock()
+        self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         address, tls = self.target.address, self.target.tls
@@ -147,9 +148,10 @@ class Connection:
             else grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         )
         self._stub: Any = p4r_grpc.P4RuntimeStub(self._channel)  # type: ignore[arg-type]  # the stub's types are blocking
+        self._write_bytes: Any = self._channel.unary_unary("/p4.v1.P4Runtime/Write")
         self._stream: Any = self._stub.StreamChannel()
         try:
-            await within(CALL_DEADLINE, self._arbitrate(), self.target.tls)
+            await self._become_primary()
         except BaseException:
             await self._channel.close()
             raise
@@ -159,30 +161,35 @@ class Connection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._reader.cancel()
-        await asyncio.gather(self._reader, return_exceptions=True)
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
         self._stream.cancel()
         await self._channel.close()
 
     # the stream
 
+    async def _become_primary(self) -> None:
+        """Returns when we are; raises NotPrimary when we cannot be now."""
+        await within(CALL_DEADLINE, self._arbitrate(), self.target.tls)
+
     async def _arbitrate(self) -> None:
         """Asks to be the primary controller until we are told that we are, or that another one is."""
-        answer = await self._bid()
+        answer = await self._bid(self._election_id)
         if answer.status.code == rpc_code.NOT_FOUND:
             # There is no primary, but there was one with a higher id: it takes that or more (P4Runtime 5.3).
             self._election_id.CopyFrom(answer.election_id)
-            answer = await self._bid()
+            answer = await self._bid(self._election_id)
         if answer.status.code != rpc_code.OK:
             highest = U128.decode(answer.election_id)
             raise NotPrimary(f"another controller has the switch, with election id {highest}")
 
-    async def _bid(self) -> p4r.MasterArbitrationUpdate:
-        bid = p4r.MasterArbitrationUpdate(device_id=self.target.device_id, election_id=self._election_id)
+    async def _bid(self, election_id: p4r.Uint128 | None) -> p4r.MasterArbitrationUpdate:
+        """The switch's answer; without an id we only want to be told."""
+        bid = p4r.MasterArbitrationUpdate(device_id=self.target.device_id, election_id=election_id)
         try:
             await self._stream.write(p4r.StreamMessageRequest(arbitration=bid))
-            while (message := await self._next_message()).WhichOneof("update") != "arbitration":
-                pass
+            return await self._next_arbitration()
         except grpc.aio.AioRpcError as error:
             if (
                 error.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -190,6 +197,10 @@ class Connection:
             ):
                 raise ElectionIdInUse(f"another controller has the switch: {error.details()}") from None
             raise
+
+    async def _next_arbitration(self) -> p4r.MasterArbitrationUpdate:
+        while (message := await self._next_message()).WhichOneof("update") != "arbitration":
+            pass
         return message.arbitration
 
     async def _next_message(self) -> p4r.StreamMessageResponse:
@@ -218,6 +229,7 @@ class Connection:
 
     async def until_lost(self) -> None:
         """Returns never: raises Unreachable or NotPrimary when the connection has ended."""
+        assert self._reader is not None, "it has been entered"
         await within(None, asyncio.shield(self._reader))
 
     async def send(self, port: int, payload: bytes, order: Order = Order.SEND) -> None:
@@ -273,11 +285,10 @@ class Connection:
         return refusals
 
     async def _write(self, changes: Sequence[Change]) -> list[Refusal]:
-        request = p4r.WriteRequest(device_id=self.target.device_id, election_id=self._election_id)
-        for change in changes:
-            self._codec.fill(request.updates.add(), change)
+        head = p4r.WriteRequest(device_id=self.target.device_id, election_id=self._election_id)
+        request = b"".join([head.SerializeToString(), *map(self._codec.update, changes)])
         try:
-            await self._call(self._stub.Write, request, CALL_DEADLINE)
+            await self._call(self._write_bytes, request, CALL_DEADLINE)
         except _Answered as error:
             if len(error.details) != len(changes):
                 raise
@@ -332,7 +343,7 @@ class Connection:
 
     def _check_alive(self) -> None:
         """The channel would connect again by itself, perhaps to a switch that has begun anew."""
-        if self._reader.done():
+        if self._reader is not None and self._reader.done():
             raise Unreachable("the connection to the switch was lost")
 
 

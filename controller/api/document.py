@@ -30,6 +30,7 @@ TAGS = {
     "pools": "Pools and the backends in them.",
     "VIPs": "The addresses that clients use.",
     "events": "What happened, in order, with causes.",
+    "pair": "What one of two controllers asks the other.",
     "metrics": "For Prometheus.",
 }
 
@@ -89,7 +90,7 @@ WHY: dict[int, tuple[str, dict[str, Any]]] = {
         {"error": "32 clients follow the events already; ask for /v1/events now and then"},
     ),
     503: (
-        "The store cannot be written.",
+        "The store cannot be written, or this controller stands by.",
         {"error": "the store /var/lib/sluice/sluice.db cannot be used: disk I/O error"},
     ),
 }

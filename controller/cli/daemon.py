@@ -76,6 +76,14 @@ def daemon(
         Path | None,
         typer.Option("--switch-key", show_default=False, help="Its key, PEM, without a password."),
     ] = None,
+    peer: Annotated[
+        Path | None,
+        typer.Option(
+            "--peer",
+            show_default=False,
+            help="The API socket of a second controller of the same switch: one of the two stands by.",
+        ),
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option("--log-level", help="What to log.")] = LogLevel.INFO,
     log_format: Annotated[
         LogFormat, typer.Option("--log-format", help="For people, or a JSON object for each line.")
@@ -113,6 +121,7 @@ def daemon(
         group,
         TcpOptions(listen, certificate, key, tokens) if listen else None,
         SwitchTls(switch_ca, switch_certificate, switch_key) if switch_ca else None,
+        peer,
     )
     raise typer.Exit(daemon.check(options) if check else daemon.run(options))
 

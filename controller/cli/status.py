@@ -12,7 +12,7 @@ from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.pools import healthy
 from controller.cli.vips import service
 from controller.cli.watch import present
-from controller.report import Report, SwitchReport, Traffic
+from controller.report import Report, Role, SwitchReport, Traffic
 
 
 def status(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET) -> None:
@@ -60,6 +60,8 @@ def _switch(switch: SwitchReport) -> Text:
     place = f"{switch.address}, device {switch.device_id}: "
     if not switch.connected:
         return Text(place).append("not connected", "red")
+    if switch.role is Role.STANDBY:
+        return Text(place).append("this controller stands by, its peer is active", "green")
     words = [
         "connected",
         "primary" if switch.primary else "another controller is primary",

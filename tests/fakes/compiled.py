@@ -231,7 +231,7 @@ class Program:
         order = struct.pack("!BH", Order.TRACE, CLIENTS_PORT)
         ((port, answer),) = self._process(CPU_PORT, order + frame)
         assert port == CPU_PORT
-        return _packet_in(answer)
+        return packet_in(answer)
 
     def _owner_of(self, sent: list[tuple[int, bytes]]) -> int:
         if not sent:
@@ -256,7 +256,7 @@ def _shifts() -> tuple[int, dict[str, tuple[int, int]]]:
     return bits // 8, places
 
 
-def _packet_in(answer: bytes) -> dict[str, int]:
+def packet_in(answer: bytes) -> dict[str, int]:
     length, places = _shifts()
     header = int.from_bytes(answer[:length])
     return {name: header >> shift & mask for name, (shift, mask) in places.items()}

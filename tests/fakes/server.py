@@ -23,6 +23,7 @@ class ScriptedSwitch:
         """What any call but the stream does instead of answering."""
         self.reads: list[p4r.Entity] = []
         self.cookie: int | None = None
+        self.cookie_hangs = False
         self.pushed: list[p4r.SetForwardingPipelineConfigRequest] = []
         self.sent: list[p4r.PacketOut] = []
         self.to_client: asyncio.Queue[p4r.StreamMessageResponse | None] = asyncio.Queue()
@@ -78,6 +79,8 @@ class ScriptedSwitch:
         raise NotImplementedError
 
     async def GetForwardingPipelineConfig(self, request, context):
+        if self.cookie_hangs:
+            await asyncio.Future()
         if self.cookie is None:
             context.set_code(grpc.StatusCode.FAILED_PRECONDITION)
             context.set_details("No forwarding pipeline config set")

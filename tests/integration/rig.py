@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import grpc.aio
 from finsy.proto import p4r, p4r_grpc
@@ -16,7 +17,6 @@ from controller.program import BUCKETS, Rows, Table
 from controller.report import BackendReport, PoolReport
 from controller.store import SqliteStore
 from controller.wire import SwitchTarget
-from tests.integration.switches import SwitchProcess
 
 COMPILED = Path(__file__).parents[2] / "p4src" / "compiled"
 P4INFO, PIPELINE = COMPILED / "sluice.p4info.txtpb", COMPILED / "sluice.json"
@@ -48,11 +48,17 @@ vips:
 """
 
 
+class Addressed(Protocol):
+    """A switch, or something between us and one."""
+
+    address: str
+
+
 class Rig:
     """`config` is the operator's file; the store is in memory unless `store` names a file."""
 
     def __init__(
-        self, switch: SwitchProcess, store: Path | str = ":memory:", config: Config | None = None
+        self, switch: Addressed, store: Path | str = ":memory:", config: Config | None = None
     ) -> None:
         self.switch = switch
         self.config = config or parse(DOCUMENT % switch.address)

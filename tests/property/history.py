@@ -75,7 +75,6 @@ class Kind:
     slots: int
     announcement: float = ANNOUNCEMENT
     orderly: bool = False
-    keeps_store: bool = False
 
 
 @dataclass(slots=True)
@@ -137,7 +136,7 @@ class History:
         self.lost: set[int] = set()
         """Identities whose flows are lost: dead, disabled or cut."""
         self.healthy: dict[str, bool] = {}
-        self.nobody_opens = self.numbers_may_return = False
+        self.nobody_opens = False
         self.desired = Desired(self.config, Assignment(), self.events)
         self.reconciler = Reconciler(self.switch)  # type: ignore[arg-type]
         self.switch.between = self.packets_meanwhile
@@ -218,9 +217,8 @@ class History:
         verdicts = self.desired.verdicts
         killed = self.random.random() < 0.7
         assignment = self.store.load() if killed else self.desired.assignment
-        if killed and self.random.random() < 0.3 and not self.kind.keeps_store:
+        if killed and self.random.random() < 0.3:
             assignment = Assignment()  # and its store with it, which knew the numbers that rest
-            self.numbers_may_return = True
         self.desired = Desired(self.config, assignment, self.events)
         if not killed:
             self.desired.verdicts = verdicts
@@ -351,7 +349,7 @@ class History:
         owner, got = connection.owner, verdict.owner
         server = self.switch.tables[BACKENDS].get((owner,))
         gone = server is None
-        if got == owner != 0 and not self.numbers_may_return:
+        if got == owner != 0:
             assert server == connection.server, (
                 f"{flow} of a dead backend is sent to whoever has its number now"
             )

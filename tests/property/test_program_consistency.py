@@ -212,7 +212,7 @@ WANTED = history.wanted
     ("plant", "kind", "load"),
     [
         (settle_at_once, TURBULENT, tiny),
-        (reuse_identities, Kind(SLOTS, keeps_store=True), tiny),
+        (reuse_identities, TURBULENT, tiny),
         (change_previous, TURBULENT, tiny),
         (announce_nothing, ORDERLY, as_built),
     ],

@@ -9,7 +9,7 @@ from controller.adoption import adopt
 from controller.assignment import Assignment
 from controller.config import parse
 from controller.identities import Identity
-from controller.model import Config, change_backend, remove_backend
+from controller.model import Config, add_backend, change_backend, make_backend, remove_backend
 from controller.program import BACKENDS, BUCKETS, POOLS, Do, wide
 from controller.reconciler import Holdings, Reconciler
 from controller.wanted import wanted
@@ -195,3 +195,19 @@ def test_slots_that_are_named_twice_are_given_out_anew(world: World) -> None:
     world.write(LATER)
     slots = [world.switch.tables[BUCKETS][1, bucket].values[4] for bucket in moving]
     assert len({*slots}) == len(slots)
+
+
+def test_without_a_store_numbers_that_may_rest_are_not_given_out() -> None:
+    """b3 dies; a controller that knows nothing of it adds b4, while flows of b3 may still be recorded."""
+    world = World()
+    world.config = remove_backend(world.config, "web", "b3")
+    (resting,) = (n for n, i in world.assignment.pools["web"].backends.items() if i.name == "b3")
+    world.assignment.remove("web", resting, NOW)
+    world.write()
+    fresh = world.adopted_by(Assignment())
+    world.config = add_backend(world.config, "web", make_backend("b4", "10.0.1.14"))
+    for pool in world.config.pools:
+        fresh.update(pool, lambda name: True, LATER)
+    (new,) = (n for n, i in fresh.pools["web"].backends.items() if i.name == "b4")
+    assert new not in (*range(100), resting)
+    assert fresh.pools["web"].id == world.assignment.pools["web"].id

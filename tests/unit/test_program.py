@@ -7,6 +7,7 @@ from finsy.proto import p4i, p4r
 
 from controller import program
 from controller.codec import Codec, decode, parse_p4info
+from controller.encoding import embedded, tag_of
 from controller.errors import PipelineRefused
 from controller.program import Change, Do, Field, Kind, Table
 
@@ -136,10 +137,35 @@ def test_rows_survive_the_way_to_a_message_and_back(
 
 def test_the_cell_of_a_meter_is_set_back_by_a_deletion(p4info: p4i.P4Info) -> None:
     codec = Codec(p4info)
-    update = p4r.Update()
-    codec.fill(update, Change(Kind.DELETE, program.VIP_RATE, (5,), None))
+    (update,) = updates_in(codec.update(Change(Kind.DELETE, program.VIP_RATE, (5,), None)))
     assert update.type == update.MODIFY
     assert codec.read(update.entity) is None
+
+
+def updates_in(request: bytes) -> list[p4r.Update]:
+    return [*p4r.WriteRequest.FromString(request).updates]
+
+
+@pytest.mark.parametrize(("table", "key", "do"), ROWS)
+@pytest.mark.parametrize("kind", [Kind.INSERT, Kind.MODIFY])
+def test_bytes_of_the_wire_are_the_message_that_protobuf_makes(
+    p4info: p4i.P4Info, table: Table, key: program.Key, do: Do, kind: Kind
+) -> None:
+    """Twice: parts that were made before are used again."""
+    codec = Codec(p4info)
+    changes = [Change(kind, table, key, do), Change(Kind.DELETE, table, key, None)]
+    made, deleted, *again = updates_in(b"".join(map(codec.update, [*changes, *changes])))
+    assert made.entity == codec.entry(table, key, do)
+    assert deleted.entity == codec.entry(table, key)
+    assert again == [made, deleted]
+    if table not in (program.LIVENESS_SETTINGS, program.VIP_RATE):
+        assert (made.type, deleted.type) == (p4r.Update.Type.Value(kind.upper()), p4r.Update.DELETE)
+
+
+def test_lengths_of_any_size_are_encoded() -> None:
+    for length in (0, 127, 128, 1023, 1024, 70_000):
+        request = embedded(tag_of(p4r.WriteRequest, "role"), b"x" * length)
+        assert p4r.WriteRequest.FromString(request) == p4r.WriteRequest(role="x" * length)
 
 
 def test_of_two_ranges_the_narrower_goes_before(p4info: p4i.P4Info) -> None:

@@ -185,6 +185,7 @@ async def test_refused_entries_are_told_once_and_tried_again(
     assert world.shared.trouble == ""
     told = [line for line in world.told() if line.startswith("in memory")]
     assert told == [
+        "in memory holds everything that it should",
         "in memory does not take everything; trying again",
         "in memory holds everything that it should",
     ]

@@ -5,8 +5,8 @@ Reading answers with what is. Changing (POST, PUT, PATCH, DELETE) waits for the 
 
 from fastapi import APIRouter
 
-from controller.api.routes import backends, configuration, diagnosis, events, flows, present, vips
+from controller.api.routes import backends, configuration, diagnosis, events, flows, present, replica, vips
 
 router = APIRouter(prefix="/v1")
-for part in (present, diagnosis, configuration, backends, flows, vips, events):
+for part in (present, diagnosis, configuration, backends, flows, vips, events, replica):
     router.include_router(part.router)

@@ -1,0 +1,175 @@
+"""Two daemons that form a pair, each with a wire of its own to the one switch, and clients."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+from finsy.proto import U128, p4r
+
+from controller.api.client import Client, ClientError
+from controller.api.schemas import Status
+from controller.events import Event
+from tests.crash.clients import Clients
+from tests.crash.daemons import Zygote
+from tests.crash.world import IDLE, NAMES, PATIENCE, TICK, VIP, VIP_PORT, Backends, document
+from tests.fakes.embedded import EmbeddedSwitch
+from tests.fakes.proxy import Forward, Proxy
+
+BACKENDS: Backends = {name: (1, "active") for name in NAMES[:4]}
+
+
+class Member:
+    """One of the two. `other` is where the other one's API is."""
+
+    def __init__(self, name: str, folder: Path, zygote: Zygote, proxy: Proxy, other: Path) -> None:
+        self.name, self.proxy = name, proxy
+        self.socket = folder / f"{name}.sock"
+        self._folder, self._zygote, self._other = folder, zygote, other
+        self.pid = 0
+
+    def start(self) -> None:
+        place = self._zygote.disk / self._folder.name / self.name
+        place.mkdir(parents=True, exist_ok=True)
+        file = self._folder / f"{self.name}.yaml"
+        file.write_text(document(self.proxy.address, BACKENDS, "0s"))
+        self.pid = self._zygote.ask(
+            {
+                "config": str(file),
+                "checks": str(self._folder),
+                "socket": str(self.socket),
+                "store": str(place / "sluice.db"),
+                "peer": str(self._other),
+                "log_level": "info",
+                "log": str(self._folder / f"{self.name}.log"),
+                "down": str(self._folder / "down"),
+            }
+        )
+
+    def kill(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            self._zygote.ask(self.pid)
+            self.pid = 0
+
+    def api(self) -> Client:
+        return Client(self.socket, user="test")
+
+    def status(self) -> Status | None:
+        """None while it does not answer."""
+        try:
+            with self.api() as api:
+                return api.get(Status, "status")
+        except ClientError:
+            return None
+
+    def is_(self, role: str) -> bool:
+        status = self.status()
+        return status is not None and status.switch.role == role
+
+    def is_whole(self) -> bool:
+        status = self.status()
+        return status is not None and status.switch.role == "active" and status.switch.synchronized
+
+    def story(self) -> list[str]:
+        """What it says about the two of them."""
+        with self.api() as api:
+            return [event.text for event in api.get(list[Event], "events") if event.subject == "pair"]
+
+    def change_weight(self, name: str, weight: int) -> None:
+        with self.api() as api:
+            api.patch("pools", "web", "backends", name, body={"weight": weight})
+
+    def weight(self, name: str) -> int:
+        with self.api() as api:
+            pool = api.get(dict[str, Any], "config")["config"]["pools"][0]
+        return next(backend["weight"] for backend in pool["backends"] if backend["name"] == name)
+
+
+class Two:
+    """`written` is who wrote to the switch, and with which election id; `refused` the same, in vain."""
+
+    def __init__(self, zygote: Zygote, folder: Path) -> None:
+        self._zygote, self._folder = zygote, folder
+        (folder / "down").write_text("")
+        self.written: list[tuple[str, int]] = []
+        self.refused: list[tuple[str, int]] = []
+        self.hold: dict[str, threading.Event] = {}
+        """Writes of whom wait, and for what."""
+        self._under_way = set[asyncio.Task[bytes]]()
+
+    def __enter__(self) -> Self:
+        self.switch = EmbeddedSwitch()
+        self.switch.start()
+        self.clients = Clients(self.switch, VIP, VIP_PORT, patience=0.7 * IDLE)
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self.a, self.b = (self._member(name, other) for name, other in (("a", "b"), ("b", "a")))
+        self._ended = threading.Event()
+        self._talk = threading.Thread(target=self._keep_talking)
+        self._talk.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._talk.join()
+        for member in (self.a, self.b):
+            member.kill()
+            self.wait(member.proxy.cut())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.switch.kill()
+
+    def _member(self, name: str, other: str) -> Member:
+        proxy = Proxy(self.switch.address)
+
+        async def arrive(request: p4r.WriteRequest, forward: Forward) -> bytes:
+            wrote = name, U128.decode(request.election_id)
+            if (held := self.hold.get(name)) is not None:
+                await asyncio.to_thread(held.wait, PATIENCE)
+            try:
+                answer = await forward(request)
+            except grpc.RpcError:
+                self.refused.append(wrote)
+                raise
+            self.written.append(wrote)
+            return answer
+
+        async def noted(request: p4r.WriteRequest, forward: Forward) -> bytes:
+            """A write that is under way arrives, whatever becomes of who sent it."""
+            arriving = asyncio.create_task(arrive(request, forward))
+            self._under_way.add(arriving)
+            arriving.add_done_callback(self._under_way.discard)
+            return await asyncio.shield(arriving)
+
+        proxy.otherwise = noted
+        self.wait(proxy.heal())
+        return Member(name, self._folder, self._zygote, proxy, self._folder / f"{other}.sock")
+
+    def wait(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
+
+    def end_streams_of(self, member: Member) -> None:
+        self._loop.call_soon_threadsafe(member.proxy.end_streams)
+
+    def _keep_talking(self) -> None:
+        while not self._ended.wait(TICK):
+            self.clients.speak()
+
+    def nobody_is_disturbed(self) -> None:
+        """No flow was broken, and no two have written in turns."""
+        assert not self.clients.broken
+        terms = [election_id for _, election_id in self.written]
+        assert terms == sorted(terms), "whoever writes has a higher election id than all before"
+        assert len({*self.written}) == len({*terms}), "an election id is only one controller's"
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"it does not happen: {what}"
+        time.sleep(0.01)
