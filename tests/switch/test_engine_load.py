@@ -87,6 +87,10 @@ def with_primitive(made: Json) -> Change:
     return lambda config: config["actions"][0]["primitives"].append(made)
 
 
+def header_stack(name: str, *ids: int) -> Json:
+    return {"name": name, "id": 0, "header_type": "h_t", "size": len(ids), "header_ids": list(ids)}
+
+
 def with_table(**changes: Any) -> Change:
     """The program's table with a key and whatever is changed."""
 
@@ -198,6 +202,22 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "a header that is no whole bytes": (
         lambda config: config["header_types"][1]["fields"].append(["odd", 3, False]),
         "header 'h': its 67 bits are no whole bytes",
+    ),
+    "a header in two stacks": (
+        lambda config: config.update(header_stacks=[header_stack("one", 1), header_stack("two", 1)]),
+        "header stack 'two': header 'h' is in a stack already",
+    ),
+    "an empty stack": (
+        lambda config: config.update(header_stacks=[header_stack("none")]),
+        "header stack 'none': has 0 headers; this switch does 1 to 255",
+    ),
+    "a header of another type than its stack": (
+        lambda config: config.update(header_stacks=[header_stack("one", 2)]),
+        "header 'm': is of another type than its stack",
+    ),
+    "a size that is no number": (
+        with_table(max_size={}),
+        "table 'run' at made.p4:12: 'max_size' should be of type int, not {}",
     ),
     "a register that is too wide": (
         lambda config: config["register_arrays"].append({"name": "r", "id": 0, "size": 1, "bitwidth": 2049}),
