@@ -57,9 +57,9 @@ def _run(order: dict[str, str]) -> None:
     if fault := order.pop("fault", None):
         faults.FAULTS[fault]()
     level = order.pop("log_level")
-    peer = order.pop("peer", None)
-    paths = {name: Path(order[name]) for name in ("config", "socket", "store", "checks")}
-    options = daemon.Options(**paths, log_level=level, peer=Path(peer) if peer else None)
+    config, socket, store, checks = (Path(order[name]) for name in ("config", "socket", "store", "checks"))
+    peer = Path(order["peer"]) if "peer" in order else None
+    options = daemon.Options(config, socket, store, level, checks, peer=peer)
     code = daemon.run(options)
     os._exit(code)
 
