@@ -132,8 +132,10 @@ class Crossing:
 
 @pytest.fixture(scope="module")
 def crossing() -> Iterator[Crossing]:
+    """The kernel itself cuts what the switch sends in one, and completes it."""
     with own_network():
         one, two = Wire("p1"), Wire("p2")
+        subprocess.run(["ethtool", "-K", "p2", "tx", "off"], check=True, capture_output=True)
         with switch() as worker:
             yield Crossing(one, two, worker)
 
@@ -162,6 +164,23 @@ def test_a_super_packet_arrives_as_packets(
     assert after.rx_super_packets == before.rx_super_packets + 1
     assert after.rx_packets == before.rx_packets + len(expected)
     assert after.rx_bytes == before.rx_bytes + sum(map(len, expected))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("kind", "headers"),
+    [pytest.param(*made, id=name) for name, made in PLAIN.items() if "extension" not in name],
+)
+def test_its_packets_leave_in_one(kind: int, headers: Packet, crossing: Crossing) -> None:
+    """But are counted as what they are."""
+    payload = random.Random(5).randbytes(5 * SEGMENT - 1)
+    before = crossing.worker.counters(2)
+    expected = packets_of(payload, headers)
+    assert crossing.send(*handed_over(carrying(payload, headers), kind), expected=5) == expected
+    assert eventually(lambda: crossing.worker.counters(2).tx_packets == before.tx_packets + 5)
+    after = crossing.worker.counters(2)
+    assert after.tx_super_packets == before.tx_super_packets + 1
+    assert after.tx_bytes == before.tx_bytes + sum(map(len, expected))
 
 
 @pytest.mark.root
@@ -246,7 +265,9 @@ def transfer(hosts: Hosts, address: str, megabytes: int = 4) -> None:
     after = hosts.worker.counters(1)
     assert after.rx_super_packets > before.rx_super_packets
     assert after.rx_malformed == 0
-    assert after.rx_packets - before.rx_packets > len(data) // 1500, "none was longer than the link allows"
+    assert after.rx_packets - before.rx_packets > len(data) // 1500, (
+        "the program saw none longer than the link allows"
+    )
 
 
 @pytest.mark.parametrize("address", ["10.0.0.2", "fd00::2"])
