@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scapy.layers.inet import UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt, PadN
 from scapy.layers.l2 import Ether
-from scapy.packet import Packet
+from scapy.packet import Packet, Raw
 
 from switch.worker import PortCounters, Worker
 from tests.packets.wires import in_namespace
@@ -41,6 +41,7 @@ from tests.switch.offload import (
     complete,
     cut,
     handed_over,
+    joins,
     left,
     packets_of,
 )
@@ -94,6 +95,52 @@ def test_a_damaged_super_packet_does_no_harm(made: tuple[bytes, bytes], data: st
     packets = cut(bytes(what), bytes(packet[:length]))
     assert all(len(one) <= length for one in packets)
     complete(bytes(what), bytes(packet[:length]))
+
+
+IP_FIELDS = ("id", "ttl", "frag", "chksum")
+FIRST, SECOND = packets_of(bytes(2 * SEGMENT - 1), ETHER / V4 / TCP_HEADER)
+
+
+def changed(
+    packet: bytes, *, checksums: bool = True, payload: bytes | None = None, **fields: object
+) -> bytes:
+    """With other fields, of IP or TCP; the checksums right again, unless told otherwise."""
+    made = Ether(packet)
+    for name, value in fields.items():
+        setattr(made[IP] if name in IP_FIELDS else made[TCP], name, value)
+    if payload is not None:
+        made[TCP].remove_payload()
+        made /= Raw(payload)
+    if checksums:
+        del made[IP].len, made[IP].chksum, made[TCP].chksum
+    return bytes(made)
+
+
+def test_the_next_packet_joins() -> None:
+    assert joins(FIRST, SECOND)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(FIRST, changed(SECOND, seq=1), id="a gap"),
+        pytest.param(FIRST, changed(SECOND, id=7), id="another identification"),
+        pytest.param(FIRST, changed(SECOND, ttl=9), id="another TTL"),
+        pytest.param(FIRST, changed(SECOND, dport=81), id="another port"),
+        pytest.param(FIRST, changed(SECOND, flags="AC"), id="a flag of the first"),
+        pytest.param(FIRST, changed(SECOND, frag=1), id="a fragment"),
+        pytest.param(FIRST, changed(SECOND, payload=bytes(SEGMENT + 1)), id="a longer one"),
+        pytest.param(FIRST, changed(SECOND, payload=b""), id="without payload"),
+        pytest.param(FIRST, SECOND[:-1] + b"\1", id="a wrong checksum"),
+        pytest.param(FIRST, changed(SECOND, checksums=False, chksum=1), id="a wrong checksum of IP"),
+        pytest.param(FIRST[:-1] + b"\1", SECOND, id="a wrong checksum of the first"),
+        pytest.param(changed(FIRST, flags="AP"), SECOND, id="the first was the last"),
+        pytest.param(FIRST, SECOND + b"\0", id="bytes behind the packet"),
+        pytest.param(FIRST, SECOND[:40], id="half a header"),
+    ],
+)
+def test_what_would_not_be_the_same_leaves_by_itself(first: bytes, second: bytes) -> None:
+    assert not joins(first, second)
 
 
 # ---- On wires ----
