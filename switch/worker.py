@@ -22,7 +22,7 @@ from switch.build import RUNTIME, build
 from switch.clock import BEGAN
 from switch.ports import Port, Ports
 
-SOURCES = tuple(RUNTIME / name for name in ("ports.c", "interface.c", "offload.c", "layers.c"))
+SOURCES = tuple(RUNTIME / name for name in ("ports.c", "interface.c", "offload.c", "layers.c", "merge.c"))
 
 MAX_PORT = 511  # v1model's PortId_t has 9 bits
 NO_CPU_PORT = MAX_PORT + 1
@@ -56,10 +56,11 @@ class PortCounters:
     rx_malformed: int  # a checksum to complete, or packets to cut, where there are none
     rx_checksums: int  # completed here: the host left them to its interface
     rx_super_packets: int  # cut here into packets that fit the link: the host left that to its interface
-    tx_packets: int
+    tx_packets: int  # as the program sent them
     tx_bytes: int
     tx_dropped: int  # interface down or gone, or its queue full
     tx_too_long: int  # longer than the interface's MTU
+    tx_super_packets: int  # in which the kernel was given several packets
     tx_calls: int  # to the kernel, to send: one for a batch
 
 

@@ -12,6 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "headers.h"
+
 enum {
     /* A slot holds a packet of an ordinary MTU with some encapsulation; longer ones take the slow way (RING_COPY). */
     SLOT_BYTES = 2048,
@@ -19,7 +21,6 @@ enum {
     BLOCK_BYTES = 64 * 1024,
     RING_BYTES = SLOT_BYTES * SLOTS,
     SOCKET_BUFFER = 4 * 1024 * 1024,
-    VLAN_TAG_BYTES = 4,
     /* In front of each packet, in both directions: what is left to be done to it (offload.h). */
     LEFT_BYTES = sizeof(struct virtio_net_hdr),
     ADDRESSES_BYTES = 2 * ETH_ALEN, /* what comes before a VLAN tag */
@@ -131,6 +132,13 @@ static const char *attach(struct interface *interface, int fd)
     return NULL;
 }
 
+static void read_mtu(struct interface *interface)
+{
+    struct ifreq request = {0};
+    strcpy(request.ifr_name, interface->name);
+    interface->mtu = ioctl(interface->fd, SIOCGIFMTU, &request) == 0 ? (unsigned)request.ifr_mtu : 0;
+}
+
 const char *interface_open(struct interface *interface)
 {
     /* Protocol 0: nothing arrives before bind, when the ring is there. */
@@ -142,8 +150,10 @@ const char *interface_open(struct interface *interface)
         int error = errno;
         interface_close(interface);
         errno = error;
+        return failed;
     }
-    return failed;
+    read_mtu(interface);
+    return NULL;
 }
 
 void interface_close(struct interface *interface)
@@ -157,6 +167,7 @@ void interface_close(struct interface *interface)
     interface->index = 0;
     interface->queued = 0;
     interface->queued_bytes = 0;
+    interface->train.packet = NULL;
 }
 
 /* A packet as it lies in memory, and what was left to be done to it. */
@@ -227,7 +238,9 @@ static void receive_slot(struct tpacket2_hdr *slot, struct counting *counting)
     if (!take_slot(interface, slot, &packet)) {
         count(interface, RX_TOO_LONG, 1);
     } else if (offload_is_super_packet(&packet.left)) {
+        interface->cutting = true;
         bool cut = offload_cut(packet.bytes, packet.length, &packet.left, count_received, counting) > 0;
+        interface->cutting = false;
         count(interface, cut ? RX_SUPER_PACKETS : RX_MALFORMED, 1);
     } else if (packet.left.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
         bool completed = offload_complete_checksum(packet.bytes, packet.length, &packet.left);
@@ -257,34 +270,76 @@ unsigned interface_receive(struct interface *interface, unsigned budget, receive
     return received;
 }
 
-void interface_queue(struct interface *interface, const uint8_t *bytes, unsigned length)
+/* The bytes in `outgoing` before the next message. */
+static unsigned filled(const struct interface *interface)
+{
+    return interface->queued_bytes + interface->queued * LEFT_BYTES;
+}
+
+/* The last message is what it is. */
+static void end_train(struct interface *interface)
+{
+    struct train *train = &interface->train;
+    if (train->packet != NULL && train->packets > 1)
+        merge_end(train, (struct virtio_net_hdr *)(train->packet - LEFT_BYTES));
+    train->packet = NULL;
+}
+
+/* Puts a packet to the last message. Returns false when it must be one of its own. */
+static bool extend_train(struct interface *interface, const uint8_t *bytes, unsigned length)
+{
+    struct train *train = &interface->train;
+    unsigned before = train->length;
+    if (train->packet == NULL || interface->queued_bytes + length > PACKET_ROOM ||
+        !merge_append(train, bytes, length))
+        return false;
+    unsigned last = interface->queued - 1;
+    interface->sending[last].packets++;
+    interface->sending[last].bytes += length;
+    interface->vectors[last].iov_len += train->length - before;
+    interface->queued_bytes += train->length - before;
+    return true;
+}
+
+void interface_queue(struct interface *interface, const uint8_t *bytes, unsigned length, bool part)
 {
     if (length > PACKET_ROOM) {
         count(interface, TX_TOO_LONG, 1);
         return;
     }
+    if (part && extend_train(interface, bytes, length))
+        return;
+    end_train(interface);
     if (interface->queued == SEND_BATCH || interface->queued_bytes + length > PACKET_ROOM)
         interface_flush(interface);
-    uint8_t *message = interface->outgoing + interface->queued_bytes + interface->queued * LEFT_BYTES;
+    uint8_t *message = interface->outgoing + filled(interface);
     memset(message, 0, LEFT_BYTES);
     memcpy(message + LEFT_BYTES, bytes, length);
     interface->vectors[interface->queued] = (struct iovec){.iov_base = message, .iov_len = LEFT_BYTES + length};
+    interface->sending[interface->queued] = (struct sending){1, length};
     interface->queued++;
     interface->queued_bytes += length;
+    if (part && length <= interface->mtu + ETH_HLEN) /* the kernel does not look at what it cuts from a super-packet */
+        merge_begin(&interface->train, message + LEFT_BYTES, length);
 }
 
-static void count_sent(struct interface *interface, unsigned first, unsigned packets)
+static void count_sent(struct interface *interface, unsigned first, unsigned messages)
 {
-    uint64_t bytes = 0;
-    for (unsigned i = first; i < first + packets; i++)
-        bytes += interface->vectors[i].iov_len - LEFT_BYTES;
+    uint64_t packets = 0, bytes = 0, super_packets = 0;
+    for (const struct sending *one = interface->sending + first; one < interface->sending + first + messages; one++) {
+        packets += one->packets;
+        bytes += one->bytes;
+        super_packets += one->packets > 1;
+    }
     count(interface, TX_PACKETS, packets);
     count(interface, TX_BYTES, bytes);
+    count(interface, TX_SUPER_PACKETS, super_packets);
 }
 
 void interface_flush(struct interface *interface)
 {
     unsigned done = 0;
+    end_train(interface);
     while (done < interface->queued) {
         int sent = -1;
         errno = ENODEV;
@@ -296,7 +351,7 @@ void interface_flush(struct interface *interface)
             count_sent(interface, done, (unsigned)sent);
             done += (unsigned)sent;
         } else if (errno != EINTR) { /* the first packet is refused: leave it out and go on */
-            count(interface, errno == EMSGSIZE ? TX_TOO_LONG : TX_DROPPED, 1);
+            count(interface, errno == EMSGSIZE ? TX_TOO_LONG : TX_DROPPED, interface->sending[done].packets);
             done++;
         }
     }
@@ -308,6 +363,7 @@ void interface_check(struct interface *interface)
 {
     if (interface->fd < 0)
         return;
+    read_mtu(interface);
     struct tpacket_stats statistics;
     socklen_t size = sizeof statistics;
     if (getsockopt(interface->fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &size) == 0)

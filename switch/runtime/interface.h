@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "merge.h"
 #include "offload.h"
 
 enum {
@@ -30,10 +31,11 @@ enum interface_counter {
     RX_MALFORMED, /* a checksum was left to be completed, or packets to be cut, where there are none */
     RX_CHECKSUMS, /* completed here */
     RX_SUPER_PACKETS, /* cut into packets here */
-    TX_PACKETS,
+    TX_PACKETS, /* as the program sent them */
     TX_BYTES,
     TX_DROPPED,  /* the interface is down or gone, or its queue is full */
     TX_TOO_LONG, /* longer than the interface's MTU */
+    TX_SUPER_PACKETS, /* in which the kernel was given several packets */
     TX_CALLS,    /* to the kernel, to send: one for a batch */
     INTERFACE_COUNTERS,
 };
@@ -45,10 +47,16 @@ struct interface {
     uint8_t *ring;
     unsigned next; /* the ring slot that the kernel fills next */
     uint8_t *long_packet;
+    bool cutting; /* what is handed on now are the parts of a super-packet */
 
     unsigned queued;   /* packets to send */
     uint32_t queued_bytes;
     uint8_t *outgoing; /* their bytes, one after the other */
+    struct train train; /* the last of them, if more can be put to it */
+    unsigned mtu;       /* as it was at the last check */
+    struct sending {
+        unsigned packets, bytes; /* as the program sent them */
+    } sending[SEND_BATCH];
     struct iovec vectors[SEND_BATCH];
     struct mmsghdr messages[SEND_BATCH];
 
@@ -66,8 +74,9 @@ void interface_destroy(struct interface *interface);
  * `receive` returns. */
 unsigned interface_receive(struct interface *interface, unsigned budget, receive_fn receive, void *context);
 
-/* Queues a copy of a packet; sends when the batch is full. */
-void interface_queue(struct interface *interface, const uint8_t *bytes, unsigned length);
+/* Queues a copy of a packet; sends when the batch is full. part: of a super-packet that was cut: it may leave in one
+ * with those before and behind it. */
+void interface_queue(struct interface *interface, const uint8_t *bytes, unsigned length, bool part);
 void interface_flush(struct interface *interface);
 
 /* Takes up the kernel's drop count, and closes the interface if it vanished. To be called now and then. */

@@ -3,17 +3,11 @@
 #include <linux/if_ether.h>
 #include <netinet/in.h>
 
+#include "headers.h"
 #include "inet_sum.h"
 
 enum {
-    VLAN_TAG_BYTES = 4,
-    MIN_IPV4_BYTES = 20,
-    MAX_IPV4_BYTES = 60,
-    IPV6_BYTES = 40,
-    IPV6_FRAGMENT_BYTES = 8,
-    UDP_BYTES = 8,
-    IPV4_PROTOCOL = 9, /* offsets in headers */
-    IPV6_NEXT_HEADER = 6,
+    MIN_EXTENSION_BYTES = 8,
     GRE_CHECKSUM_PRESENT = 0x80, /* flags in GRE's first byte (RFC 2784, RFC 2890) */
     GRE_KEY_PRESENT = 0x20,
     GRE_SEQUENCE_PRESENT = 0x10,
@@ -34,11 +28,6 @@ static bool add(struct layers *layers, enum layer_kind kind, unsigned offset)
         return false;
     layers->all[layers->count++] = (struct layer){kind, offset};
     return true;
-}
-
-static uint16_t load16(const uint8_t *bytes)
-{
-    return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
 static bool has(const struct walk *walk, unsigned bytes)
@@ -81,7 +70,7 @@ static int pass_ipv6(struct walk *walk)
     walk->at += IPV6_BYTES;
     int next = header[IPV6_NEXT_HEADER];
     while ((next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS) &&
-           has(walk, IPV6_FRAGMENT_BYTES)) {
+           has(walk, MIN_EXTENSION_BYTES)) {
         const uint8_t *extension = walk->bytes + walk->at;
         next = extension[0];
         walk->at += (extension[1] + 1u) * 8;

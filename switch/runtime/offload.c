@@ -3,37 +3,11 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "headers.h"
 #include "inet_sum.h"
 #include "layers.h"
 
-enum {
-    TCP_SEQUENCE = 4, /* offsets in headers */
-    TCP_DATA_OFFSET = 12,
-    TCP_FLAGS = 13,
-    TCP_CHECKSUM = 16,
-    UDP_LENGTH = 4,
-    UDP_CHECKSUM = 6,
-    SCTP_CHECKSUM = 8,
-    IPV4_LENGTH = 2,
-    IPV4_ID = 4,
-    IPV4_CHECKSUM = 10,
-    IPV4_ADDRESSES = 12,
-    IPV6_LENGTH = 4,
-    IPV6_ADDRESSES = 8,
-    GRE_CHECKSUM = 4,
-
-    MIN_TCP_BYTES = 20,
-    UDP_BYTES = 8,
-    IPV6_BYTES = 40,
-    IPV4_ADDRESSES_BYTES = 8,
-    IPV6_ADDRESSES_BYTES = 32,
-
-    TCP_FIN = 0x01,
-    TCP_PSH = 0x08,
-    TCP_CWR = 0x80,
-
-    MAX_HEADERS_BYTES = 512,
-};
+enum { GRE_CHECKSUM = 4 }; /* its offset */
 
 /* A super-packet, and what all packets that are cut from it have in common. */
 struct cut {
@@ -44,25 +18,6 @@ struct cut {
     uint64_t pseudo_sum;      /* of the transport's pseudo-header, but for the length */
     uint8_t headers[MAX_HEADERS_BYTES];
 };
-
-static uint16_t load16(const uint8_t *bytes)
-{
-    return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
-
-static void store16(uint8_t *bytes, unsigned value)
-{
-    bytes[0] = (uint8_t)(value >> 8);
-    bytes[1] = (uint8_t)value;
-}
-
-static void add32(uint8_t *bytes, uint32_t value)
-{
-    uint32_t number;
-    memcpy(&number, bytes, sizeof number);
-    number = htonl(ntohl(number) + value);
-    memcpy(bytes, &number, sizeof number);
-}
 
 /* ---- Checksums ---- */
 
@@ -192,7 +147,7 @@ static void set_transport(const struct cut *cut, uint8_t *packet, unsigned lengt
         inet_sum_store_nonzero(transport + UDP_CHECKSUM, inet_sum_add(sum, transport, rest));
         return;
     }
-    add32(transport + TCP_SEQUENCE, before);
+    store32(transport + TCP_SEQUENCE, load32(transport + TCP_SEQUENCE) + before);
     if (before > 0) /* "congestion window reduced" is said once (RFC 3168, section 6.1.2) */
         transport[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
     if (!last)

@@ -107,7 +107,8 @@ static void emit(void *context, unsigned number, const uint8_t *bytes, unsigned 
         else
             count(&ports->cpu_port_full);
     } else if (number < PORT_NUMBERS && ports->by_number[number] != NULL) {
-        interface_queue(&ports->by_number[number]->interface, bytes, length);
+        bool part = ports->receiving != NULL && ports->receiving->interface.cutting;
+        interface_queue(&ports->by_number[number]->interface, bytes, length, part);
     } else {
         count(&ports->no_such_port);
     }

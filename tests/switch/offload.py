@@ -17,7 +17,7 @@ from scapy.packet import Packet, Raw
 
 from switch.build import RUNTIME, build
 
-SOURCES = (Path(__file__).with_suffix(".c"), RUNTIME / "offload.c", RUNTIME / "layers.c")
+SOURCES = (Path(__file__).with_suffix(".c"), RUNTIME / "offload.c", RUNTIME / "layers.c", RUNTIME / "merge.c")
 
 # struct virtio_net_hdr
 NEEDS_CHECKSUM = 1
@@ -185,3 +185,9 @@ def cut(left: bytes, packet: bytes) -> list[bytes]:
     memory.bytes()
     assert count == len(packets)
     return packets
+
+
+def joins(first: bytes, second: bytes) -> bool:
+    """Whether two packets leave in one."""
+    memory = ctypes.create_string_buffer(first, len(first) + len(second))
+    return bool(_library().joins(memory, len(first), second, len(second)))

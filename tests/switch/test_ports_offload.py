@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scapy.layers.inet import UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt, PadN
 from scapy.layers.l2 import Ether
-from scapy.packet import Packet
+from scapy.packet import Packet, Raw
 
 from switch.worker import PortCounters, Worker
 from tests.packets.wires import in_namespace
@@ -41,6 +41,7 @@ from tests.switch.offload import (
     complete,
     cut,
     handed_over,
+    joins,
     left,
     packets_of,
 )
@@ -96,6 +97,52 @@ def test_a_damaged_super_packet_does_no_harm(made: tuple[bytes, bytes], data: st
     complete(bytes(what), bytes(packet[:length]))
 
 
+IP_FIELDS = ("id", "ttl", "frag", "chksum")
+FIRST, SECOND = packets_of(bytes(2 * SEGMENT - 1), ETHER / V4 / TCP_HEADER)
+
+
+def changed(
+    packet: bytes, *, checksums: bool = True, payload: bytes | None = None, **fields: object
+) -> bytes:
+    """With other fields, of IP or TCP; the checksums right again, unless told otherwise."""
+    made = Ether(packet)
+    for name, value in fields.items():
+        setattr(made[IP] if name in IP_FIELDS else made[TCP], name, value)
+    if payload is not None:
+        made[TCP].remove_payload()
+        made /= Raw(payload)
+    if checksums:
+        del made[IP].len, made[IP].chksum, made[TCP].chksum
+    return bytes(made)
+
+
+def test_the_next_packet_joins() -> None:
+    assert joins(FIRST, SECOND)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(FIRST, changed(SECOND, seq=1), id="a gap"),
+        pytest.param(FIRST, changed(SECOND, id=7), id="another identification"),
+        pytest.param(FIRST, changed(SECOND, ttl=9), id="another TTL"),
+        pytest.param(FIRST, changed(SECOND, dport=81), id="another port"),
+        pytest.param(FIRST, changed(SECOND, flags="AC"), id="a flag of the first"),
+        pytest.param(FIRST, changed(SECOND, frag=1), id="a fragment"),
+        pytest.param(FIRST, changed(SECOND, payload=bytes(SEGMENT + 1)), id="a longer one"),
+        pytest.param(FIRST, changed(SECOND, payload=b""), id="without payload"),
+        pytest.param(FIRST, SECOND[:-1] + b"\1", id="a wrong checksum"),
+        pytest.param(FIRST, changed(SECOND, checksums=False, chksum=1), id="a wrong checksum of IP"),
+        pytest.param(FIRST[:-1] + b"\1", SECOND, id="a wrong checksum of the first"),
+        pytest.param(changed(FIRST, flags="AP"), SECOND, id="the first was the last"),
+        pytest.param(FIRST, SECOND + b"\0", id="bytes behind the packet"),
+        pytest.param(FIRST, SECOND[:40], id="half a header"),
+    ],
+)
+def test_what_would_not_be_the_same_leaves_by_itself(first: bytes, second: bytes) -> None:
+    assert not joins(first, second)
+
+
 # ---- On wires ----
 
 
@@ -132,8 +179,10 @@ class Crossing:
 
 @pytest.fixture(scope="module")
 def crossing() -> Iterator[Crossing]:
+    """The kernel itself cuts what the switch sends in one, and completes it."""
     with own_network():
         one, two = Wire("p1"), Wire("p2")
+        subprocess.run(["ethtool", "-K", "p2", "tx", "off"], check=True, capture_output=True)
         with switch() as worker:
             yield Crossing(one, two, worker)
 
@@ -162,6 +211,23 @@ def test_a_super_packet_arrives_as_packets(
     assert after.rx_super_packets == before.rx_super_packets + 1
     assert after.rx_packets == before.rx_packets + len(expected)
     assert after.rx_bytes == before.rx_bytes + sum(map(len, expected))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("kind", "headers"),
+    [pytest.param(*made, id=name) for name, made in PLAIN.items() if "extension" not in name],
+)
+def test_its_packets_leave_in_one(kind: int, headers: Packet, crossing: Crossing) -> None:
+    """But are counted as what they are."""
+    payload = random.Random(5).randbytes(5 * SEGMENT - 1)
+    before = crossing.worker.counters(2)
+    expected = packets_of(payload, headers)
+    assert crossing.send(*handed_over(carrying(payload, headers), kind), expected=5) == expected
+    assert eventually(lambda: crossing.worker.counters(2).tx_packets == before.tx_packets + 5)
+    after = crossing.worker.counters(2)
+    assert after.tx_super_packets == before.tx_super_packets + 1
+    assert after.tx_bytes == before.tx_bytes + sum(map(len, expected))
 
 
 @pytest.mark.root
@@ -246,7 +312,9 @@ def transfer(hosts: Hosts, address: str, megabytes: int = 4) -> None:
     after = hosts.worker.counters(1)
     assert after.rx_super_packets > before.rx_super_packets
     assert after.rx_malformed == 0
-    assert after.rx_packets - before.rx_packets > len(data) // 1500, "none was longer than the link allows"
+    assert after.rx_packets - before.rx_packets > len(data) // 1500, (
+        "the program saw none longer than the link allows"
+    )
 
 
 @pytest.mark.parametrize("address", ["10.0.0.2", "fd00::2"])
