@@ -14,6 +14,7 @@ MAX_DATAGRAM = 1400
 """Bytes; what surely needs no fragments."""
 
 HEX = "hex:"
+MOST_HALVINGS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,31 @@ Portless = IcmpCheck | ExecCheck | NoCheck
 """Can do without a port."""
 
 Health = Annotated[Check | NoCheck, Field(discriminator="type")]
+
+
+class Damping(Part):
+    """How backends are held back that go up and down all the time; see `damping`."""
+
+    half_life: Duration = Field(default=60.0, ge=0.1)
+    suppress: float = Field(default=3.0, ge=1, le=100)
+    reuse: float = Field(default=1.0, gt=0, le=100)
+    longest: Duration = 600.0
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.reuse >= self.suppress:
+            raise refuse(f"reuse is {self.reuse:g}, must be less than suppress, which is {self.suppress:g}")
+        if self.ceiling < self.suppress:
+            raise refuse(
+                f"would never hold anybody back: within longest ({self.longest:g} s) a penalty must decay "
+                f"from suppress ({self.suppress:g}) to reuse ({self.reuse:g})"
+            )
+        return self
+
+    @property
+    def ceiling(self) -> float:
+        """The penalty that decays to `reuse` in the longest time."""
+        return self.reuse * 2 ** min(self.longest / self.half_life, MOST_HALVINGS)
 
 
 def compiled(pattern: str) -> Any:
