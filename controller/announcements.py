@@ -24,6 +24,11 @@ class Announcements:
         self._due: dict[str, Moments] = {}
         self._causes: dict[str, str] = {}
 
+    def copy(self) -> "Announcements":
+        other = Announcements()
+        other._due, other._causes = dict(self._due), dict(self._causes)
+        return other
+
     def ready(self, pool: str, buckets: int, now: float, ahead: float) -> Mask:
         """The buckets, of so many, that were announced `ahead` seconds ago, or longer."""
         due = self._of(pool, buckets)

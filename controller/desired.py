@@ -59,7 +59,9 @@ class Desired:
         """One that decides as this one would, and tells `events`. Its counters say nothing yet."""
         other = Desired(self.config, self.assignment.copy(), events)
         other.verdicts = self.verdicts.copy()
-        other._stale, other._cut, other._due = set(self._stale), dict(self._cut), dict(self._due)
+        other.roles, other.flaps = dict(self.roles), self.flaps.copy()
+        other._stale, other._cut, other._fallen = set(self._stale), dict(self._cut), Counter(self._fallen)
+        other._announcements = self._announcements.copy()
         return other
 
     # what changes it

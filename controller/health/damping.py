@@ -42,6 +42,11 @@ class Flaps:
     def __init__(self) -> None:
         self._known: dict[Name, Flapping] = {}
 
+    def copy(self) -> "Flaps":
+        other = Flaps()
+        other._known = dict(self._known)
+        return other
+
     def fell(self, name: Name, now: float, settings: Damping) -> bool:
         """Whether it is held back now and was not before."""
         before = self._known.get(name, Flapping(0.0, now))

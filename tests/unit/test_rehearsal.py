@@ -88,8 +88,10 @@ class World:
         desired = self.shared.desired
         desired.configure(config, drain=True)
         steps: list[tuple[float | None, list[Change]]] = [(0.0, await self.write(now))]
-        while (due := desired.due()) is not None:
-            steps.append((due - now, await self.write(due)))
+        at = now
+        while (due := desired.due(at)) is not None:
+            at = due
+            steps.append((at - now, await self.write(at)))
         desired.settle(now + DEADLINES)
         steps.append((None, await self.write(now + DEADLINES)))
         return steps
