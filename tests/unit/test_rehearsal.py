@@ -207,7 +207,7 @@ async def test_an_announced_move_is_written_in_three_steps() -> None:
     await world.write(NOW)
     config = change_backend(world.shared.desired.config, "web", "b1", state=State.DRAIN)
     plan = await rehearse(world.session, config, NOW)
-    assert [(step.after, step.count) for step in plan.steps] == [(0.0, 64), (4.0, 64), (None, 22)]
+    assert [(step.after, step.count) for step in plan.steps] == [(0.0, 43), (4.0, 22), (None, 22)]
     assert [(move.giver, move.taker, move.count) for move in plan.moves] == [
         ("b1", "b2", 11),
         ("b1", "b3", 11),
