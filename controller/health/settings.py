@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 import re2
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from controller.parts import Int, L4Port, Part
 from controller.values import Duration, Share, refuse
@@ -59,6 +67,18 @@ Statuses = Annotated[
     tuple[StatusRange, ...],
     BeforeValidator(_statuses),
     PlainSerializer(_status_text, return_type=list[int | str], when_used="json"),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "anyOf": [
+                    {"type": "integer", "minimum": LEAST_STATUS, "maximum": LAST_STATUS},
+                    {"type": "string", "examples": ["200-299"]},
+                ]
+            },
+        }
+    ),
     Field(min_length=1),
 ]
 
@@ -113,7 +133,7 @@ class WebCheck(HealthTiming):
     method: Literal["GET", "HEAD", "OPTIONS", "POST"] = "GET"
     path: str = Field(default="/", pattern=r"^/[!-~]*$", max_length=2000)
     host: str | None = Field(default=None, pattern=r"^[!-~]+$", max_length=255)
-    status: Statuses = (StatusRange(200, 200),)
+    status: Statuses = Field(default=(StatusRange(200, 200),), json_schema_extra={"default": [200]})
     body: str | None = Field(default=None, min_length=1, max_length=1000)
 
     @field_validator("body")
