@@ -77,6 +77,8 @@ class Kind:
     announcement: float = ANNOUNCEMENT
     orderly: bool = False
     keeps_store: bool = False
+    tiers: bool = True
+    """Some backends stand by for others."""
 
 
 @dataclass(slots=True)
@@ -276,7 +278,8 @@ class History:
         self.born += 1
         name = f"b{self.born}"
         address = ip_address(f"10.0.{1 + self.born // 250}.{1 + self.born % 250}")
-        weight, tier = self.random.randint(1, 3), self.random.choice([0, 0, 0, 1, 2])
+        weight = self.random.randint(1, 3)
+        tier = self.random.choice([0, 0, 0, 1, 2]) if self.kind.tiers else 0
         backend = Backend(name=name, address=address, port=80, weight=weight, tier=tier)
         if len(self.pool.backends) < MOST_BACKENDS:
             self.configure(backends=(*self.pool.backends, backend))
