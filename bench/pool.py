@@ -106,7 +106,7 @@ class Pool:
         traffic = at_once(self._switch.traffic(BACKENDS))
         counts = {number: value.packets for (number,), value in traffic.items()}
         desired.settling.backends.observe(counts, now, now)
-        due = desired.due()
+        due = desired.due(EPOCH + now)
         if desired.settle(EPOCH + now) or (due is not None and due <= EPOCH + now):
             self._bring_in_line()
 

@@ -116,45 +116,50 @@ def _firsts(group: Counts, limit: Counts) -> Mask:
 
 
 def spread_standbys(
-    current: Identities, standby: Identities, serving: Identities, weights: Counts
+    current: Identities, standby: Identities, backends: Identities, weights: Counts
 ) -> Identities:
     """The new `standby` of each bucket: for the buckets of one backend, spread over all the others by weight.
 
-    Each of the others gets its share of them exact to one bucket, and those who have it keep it. Where
-    there is no other, the standby is `current` itself.
+    `backends` are distinct, and have all buckets that anybody has; one of weight 0 is nobody's standby. Each
+    of the others gets its share exact to one bucket, and those who have it keep it. Where there is no other,
+    the standby is `current` itself.
     """
-    serving, weights = serving[weights > 0], weights[weights > 0]
-    if len(serving) < 2:
+    if not weights.any():
         return current.copy()
     indexes = np.full(IDENTITIES, -1, dtype=np.int64)
-    indexes[serving] = np.arange(len(serving))
+    indexes[backends] = np.arange(len(backends))
+    indexes[NOBODY] = -1
     owner, other = indexes[current], indexes[standby]
     other[other == owner] = -1
+    rest = weights.sum() - weights
 
-    order = np.argsort(owner.astype(np.uint16), kind="stable")
-    mine = np.split(order, np.cumsum(np.bincount(owner, minlength=len(serving)))[:-1])
-    result = standby.copy()
-    for index in _unfair(owner, other, weights):
-        result[mine[index]] = serving[_standbys_of(index, other[mine[index]], weights)]
+    order = np.argsort(owner.astype(np.uint16), kind="stable")  # those of nobody, -1, are the last
+    count = np.bincount(owner[owner >= 0], minlength=len(backends))
+    mine = np.split(order, np.cumsum(count))
+    result = np.where(owner < 0, NOBODY, standby).astype(np.uint16)
+    for index in _unfair(owner, other, weights, count, rest):
+        buckets = mine[index]
+        if rest[index]:
+            result[buckets] = backends[_standbys_of(index, other[buckets], weights)]
+        else:
+            result[buckets] = backends[index]
     return result
 
 
-def _unfair(owner: Counts, other: Counts, weights: Counts) -> list[int]:
+def _unfair(owner: Counts, other: Counts, weights: Counts, count: Counts, rest: Counts) -> list[int]:
     """The backends whose buckets' standbys may be off their shares: with many backends, most are not."""
-    backends = len(weights)
-    count, rest = np.bincount(owner, minlength=backends), weights.sum() - weights
     # A share of one whole bucket or more can be missed from below; looking closer costs as much as redoing
     # it.
     unfair = count * weights.max() >= rest
-    unfair[owner[other < 0]] = True
+    unfair[owner[(other < 0) & (owner >= 0)]] = True
     of, at, held = _pairs(owner, other)
-    unfair[of[held > -(-count[of] * weights[at] // rest[of])]] = True
+    unfair[of[held > -(-count[of] * weights[at] // np.maximum(rest[of], 1))]] = True
     return np.flatnonzero(unfair & (count > 0)).tolist()
 
 
 def _pairs(owner: Counts, other: Counts) -> tuple[Counts, Counts, Counts]:
-    """Each pair of an owner and a standby that occurs, and how often; -1 in `other` is no standby."""
-    order = np.flatnonzero(other >= 0)
+    """Each pair of an owner and a standby that occurs, and how often; -1 is nobody, and in no pair."""
+    order = np.flatnonzero((other >= 0) & (owner >= 0))
     for key in (other, owner):  # numpy sorts 16 bits by radix: faster than one sort by both
         order = order[np.argsort(key[order].astype(np.uint16), kind="stable")]
     owner, other = owner[order], other[order]

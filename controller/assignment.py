@@ -2,7 +2,8 @@
 
 `Assignment.update` brings one pool in line with its configuration and the verdicts about its backends:
 
-- a planned change moves the fewest buckets; each keeps its `previous` for the flows that began earlier
+- a planned change moves the fewest buckets, of those that may move yet; each keeps its `previous` for the
+  flows that began earlier
 - a backend that is down, disabled or cut off leaves at once: where it was `previous`, the bucket is settled
 - one that was taken out of the configuration stays until nobody needs it (`Assignment.remove`)
 
@@ -18,12 +19,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from controller.apportion import NOBODY, Identities, Mask, apportion, spread_standbys
+from controller.apportion import NOBODY, Counts, Identities, Mask, apportion, spread_standbys
 from controller.buckets import SHARED_SLOT, Buckets
 from controller.errors import StoreError
 from controller.identities import Identity, NoIdentityLeft, Numbers, Server, server_of
-from controller.model import Pool, State
+from controller.model import Pool
 from controller.program import LAST_POOL, LAST_VIP, MOTION_SLOTS
+from controller.serving import NOBODY_SERVES, Candidate, Roles, decide, steps_taken
 
 Verdict = Callable[[str], bool | None]
 """Whether the backend of this name is up; None while nobody knows."""
@@ -47,7 +49,7 @@ class Outcome:
 
     `moved` counts buckets with another `current`, `restarted` are motion slots whose idle clock begins anew,
     `came` and `left` the backends that are in the tables now, or no longer. `starved` ones are up, but no
-    number is left for them.
+    number is left for them. `pending` are the buckets that are to move, and may not yet.
     """
 
     moved: int = 0
@@ -56,6 +58,8 @@ class Outcome:
     left: tuple[Identity, ...] = ()
     starved: tuple[str, ...] = ()
     changed: bool = False
+    pending: Mask = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    roles: Roles = NOBODY_SERVES
 
 
 class Assignment:
@@ -81,16 +85,24 @@ class Assignment:
         return other
 
     def update(
-        self, pool: Pool, verdict: Verdict, now: float, *, cut: frozenset[Server] = frozenset()
+        self,
+        pool: Pool,
+        verdict: Verdict,
+        now: float,
+        *,
+        cut: frozenset[Server] = frozenset(),
+        movable: Mask | None = None,
     ) -> Outcome:
         """Makes the assignment of `pool` what it should be; `now` in seconds since the epoch.
 
         Nobody's verdict about a backend leaves it as it is; the backends of a new pool all serve. `cut` are
-        backends no longer configured that are not to be drained.
+        backends no longer configured that are not to be drained. Of the buckets that somebody has who is
+        still there, only the `movable` move, if there is a choice of them.
         """
         known = self.pools.get(pool.name)
         before = known or PoolAssignment(self.pool_numbers.take(now), Buckets.of_nobody(pool.buckets))
-        present = self._present(pool, before, verdict, now, first=known is None)
+        roles = self._roles(pool, before, verdict, now, first=known is None)
+        present = self._present(pool, before, roles, now, first=known is None)
         configured = {server_of(backend) for backend in pool.backends}
         removed = [
             identity if identity.removed is not None else replace(identity, removed=now)
@@ -104,7 +116,13 @@ class Assignment:
         while len(buckets) < pool.buckets:
             buckets = buckets.grown()
         grown = len(buckets) > len(before.buckets)
-        moved, restarted = self._move(buckets, present.weights, backends.keys(), now, grown=grown)
+        alive = np.array([*backends], dtype=np.uint16)
+        current, pending = _chosen(buckets, present, alive, movable)
+        # Nobody needs `previous` where it is nobody, or left: its flows are lost, and reset by whom they
+        # meet now.
+        previous = np.where(np.isin(buckets.previous, alive), buckets.previous, current)
+        standby = _standbys(current, buckets.standby, present)
+        moved, restarted = self._with_slots(buckets, current, previous, standby, now, grown)
         for identity in left:
             self.backend_numbers.give_up(identity.id, now)
         after = PoolAssignment(before.id, moved, dict(sorted(backends.items())))
@@ -116,47 +134,47 @@ class Assignment:
             left=left,
             starved=tuple(present.starved),
             changed=known is None or not _equal(before, after),
+            pending=pending,
+            roles=roles,
         )
 
-    def _present(
-        self, pool: Pool, before: PoolAssignment, verdict: Verdict, now: float, first: bool
-    ) -> "_Present":
-        """The configured backends that are up."""
-        present, known = _Present(), before.by_server()
+    def _roles(self, pool: Pool, before: PoolAssignment, verdict: Verdict, now: float, first: bool) -> Roles:
+        known, candidates = before.by_server(), []
         for backend in pool.backends:
             identity = known.get(server_of(backend))
             up = verdict(backend.name)
             if up is None:
                 up = first or identity is not None
-            if not up or backend.state is State.DISABLED:
+            came = identity.came if identity else None if first else now
+            candidates.append(Candidate(backend, up, steps_taken(came, now, pool.slow_start)))
+        return decide(pool, candidates)
+
+    def _present(
+        self, pool: Pool, before: PoolAssignment, roles: Roles, now: float, first: bool
+    ) -> "_Present":
+        """The configured backends that are to be in the tables."""
+        present, known = _Present(), before.by_server()
+        weights, reserve = dict(roles.weights), dict(roles.reserve)
+        for backend in pool.backends:
+            if backend.name not in roles.present:
                 continue
-            weight = backend.weight if backend.state is State.ACTIVE else 0
+            identity = known.get(server_of(backend))
             if identity is None:
-                if weight == 0:
+                if backend.name not in weights.keys() | reserve.keys():
                     continue
                 try:
                     number = self.backend_numbers.take(now)
                 except NoIdentityLeft:
                     present.starved.append(backend.name)
                     continue
-                identity = Identity(number, pool.name, backend.name, backend.address, backend.port)
+                came = None if first else now
+                identity = Identity(number, pool.name, backend.name, backend.address, backend.port, came=came)
             present.identities.append(replace(identity, removed=None))
-            present.weights[identity.id] = weight
+            if weight := weights.get(backend.name):
+                present.weights[identity.id] = weight
+            elif weight := reserve.get(backend.name):
+                present.reserve[identity.id] = weight
         return present
-
-    def _move(
-        self, buckets: Buckets, weights: dict[int, int], alive: Iterable[int], now: float, *, grown: bool
-    ) -> tuple[Buckets, frozenset[int]]:
-        """The buckets under new weights, and the motion slots whose idle clock begins anew."""
-        serving = np.array(sorted(number for number in weights if weights[number]), dtype=np.uint16)
-        shares = np.array([weights[number] for number in serving.tolist()], dtype=np.int64)
-        current = apportion(buckets.current, buckets.previous, buckets.standby, serving, shares)
-        # Nobody needs `previous` where it is nobody, or left: its flows are lost, and reset by whom they
-        # meet now.
-        needed = np.isin(buckets.previous, np.array([*alive], dtype=np.uint16))
-        previous = np.where(needed, buckets.previous, current)
-        standby = spread_standbys(current, buckets.standby, serving, shares)
-        return self._with_slots(buckets, current, previous, standby, now, grown)
 
     def _with_slots(
         self,
@@ -268,7 +286,37 @@ class _Present:
 
     identities: list[Identity] = field(default_factory=list)
     weights: dict[int, int] = field(default_factory=dict)
+    """Of those that get new flows."""
+    reserve: dict[int, int] = field(default_factory=dict)
+    """Of those that would be the next."""
     starved: list[str] = field(default_factory=list)
+
+
+def _arrays(weights: dict[int, int]) -> tuple[Identities, Counts]:
+    """Numbers in order, and their weights."""
+    numbers = sorted(weights)
+    return np.array(numbers, dtype=np.uint16), np.array([weights[n] for n in numbers], dtype=np.int64)
+
+
+def _chosen(
+    buckets: Buckets, present: _Present, alive: Identities, movable: Mask | None
+) -> tuple[Identities, Mask]:
+    """The new `current` of each bucket; and which are to have yet another, but may not move yet."""
+    serving, weights = _arrays(present.weights)
+    wanted = apportion(buckets.current, buckets.previous, buckets.standby, serving, weights)
+    if movable is None:
+        return wanted, np.zeros(len(wanted), dtype=np.bool_)
+    pending = (wanted != buckets.current) & np.isin(buckets.current, alive) & ~movable
+    return np.where(pending, buckets.current, wanted), pending
+
+
+def _standbys(current: Identities, standby: Identities, present: _Present) -> Identities:
+    """Who serves alone has the reserve for standbys. Who is to get no new flows is nobody's."""
+    weights = dict(present.weights)
+    if len(weights) == 1:
+        weights |= present.reserve
+    holders = dict.fromkeys(np.unique(current[current != NOBODY]).tolist(), 0)
+    return spread_standbys(current, standby, *_arrays(holders | weights))
 
 
 def _copied(numbers: Numbers) -> Numbers:

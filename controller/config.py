@@ -67,6 +67,10 @@ def document_of(config: Config) -> dict[str, Any]:
     for pool, described in zip(config.pools, document["pools"], strict=True):
         if not pool.mode.is_tunnel:
             del described["tunnel"]
+        if not any(backend.tier for backend in pool.backends):
+            del described["tier_minimum"]
+            for backend in described["backends"]:
+                del backend["tier"]
     return document
 
 

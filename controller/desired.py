@@ -5,20 +5,25 @@ What `refresh` decides is on the switch only when it has been written: until `wr
 is believed to say anything about it.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from controller.adoption import adopt
+from controller.announcements import Announcements
+from controller.apportion import Mask
 from controller.assignment import Assignment, Outcome
 from controller.draining import Peaks
 from controller.errors import InvalidConfig, Problem
 from controller.events import EventLog, Kind, Severity
+from controller.health.damping import Flaps
 from controller.identities import Server, server_of
 from controller.model import Config, Pool, State
 from controller.reconciler import Holdings
+from controller.serving import NOBODY_SERVES, STEPS, Roles, next_step, steps_taken
 from controller.settle import Settling
-from controller.values import Address, format_duration
+from controller.values import Address, format_duration, format_share
 from controller.verdicts import Verdicts
 
 
@@ -41,8 +46,12 @@ class Desired:
         self._events = events
         self._stale: set[str] = {pool.name for pool in config.pools}
         self._cut: dict[str, frozenset[Server]] = {}
-        self._due: dict[str, float] = {}
-        """When the announced moves of pools are to be made."""
+        self.roles: dict[str, Roles] = {}
+        """Of each pool's backends, as they were last decided."""
+        self.flaps = Flaps()
+        self._fallen: Counter[tuple[str, str]] = Counter()
+        """How often backends (by pool and name) have gone down since the last refresh."""
+        self._announcements = Announcements()
         self.unwritten: dict[str, set[int]] = {}
         """Motion slots of pools whose moves the switch may not have made yet."""
 
@@ -50,7 +59,9 @@ class Desired:
         """One that decides as this one would, and tells `events`. Its counters say nothing yet."""
         other = Desired(self.config, self.assignment.copy(), events)
         other.verdicts = self.verdicts.copy()
-        other._stale, other._cut, other._due = set(self._stale), dict(self._cut), dict(self._due)
+        other.roles, other.flaps = dict(self.roles), self.flaps.copy()
+        other._stale, other._cut, other._fallen = set(self._stale), dict(self._cut), Counter(self._fallen)
+        other._announcements = self._announcements.copy()
         return other
 
     # what changes it
@@ -65,6 +76,7 @@ class Desired:
                     self._cut[pool.name] = self._taken_away(pool)
         self.config = config
         self.verdicts.update(config)
+        self.flaps.keep({(pool.name, backend.name) for pool in config.pools for backend in pool.backends})
 
     def _taken_away(self, pool: Pool) -> frozenset[Server]:
         """The backends that `pool` has no longer; those that drain already are not among them."""
@@ -74,9 +86,12 @@ class Desired:
 
     def set_health(self, pool: str, backend: str, healthy: bool, reason: str) -> bool:
         """A verdict; True if there is something to do about it."""
+        was_up = self.verdicts.healthy(pool, backend)
         changed = self.verdicts.set(self.config, pool, backend, healthy, reason)
         if changed:
             self._stale.add(pool)
+            if was_up and not healthy:
+                self._fallen[pool, backend] += 1
         return changed
 
     def adopt(self, holdings: Holdings, now: float) -> None:
@@ -87,7 +102,7 @@ class Desired:
         for assigned in self.assignment.pools.values():
             self.peaks.observe(assigned)
         self.unwritten.clear()
-        self._due.clear()
+        self._announcements.clear()
 
     # what follows
 
@@ -97,50 +112,124 @@ class Desired:
             self.assignment.forget(name, now)
             self.unsaved.add(name)
             self.unwritten.pop(name, None)
-            self._due.pop(name, None)
+            self.roles.pop(name, None)
+            self._announcements.forget(name)
         for pool in self.config.pools:
-            if pool.name in self._stale and not self._waits(pool, now):
-                cut = self._cut.pop(pool.name, frozenset())
-                outcome = self.assignment.update(pool, self._is_up(pool), now, cut=cut)
-                self._note(pool, outcome)
-                self._stale.discard(pool.name)
-                self._due.pop(pool.name, None)
+            self._damp(pool, now)
+            if pool.name in self._stale or self._is_due(pool, now):
+                self._update(pool, now)
+        self._fallen.clear()
         self.assignment.number_vips((vip.name for vip in self.config.vips), now)
 
-    def _waits(self, pool: Pool, now: float) -> bool:
-        """Whether what is to become of the pool was announced and is not due yet; announces it if need be.
+    def _update(self, pool: Pool, now: float) -> None:
+        """Moves what may move, and announces what is to move.
 
-        A death is not announced, and takes along all that was: who is gone must not get new flows. What is
-        decided during an announcement goes with it, since all buckets of the pool are announced. While a
-        bucket has nobody, its new flows are refused: then there is nothing to wait for.
+        A death is not announced: who is gone must not get new flows. Nor is it where a bucket has nobody,
+        whose new flows are refused. What else is decided waits for its own announcement.
         """
+        cut = self._cut.pop(pool.name, frozenset())
         before = self.assignment.pools.get(pool.name)
-        if not pool.announcement or before is None or not before.buckets.current.all():
-            return False
-        cut = self._cut.get(pool.name, frozenset())
-        outcome = self.assignment.copy().update(pool, self._is_up(pool), now, cut=cut)
-        if outcome.left or not outcome.moved:
-            return False
-        if pool.name not in self._due:
-            self._due[pool.name] = now + pool.announcement
-            text = f"{outcome.moved} of {pool.buckets} buckets move in {format_duration(pool.announcement)}"
-            self._events.record(Kind.BUCKETS, pool.name, text)
-        # Longer than it was to take means that the clock was set back.
-        return 0 < self._due[pool.name] - now <= pool.announcement
+        movable = None
+        if pool.announcement and before:
+            size = max(pool.buckets, len(before.buckets))
+            movable = self._announcements.ready(pool.name, size, now, pool.announcement)
+        outcome = self.assignment.update(pool, self._is_up(pool), now, cut=cut, movable=movable)
+        self._stale.discard(pool.name)
+        self._note_roles(pool, outcome.roles)
+        cause = _cause(outcome)
+        self._note(pool, outcome, cause or self._announcements.cause(pool.name) or "weights changed")
+        announced = self._announcements.announce(
+            pool.name, outcome.pending, now, pool.announcement, cause or "weights changed"
+        )
+        if announced:
+            text = f"{announced} of {pool.buckets} buckets move in {format_duration(pool.announcement)}"
+            self._events.record(Kind.BUCKETS, pool.name, text, cause or "weights changed")
+
+    def _damp(self, pool: Pool, now: float) -> None:
+        """Holds back who goes up and down all the time, and lets go who has done so for long enough."""
+        settings = pool.damping
+        for backend in self.flaps.released(pool.name, now, settings):
+            self._stale.add(pool.name)
+            cause = f"its penalty is down to {settings.reuse:g}" if settings else "the pool has no damping"
+            self._events.record(Kind.HEALTH, f"{pool.name}/{backend}", "is held back no longer", cause)
+        if settings is None:
+            return
+        for name, times in self._fallen.items():
+            if name[0] == pool.name and any([self.flaps.fell(name, now, settings) for _ in range(times)]):
+                penalty = self.flaps.penalty(name, now, settings)
+                cause = f"its penalty is {penalty:.1f}, from {settings.suppress:g} on it is held back"
+                text = "is held back: it goes up and down"
+                self._events.record(Kind.HEALTH, "/".join(name), text, cause, Severity.WARNING)
+
+    def _note_roles(self, pool: Pool, roles: Roles) -> None:
+        """Tells of panic, and of tiers that join or leave."""
+        before, self.roles[pool.name] = self.roles.get(pool.name, NOBODY_SERVES), roles
+        healthy = f"{roles.healthy} of {roles.may_serve} backends are healthy"
+        if roles.panic != before.panic:
+            text = (
+                "in panic: all backends serve, whatever the checks say"
+                if roles.panic
+                else "no longer in panic"
+            )
+            limit = f", fewer than {format_share(pool.panic)}" if roles.panic else ""
+            severity = Severity.WARNING if roles.panic else Severity.INFO
+            self._events.record(Kind.HEALTH, pool.name, text, healthy + limit, severity)
+        if roles.tier != before.tier:
+            joins, serving = roles.tier > before.tier, [name for name, _ in roles.weights]
+            below = sum(pool.backend(name).tier < roles.tier for name in serving) if joins else len(serving)
+            text = f"tier {roles.tier} serves, too" if joins else f"tier {before.tier} serves no longer"
+            cause = f"{below} healthy in lower tiers, at least {pool.tier_minimum} are to serve"
+            severity = Severity.WARNING if joins else Severity.INFO
+            self._events.record(Kind.HEALTH, pool.name, text, cause, severity)
 
     @property
-    def announced(self) -> frozenset[str]:
-        """The pools of which buckets will move soon."""
-        return frozenset(self._due)
+    def announced(self) -> Mapping[str, Mask]:
+        """The buckets, by pool, that will move soon."""
+        return self._announcements.buckets
 
-    def due(self) -> float | None:
-        """When the next announced move is to be made, if any is."""
-        return min(self._due.values(), default=None)
+    def due(self, now: float) -> float | None:
+        """When there is something to do that waits for its time only."""
+        moments = [moment for pool in self.config.pools for moment in self._moments(pool, now)]
+        moves = self._announcements.due()
+        return min(moments if moves is None else [*moments, moves], default=None)
+
+    def _is_due(self, pool: Pool, now: float) -> bool:
+        before = self.assignment.pools.get(pool.name)
+        if before is None:
+            return False
+        size = max(pool.buckets, len(before.buckets))
+        if self._announcements.ready(pool.name, size, now, pool.announcement).any():
+            return True
+        taken = dict(self.roles.get(pool.name, NOBODY_SERVES).slow)
+        return any(
+            steps_taken(identity.came, now, pool.slow_start) != taken[identity.name]
+            for identity in before.backends.values()
+            if identity.name in taken and identity.removed is None
+        )
+
+    def _moments(self, pool: Pool, now: float) -> Iterator[float]:
+        """When the next step of a slow start is due, and when who is held back is free."""
+        if pool.damping:
+            yield from self.flaps.due(pool.name, pool.damping)
+        slow = dict(self.roles.get(pool.name, NOBODY_SERVES).slow)
+        for identity in self.assignment.pools[pool.name].backends.values() if slow else ():
+            if identity.name in slow and identity.removed is None:
+                step = next_step(identity.came, now, pool.slow_start)
+                yield now if step is None else step
 
     def _is_up(self, pool: Pool) -> Callable[[str], bool | None]:
-        return lambda backend: self.verdicts.is_up(pool, backend)
+        """The verdicts, but that who is held back does not come (who is there already, stays).
 
-    def _note(self, pool: Pool, outcome: Outcome) -> None:
+        When nobody else is up, they come all the same: damping never leaves a pool without anybody.
+        """
+        assigned = self.assignment.pools.get(pool.name)
+        there = {identity.name for identity in assigned.backends.values()} if assigned else set()
+        held = self.flaps.held(pool.name) - there
+        if all(b.name in held or self.verdicts.is_up(pool, b.name) is False for b in pool.backends):
+            held = frozenset()
+        return lambda backend: False if backend in held else self.verdicts.is_up(pool, backend)
+
+    def _note(self, pool: Pool, outcome: Outcome, cause: str) -> None:
         restarted = [*outcome.restarted]
         self.settling.slots.restart(restarted)
         self.settling.backends.restart([identity.id for identity in outcome.came])
@@ -155,10 +244,7 @@ class Desired:
         if outcome.moved:
             moving = int(self.assignment.pools[pool.name].buckets.moving.sum())
             text = f"{outcome.moved} of {pool.buckets} buckets moved, {moving} still have flows elsewhere"
-            cause = ", ".join(
-                [f"{i.name} came" for i in outcome.came] + [f"{i.name} left" for i in outcome.left]
-            )
-            self._events.record(Kind.BUCKETS, pool.name, text, cause or "weights changed")
+            self._events.record(Kind.BUCKETS, pool.name, text, cause)
 
     def written(self, pool: str) -> None:
         """The switch has the pool's buckets: their moves count from now."""
@@ -253,6 +339,15 @@ class Desired:
         moved = sum(assignment.update(pool, self._is_up(pool), now).moved for pool in stale)
         assignment.number_vips((vip.name for vip in config.vips), now)
         return moved, assignment
+
+
+def _cause(outcome: Outcome) -> str:
+    """Why buckets move, as far as the backends that serve tell: "" if it is their weights."""
+    came, left = (
+        [f"{i.name} {how}" for i in of] for of, how in ((outcome.came, "came"), (outcome.left, "left"))
+    )
+    slow = [f"slow start of {name}, step {steps} of {STEPS}" for name, steps in outcome.roles.slow]
+    return ", ".join([*came, *left, *slow])
 
 
 def refuse_what_cannot_change(before: Config, after: Config, sizes: dict[str, int]) -> None:

@@ -34,7 +34,8 @@ class Identity:
     """One backend while it is in the data plane's tables.
 
     `removed` is when (seconds since the epoch) it was taken out of the configuration, if it was: it then
-    stays only until nobody needs it.
+    stays only until nobody needs it. `came` is when it came to a pool that ran already, as far as we have
+    seen it.
     """
 
     id: int
@@ -43,6 +44,7 @@ class Identity:
     address: Address
     port: int | None
     removed: float | None = None
+    came: float | None = None
 
     @property
     def server(self) -> Server:

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from controller import rules
 from controller.errors import InvalidConfig, UnknownName
-from controller.health.settings import Health, IcmpCheck, NoCheck, TcpCheck
+from controller.health.settings import Damping, Health, IcmpCheck, NoCheck, TcpCheck
 from controller.parts import Int, L4Port, Part
 from controller.problems import problems_of
 from controller.values import (
@@ -27,13 +27,16 @@ from controller.values import (
     PortRange,
     Ports,
     Prefix,
+    Share,
     refuse,
 )
 
 MIN_BUCKETS, MAX_BUCKETS = 16, 65536
 MAX_WEIGHT = 1000
 MAX_VIPS = 8191
+LAST_TIER = 15
 MAX_ANNOUNCEMENT = 60.0
+MAX_SLOW_START = 3600.0
 MIN_MTU = 576
 """Bytes; what every IPv4 host takes (RFC 791, 3.1)."""
 
@@ -175,6 +178,8 @@ class Backend(Part):
     port: L4Port | None = None
     weight: Int = Field(default=1, ge=0, le=MAX_WEIGHT)
     state: State = State.ACTIVE
+    tier: Int = Field(default=0, ge=0, le=LAST_TIER)
+    """Those of a higher number serve when there are not enough of the lower ones."""
 
 
 class Tunnel(Part):
@@ -207,6 +212,13 @@ class Pool(Part):
     tunnel: Tunnel = Tunnel()
     health: Health = TcpCheck()
     probe: Probe = Probe.AUTO
+    slow_start: Duration = Field(default=0.0, le=MAX_SLOW_START)
+    """How long it takes until a backend that comes to a pool that runs has its whole share. 0: no time."""
+    panic: Share = 0.0
+    """When fewer of the backends are healthy, the checks are not believed, and all serve. 0%: never."""
+    tier_minimum: Int = Field(default=1, ge=1)
+    """Tiers of backends join, the lowest first, until so many healthy ones serve."""
+    damping: Damping | None = None
     backends: tuple[Backend, ...] = ()
 
     @field_validator("buckets")

@@ -44,9 +44,11 @@ async def rehearse(session: Session, config: Config, now: float) -> Plan:
     before = desired.assignment.copy()
     await double.write(now)
     steps = [_step(0.0, notes.take())]
-    while (due := desired.due()) is not None:
-        await double.write(due)
-        steps.append(_step(due - now, notes.take()))
+    at = now
+    while (due := desired.due(at)) is not None:
+        at = due
+        await double.write(at)
+        steps.append(_step(at - now, notes.take()))
     moves = tuple(_moves(before, desired.assignment))
     desired.settle(now + DEADLINES)
     await double.write(now + DEADLINES)

@@ -52,12 +52,14 @@ class BackendReport(Fact):
     `buckets` have it for new flows, `previous_buckets` only still for old ones. `share` is buckets in
     relation to all of the pool's, `share_wanted` what weights and health would have, both from 0 to 1.
     `drained`: it takes no new flows, no bucket needs it, and no packet went to it for the idle timeout.
+    `penalty` is for going up and down; who is `held_back` for it does not come back yet.
     """
 
     name: str
     address: str
     port: int | None
     weight: int
+    tier: int
     state: State | Literal["removing"]
     health: Literal["healthy", "down", "unknown"]
     reason: str
@@ -68,6 +70,10 @@ class BackendReport(Fact):
     buckets_wanted: int
     """`share_wanted` in whole buckets: those of a pool add up."""
     share: float
+    slow_start: float
+    """The part of its weight that it has got to; 1 when its slow start is over."""
+    penalty: float
+    held_back: bool
     drained: bool
     packets: int
     bytes: int
@@ -84,7 +90,11 @@ class BackendReport(Fact):
 
 
 class PoolReport(Fact):
-    """A pool. `moving` buckets have two backends; `unmoved` counts SYNs that found no room to move."""
+    """A pool. `moving` buckets have two backends; `unmoved` counts SYNs that found no room to move.
+
+    In `panic` all backends serve, because too few are healthy for the checks to be believed. `tier` is the
+    last one that serves.
+    """
 
     name: str
     id: int
@@ -92,6 +102,8 @@ class PoolReport(Fact):
     buckets: int
     moving: int
     unmoved: int
+    panic: bool
+    tier: int
     backends: tuple[BackendReport, ...]
 
 

@@ -17,6 +17,7 @@ from controller.neighbors import Neighbors
 from controller.probes import Silence
 from controller.report import BackendReport, PoolReport, Report, SwitchReport, Traffic, VipReport
 from controller.services import place_of
+from controller.serving import NOBODY_SERVES, STEPS
 
 HEALTH: dict[bool | None, Literal["healthy", "down", "unknown"]] = {
     True: "healthy",
@@ -76,6 +77,8 @@ def _pool(
         buckets=len(assigned.buckets),
         moving=int(assigned.buckets.moving.sum()),
         unmoved=counters.unmoved.get(pool.name, 0),
+        panic=facts.roles.panic,
+        tier=facts.roles.tier,
         backends=tuple(
             [facts.backend(backend) for backend in pool.backends]
             + [facts.removed(identity) for identity in removed]
@@ -101,14 +104,16 @@ class _Facts:
         self._identities = assigned.by_server()
         self._held = np.bincount(buckets.current, minlength=1)
         self._previous = np.bincount(buckets.previous[buckets.moving], minlength=1)
+        self.roles = desired.roles.get(pool.name, NOBODY_SERVES)
+        weights = dict(self.roles.weights)
         self._weights = {
-            backend.name: backend.weight if self._serves(backend) else 0 for backend in pool.backends
+            backend.name: weights.get(backend.name, 0) if server_of(backend) in self._identities else 0
+            for backend in pool.backends
         }
         self._sum_of_weights = sum(self._weights.values())
+        self._slow = dict(self.roles.slow)
+        self._held_back = desired.flaps.held(pool.name)
         self._quotas = self._apportioned()
-
-    def _serves(self, backend: Backend) -> bool:
-        return backend.state is State.ACTIVE and server_of(backend) in self._identities
 
     def _apportioned(self) -> dict[str, int]:
         """Buckets by backend: by the very rule that hands them out, so that what is shown adds up."""
@@ -120,18 +125,24 @@ class _Facts:
 
     def backend(self, backend: Backend) -> BackendReport:
         identity = self._identities.get(server_of(backend))
-        share = self._weights[backend.name] / self._sum_of_weights if self._sum_of_weights else 0.0
-        drains = identity is not None and not self._weights[backend.name]
+        weight = self._weights[backend.name]
+        share = weight / self._sum_of_weights if self._sum_of_weights else 0.0
+        drains = identity is not None and not weight
+        name = self._pool.name, backend.name
         return BackendReport(
             name=backend.name,
             address=str(backend.address),
             port=backend.port,
             weight=backend.weight,
+            tier=backend.tier,
             state=backend.state,
             health=HEALTH[self._desired.verdicts.is_up(self._pool, backend.name)],
             reason=self._desired.verdicts.reason(self._pool, backend.name),
             share_wanted=share,
             buckets_wanted=self._quotas.get(backend.name, 0),
+            slow_start=self._slow.get(backend.name, STEPS) / STEPS,
+            penalty=self._desired.flaps.penalty(name, time.time(), self._pool.damping),
+            held_back=backend.name in self._held_back,
             drained=drains and self._is_drained(identity) if identity else backend.state is not State.ACTIVE,
             **self._in_tables(identity),
         )
@@ -142,11 +153,15 @@ class _Facts:
             address=str(identity.address),
             port=identity.port,
             weight=0,
+            tier=0,
             state="removing",
             health="unknown",
             reason="",
             share_wanted=0.0,
             buckets_wanted=0,
+            slow_start=1.0,
+            penalty=0.0,
+            held_back=False,
             drained=self._is_drained(identity),
             **self._in_tables(identity),
         )

@@ -281,7 +281,7 @@ class Session:
 
     def _until_due(self) -> float:
         """Seconds until an announced move is to be made, or a path's MTU is forgotten; infinite without."""
-        due = self._desired.due()
+        due = self._desired.due(time.time())
         move = math.inf if due is None else max(0.0, due - time.time())
         path = self._shared.path_mtus.due()
         return move if path is None else min(move, path)

@@ -54,6 +54,11 @@ class Verdicts:
             if name in configured and verdict.is_about(configured[name])
         }
 
+    def healthy(self, pool: str, backend: str) -> bool:
+        """Whether it was the last time that anybody has looked."""
+        verdict = self._latest.get((pool, backend))
+        return verdict is not None and verdict.healthy
+
     def is_up(self, pool: Pool, backend: str) -> bool | None:
         """None while nobody knows."""
         if isinstance(pool.health, NoCheck):

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.apportion import Mask
 from controller.assignment import Assignment, PoolAssignment
 from controller.errors import InvalidConfig, Problem
 from controller.model import Config, Pool, UdpFlows, own_address_towards
@@ -59,13 +60,13 @@ def wanted(
     config: Config,
     assignment: Assignment,
     neighbors: Rows,
-    announced: frozenset[str] = frozenset(),
+    announced: Mapping[str, Mask] = MappingProxyType({}),
     probes: Probes | None = None,
     path_mtus: Mapping[int, int] = MappingProxyType({}),
 ) -> Wanted:
     """What the switch should hold. Every pool of `config` has its place in `assignment`.
 
-    Of the `announced` pools buckets will move soon; which, is not said, so that other decisions may follow.
+    `announced` are the buckets, by pool, that will move soon.
     Without `probes` nobody is asked whether he is alive.
     `path_mtus` is what the underlay says that tunnels carry: bytes by backend's number.
     """
@@ -97,7 +98,7 @@ def wanted(
     rows |= service_rows(config, assignment)
     asked = (probes or Probes()).rows(mac)
     rows |= asked | {ADDRESSES: rows[ADDRESSES] | asked[ADDRESSES]}
-    return Wanted(rows, {assigned.id: owners(assigned, pool.name in announced) for pool, assigned in pools})
+    return Wanted(rows, {assigned.id: owners(assigned, announced.get(pool.name)) for pool, assigned in pools})
 
 
 def refuse_what_has_no_room(wanted: Wanted, sizes: Mapping[Table, int]) -> None:
@@ -120,9 +121,9 @@ def own_addresses(config: Config) -> set[Address]:
     }
 
 
-def owners(assigned: PoolAssignment, announced: bool = False) -> Owners:
+def owners(assigned: PoolAssignment, announced: Mask | None = None) -> Owners:
     buckets = assigned.buckets
-    flags = np.full(len(buckets), announced, dtype=np.uint16)
+    flags = np.zeros(len(buckets), np.uint16) if announced is None else announced.astype(np.uint16)
     return np.stack([buckets.current, buckets.previous, buckets.standby, flags, buckets.motion], axis=1)
 
 

@@ -106,13 +106,17 @@ def _pools(report: Report) -> Iterator[Metric]:
     unmoved = CounterMetricFamily(
         "sluice_pool_unmoved_connections", "Connections that found no room to move.", labels=labels
     )
+    panic = GaugeMetricFamily(
+        "sluice_pool_panic", "1 while too few are healthy, and all backends serve.", labels=labels
+    )
+    tier = GaugeMetricFamily("sluice_pool_tier", "The last tier of backends that serves.", labels=labels)
     for pool in report.pools:
+        panic.add_metric([pool.name], pool.panic)
+        tier.add_metric([pool.name], pool.tier)
         buckets.add_metric([pool.name], pool.buckets)
         moving.add_metric([pool.name], pool.moving)
         unmoved.add_metric([pool.name], pool.unmoved)
-    yield buckets
-    yield moving
-    yield unmoved
+    yield from (buckets, moving, unmoved, panic, tier)
 
 
 BACKEND_LABELS = ("pool", "backend", "address")
@@ -121,6 +125,8 @@ BACKEND_GAUGES = {
     "buckets": "Buckets whose new flows it gets.",
     "previous_buckets": "Buckets of which it has only the old flows.",
     "share": "Share of new flows that it gets, 0 to 1.",
+    "penalty": "For going up and down; from the pool's damping on it is held back.",
+    "slow_start": "The part of its weight that it has got to, 1 when its slow start is over.",
     "share_wanted": "Share that weights and health would have it get, 0 to 1.",
     "suspect": "1 while it does not answer the switch's probes.",
 }

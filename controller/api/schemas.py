@@ -5,13 +5,13 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from controller.difference import Difference
-from controller.health.settings import Health
+from controller.health.settings import Damping, Health
 from controller.model import Config, State, UdpFlows
 from controller.parts import Int
 from controller.plan import Plan
 from controller.report import PoolReport, Report
 from controller.revision import Revision
-from controller.values import Duration, refuse
+from controller.values import Duration, Share, refuse
 
 USER_HEADER = "X-Sluice-User"
 """Who asks for a change by the unix socket, as the client says: for the history. Access is ruled by the
@@ -64,6 +64,10 @@ class PoolView(PoolReport):
     idle_timeout: Duration
     drain_deadline: Duration
     udp: UdpFlows
+    slow_start: Duration
+    panic_below: Share
+    tier_minimum: int
+    damping: Damping | None
     check: Health
     vips: tuple[str, ...]
 

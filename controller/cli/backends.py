@@ -18,7 +18,7 @@ from controller.cli.options import (
     session,
 )
 from controller.cli.place import DEFAULT_SOCKET
-from controller.model import MAX_WEIGHT, State
+from controller.model import LAST_TIER, MAX_WEIGHT, State
 
 app = group("The servers of a pool.")
 
@@ -40,12 +40,15 @@ def add(
         ),
     ],
     weight: Weight = 1,
+    tier: Annotated[
+        int, typer.Option(min=0, max=LAST_TIER, help="Above 0: it serves when too few of the lower ones can.")
+    ] = 0,
     output: Output = Format.TABLE,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Add a backend to a pool. It gets connections once its health checks have passed."""
     host, port = address_and_port(address)
-    body = {"name": name, "address": host, "port": port, "weight": weight}
+    body = {"name": name, "address": host, "port": port, "weight": weight, "tier": tier}
     with session(socket) as daemon:
         change = daemon.post("pools", pool, "backends", body=body)
     waits = "" if change.moved_buckets else " yet: it gets connections once its health checks have passed"

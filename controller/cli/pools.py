@@ -11,7 +11,7 @@ from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.watch import present
 from controller.health.settings import ExecCheck, HttpCheck, HttpsCheck, NoCheck
 from controller.report import BackendReport, PoolReport
-from controller.values import format_duration, format_service
+from controller.values import format_duration, format_service, format_share
 
 app = group("The sets of backends behind VIPs.")
 
@@ -69,18 +69,24 @@ def _print_pools(pools: Sequence[PoolView]) -> None:
 def _print_pool(pool: PoolView) -> None:
     line(f"pool {pool.name}: {pool.mode}, {pool.buckets} buckets, {pool.moving} of them moving", "bold")
     line(f"VIPs {', '.join(pool.vips) or 'none'}; {_check(pool, full=True)}")
+    if policy := _policy(pool):
+        line(policy)
+    if pool.panic:
+        line("in panic: too few are healthy to believe the checks, all backends serve", "red")
     if pool.unmoved:
         line(f"{count(pool.unmoved)} connections found no room to move", "yellow")
     if not pool.backends:
         line("no backends; add one with `sluice backend add`")
         return
     line("")
+    tiers = any(backend.tier for backend in pool.backends)
     print_table(
-        ("BACKEND", "ADDRESS", "STATE", "HEALTH", ">WEIGHT", ">CONNS", ">PACKETS"),
+        ("BACKEND", "ADDRESS", *["TIER"] * tiers, "STATE", "HEALTH", ">WEIGHT", ">CONNS", ">PACKETS"),
         [
             (
                 backend.name,
                 format_service(backend.address, backend.port),
+                *[_tier(backend, pool)] * tiers,
                 state_of(backend),
                 health_of(backend),
                 str(backend.weight),
@@ -117,6 +123,11 @@ def _print_pool(pool: PoolView) -> None:
         for backend in pool.backends
         if backend.path_mtu is not None
     ]
+    remarks += [
+        (f"{one.name} goes up and down, and is held back: its penalty is {one.penalty:.1f}", "yellow")
+        for one in pool.backends
+        if one.held_back
+    ]
     if remarks:
         line("")
     for text, style in remarks:
@@ -133,12 +144,38 @@ def healthy(pool: PoolReport) -> Text:
 def health_of(backend: BackendReport) -> Text:
     """`healthy`, or `healthy, suspect` while the switch hears no answers to its probes."""
     text = Text(backend.health, STYLES[backend.health])
+    if backend.held_back:
+        text.append(", held back", "yellow")
     return text.append(", suspect", "yellow") if backend.suspect else text
 
 
+def _tier(backend: BackendReport, pool: PoolView) -> str:
+    """`1`, or `1, waits` while it is not needed."""
+    waits = backend.tier > pool.tier and not pool.panic
+    return f"{backend.tier}{', waits' if waits else ''}"
+
+
 def state_of(backend: BackendReport) -> Text:
-    drained = backend.drained and backend.state != "active"
-    return Text(f"{backend.state}{', empty' if drained else ''}", STYLES[backend.state])
+    """`active`, `drain, empty` when its connections have ended, `active, 40%` in its slow start."""
+    text = Text(backend.state, STYLES[backend.state])
+    if backend.drained and backend.state != "active":
+        text.append(", empty")
+    return text if backend.slow_start == 1 else text.append(f", {format_share(backend.slow_start)}", "yellow")
+
+
+def _policy(pool: PoolView) -> str:
+    """How backends come and go, as far as it is not by their verdicts alone."""
+    said = []
+    if pool.slow_start:
+        said.append(f"slow start {format_duration(pool.slow_start)}")
+    if pool.panic_below:
+        said.append(f"panic below {format_share(pool.panic_below)} healthy")
+    if any(backend.tier for backend in pool.backends):
+        said.append(f"tiers join below {pool.tier_minimum} healthy")
+    if damping := pool.damping:
+        half_life = format_duration(damping.half_life)
+        said.append(f"damping from {damping.suppress:g} to {damping.reuse:g}, half-life {half_life}")
+    return "; ".join(said)
 
 
 def _check(pool: PoolView, full: bool = False) -> str:

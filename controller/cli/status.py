@@ -101,6 +101,14 @@ def _attention(status: Status) -> list[str]:
         for backend in pool.backends:
             if backend.health == "down":
                 found.append(f"{pool.name}/{backend.name} is down: {backend.reason}")
+            elif backend.held_back:
+                found.append(f"{pool.name}/{backend.name} goes up and down, and is held back")
+        if pool.panic:
+            found.append(f"{pool.name} is in panic: too few are healthy, all backends serve")
+        elif pool.tier > min((backend.tier for backend in pool.backends), default=0):
+            found.append(
+                f"{pool.name}: backends of tier {pool.tier} serve, too few of the lower ones are healthy"
+            )
         if pool.unmoved:
             found.append(f"{pool.name}: {pool.unmoved} connections found no room to move")
     for neighbor in status.neighbors:

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 import re2
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from controller.parts import Int, L4Port, Part
 from controller.values import Duration, Share, refuse
@@ -14,6 +22,7 @@ MAX_DATAGRAM = 1400
 """Bytes; what surely needs no fragments."""
 
 HEX = "hex:"
+MOST_HALVINGS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,18 @@ Statuses = Annotated[
     tuple[StatusRange, ...],
     BeforeValidator(_statuses),
     PlainSerializer(_status_text, return_type=list[int | str], when_used="json"),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "anyOf": [
+                    {"type": "integer", "minimum": LEAST_STATUS, "maximum": LAST_STATUS},
+                    {"type": "string", "examples": ["200-299"]},
+                ]
+            },
+        }
+    ),
     Field(min_length=1),
 ]
 
@@ -112,7 +133,7 @@ class WebCheck(HealthTiming):
     method: Literal["GET", "HEAD", "OPTIONS", "POST"] = "GET"
     path: str = Field(default="/", pattern=r"^/[!-~]*$", max_length=2000)
     host: str | None = Field(default=None, pattern=r"^[!-~]+$", max_length=255)
-    status: Statuses = (StatusRange(200, 200),)
+    status: Statuses = Field(default=(StatusRange(200, 200),), json_schema_extra={"default": [200]})
     body: str | None = Field(default=None, min_length=1, max_length=1000)
 
     @field_validator("body")
@@ -198,6 +219,31 @@ Portless = IcmpCheck | ExecCheck | NoCheck
 """Can do without a port."""
 
 Health = Annotated[Check | NoCheck, Field(discriminator="type")]
+
+
+class Damping(Part):
+    """How backends are held back that go up and down all the time; see `damping`."""
+
+    half_life: Duration = Field(default=60.0, ge=0.1)
+    suppress: float = Field(default=3.0, ge=1, le=100)
+    reuse: float = Field(default=1.0, gt=0, le=100)
+    longest: Duration = 600.0
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.reuse >= self.suppress:
+            raise refuse(f"reuse is {self.reuse:g}, must be less than suppress, which is {self.suppress:g}")
+        if self.ceiling < self.suppress:
+            raise refuse(
+                f"would never hold anybody back: within longest ({self.longest:g} s) a penalty must decay "
+                f"from suppress ({self.suppress:g}) to reuse ({self.reuse:g})"
+            )
+        return self
+
+    @property
+    def ceiling(self) -> float:
+        """The penalty that decays to `reuse` in the longest time."""
+        return self.reuse * 2 ** min(self.longest / self.half_life, MOST_HALVINGS)
 
 
 def compiled(pattern: str) -> Any:

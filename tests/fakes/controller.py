@@ -205,6 +205,8 @@ def _pool(number: int, pool: Pool) -> PoolReport:
         buckets=pool.buckets,
         moving=12,
         unmoved=0,
+        panic=False,
+        tier=0,
         backends=tuple(
             _backend(backend, pool, weight / max(1, sum(weights)))
             for backend, weight in zip(pool.backends, weights, strict=True)
@@ -219,6 +221,7 @@ def _backend(backend: Backend, pool: Pool, share: float) -> BackendReport:
         address=str(backend.address),
         port=backend.port,
         weight=backend.weight,
+        tier=backend.tier,
         state=backend.state,
         health="down" if down else "healthy",
         reason="3 of 3 checks failed: connection refused" if down else "2 of 2 checks passed: status 200",
@@ -228,6 +231,9 @@ def _backend(backend: Backend, pool: Pool, share: float) -> BackendReport:
         share_wanted=share,
         buckets_wanted=round(share * pool.buckets),
         share=share,
+        slow_start=1.0,
+        penalty=0.0,
+        held_back=False,
         drained=False,
         packets=41_152,
         bytes=30_000_000,

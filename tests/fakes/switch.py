@@ -40,7 +40,7 @@ PROGRAM = Program(42)
 
 REASONS: dict[Table, Rows] = {
     PUNTS: {(1,): Do("arp_reply"), (2,): Do("neighbor_advertisement"), (3,): Do("glean")},
-    DROPS: {(1,): Do("malformed"), (12,): Do("no_backend")},
+    DROPS: {(1,): Do("malformed"), (11,): Do("no_backend")},
 }
 
 

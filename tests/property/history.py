@@ -15,6 +15,7 @@ from controller.assignment import Assignment
 from controller.desired import Desired
 from controller.errors import Unreachable
 from controller.events import EventLog
+from controller.health.settings import Damping
 from controller.model import Backend, Config, Pool, State
 from controller.program import (
     ADDRESSES,
@@ -75,6 +76,8 @@ class Kind:
     slots: int
     announcement: float = ANNOUNCEMENT
     orderly: bool = False
+    tiers: bool = True
+    """Some backends stand by for others."""
 
 
 @dataclass(slots=True)
@@ -197,16 +200,18 @@ class History:
         return replace(want, rows={**want.rows, **probes})
 
     def _check_assignment(self) -> None:
-        """New flows go to those who serve."""
-        if self.desired.announced:
-            return
-        assigned = self.desired.assignment.pools["web"]
-        weights = {b.name: b.weight if b.state is State.ACTIVE else 0 for b in self.pool.backends}
+        """New flows go to those who serve, and those are no more tiers than it takes."""
+        assigned, roles = self.desired.assignment.pools["web"], self.desired.roles["web"]
         serving = {
             number
             for number, identity in assigned.backends.items()
-            if identity.removed is None and weights[identity.name]
+            if identity.removed is None and identity.name in dict(roles.weights)
         }
+        tiers = {backend.name: backend.tier for backend in self.pool.backends}
+        below = [name for name, _ in roles.weights if tiers[name] < roles.tier]
+        assert roles.panic or len(below) < self.pool.tier_minimum
+        if self.desired.announced:
+            return
         new = {*assigned.buckets.current.tolist()}
         assert new <= serving or (not serving and new == {0}), f"{new} get new flows, {serving} serve"
 
@@ -271,7 +276,9 @@ class History:
         self.born += 1
         name = f"b{self.born}"
         address = ip_address(f"10.0.{1 + self.born // 250}.{1 + self.born % 250}")
-        backend = Backend(name=name, address=address, port=80, weight=self.random.randint(1, 3))
+        weight = self.random.randint(1, 3)
+        tier = self.random.choice([0, 0, 0, 1, 2]) if self.kind.tiers else 0
+        backend = Backend(name=name, address=address, port=80, weight=weight, tier=tier)
         if len(self.pool.backends) < MOST_BACKENDS:
             self.configure(backends=(*self.pool.backends, backend))
             self.healthy[name] = True
@@ -298,14 +305,30 @@ class History:
             self.healthy[name] = not self.healthy[name] or self.random.random() < 0.5
             self.desired.set_health("web", name, self.healthy[name], "checked")
 
+    def change_policy(self) -> None:
+        """When backups serve, whether checks are believed, how those who come begin."""
+        self.configure(
+            tier_minimum=self.random.choice([1, 1, 2, 3]),
+            panic=self.random.choice([0.0, 0.0, 0.5, 1.0]),
+            slow_start=self.random.choice([0.0, 10.0, 60.0]),
+            damping=self.random.choice([None, Damping(half_life=10, suppress=2, longest=30)]),
+        )
+
     def grow(self) -> None:
         if self.pool.buckets < MOST_BUCKETS:
             self.configure(buckets=self.pool.buckets * 2)
 
     def change(self) -> None:
         """One or two changes, and what the controller makes of them; it may be killed on the way."""
-        changes = [self.add, self.remove, self.change_one, self.change_health, self.grow]
-        for change in self.random.choices(changes, weights=[4, 2, 4, 4, 1], k=self.random.choice([1, 1, 2])):
+        changes = {
+            self.add: 4,
+            self.remove: 2,
+            self.change_one: 4,
+            self.change_health: 4,
+            self.change_policy: 1,
+            self.grow: 1,
+        }
+        for change in self.random.choices([*changes], [*changes.values()], k=self.random.choice([1, 1, 2])):
             change()
         if self.random.random() < 0.3:
             self.switch.lose_after = self.random.randint(0, 12)
@@ -412,7 +435,7 @@ class History:
 
     def wait_for(self, seconds: float) -> None:
         self.pass_time(seconds)
-        due = self.desired.due()
+        due = self.desired.due(self.now)
         if due is not None and due <= self.now:
             self.bring_in_line()
 

@@ -15,7 +15,7 @@ from tests.fakes.switch import at_once
 from tests.property import history
 from tests.property.history import ANNOUNCEMENT, IDLE, History, Kind
 
-KIND = Kind(16384, orderly=True)
+KIND = Kind(16384, orderly=True, tiers=False)
 BUCKETS, FLOWS = 256, 240
 
 

@@ -34,7 +34,7 @@ def traced(h: History, flow: data_plane.Flow, opening: bool) -> Traced:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_model_is_right_about_whatever_it_can_know(seed: int) -> None:
-    h = History(Kind(16384), seed, program())
+    h = History(Kind(16384, tiers=False), seed, program())
     met = Counter[Decision]()
     for _ in range(STEPS):
         h.step()

@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from controller.announcements import Announcements
 from controller.assignment import Assignment
 from controller.identities import Numbers
 from controller.settle import Stillness
@@ -208,6 +209,24 @@ def announce_nothing(patch: pytest.MonkeyPatch) -> None:
 WANTED = history.wanted
 
 
+def announce_the_others(patch: pytest.MonkeyPatch) -> None:
+    """All buckets but those that will move."""
+    buckets = Announcements.buckets.fget
+    assert buckets
+    wrong = property(lambda self: {pool: ~mask for pool, mask in buckets(self).items()})
+    patch.setattr(Announcements, "buckets", wrong)
+
+
+def move_too_early(patch: pytest.MonkeyPatch) -> None:
+    """As soon as there is any other work."""
+    ready = Announcements.ready
+    patch.setattr(
+        Announcements,
+        "ready",
+        lambda self, pool, buckets, now, ahead: ready(self, pool, buckets, now + ahead, ahead),
+    )
+
+
 @pytest.mark.parametrize(
     ("plant", "kind", "load"),
     [
@@ -215,6 +234,8 @@ WANTED = history.wanted
         (reuse_identities, TURBULENT, tiny),
         (change_previous, TURBULENT, tiny),
         (announce_nothing, ORDERLY, as_built),
+        (announce_the_others, ORDERLY, as_built),
+        (move_too_early, ORDERLY, as_built),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

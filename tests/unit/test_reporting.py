@@ -12,7 +12,8 @@ from controller.config import parse
 from controller.counters import Counters
 from controller.desired import Desired
 from controller.events import EventLog
-from controller.model import add_backend, change_backend, make_backend, remove_backend
+from controller.health.settings import Damping
+from controller.model import add_backend, change_backend, make_backend, remove_backend, with_pool
 from controller.neighbors import Neighbors
 from controller.probes import Silence
 from controller.program import wide
@@ -168,3 +169,26 @@ def test_counters_are_those_of_the_present_identity(world: World) -> None:
     assert (report.vips[0].packets, report.vips[0].bytes) == (11, 704)
     assert report.drops == {"no_backend": Traffic(packets=2, bytes=128)}
     assert (report.revision, report.counted, report.switch) == (7, 5.0, SWITCH)
+
+
+def test_tiers_panic_slow_start_and_penalties_are_told() -> None:
+    world = World()
+    pool = world.desired.config.pool("web")
+    backends = (pool.backends[0], pool.backends[1].model_copy(update={"tier": 1}))
+    damping = Damping(half_life=60, suppress=1.5, reuse=1)
+    changed = {"backends": backends, "panic": 0.4, "slow_start": 600.0, "damping": damping}
+    config = with_pool(world.desired.config, pool.model_copy(update=changed))
+    world.desired.configure(config, drain=True)
+    for healthy in (True, False, True, False):
+        world.desired.set_health("web", "b1", healthy, "checked")
+        world.desired.refresh(time.time())
+    b1, b2 = world.backend("b1"), world.backend("b2")
+    assert (world.pool.tier, world.pool.panic) == (1, False)
+    assert (b1.tier, b1.held_back, b1.share_wanted) == (0, True, 0.0)
+    assert 1.9 < b1.penalty <= 2.0
+    assert (b2.tier, b2.held_back, b2.penalty, b2.share_wanted, b2.slow_start) == (1, False, 0.0, 1.0, 1.0)
+
+    world.desired.set_health("web", "b2", False, "checked")
+    world.desired.refresh(time.time())
+    b1, b2 = world.backend("b1"), world.backend("b2")
+    assert (world.pool.panic, b1.slow_start, b2.slow_start) == (True, 0.1, 1.0), "b1 came again"

@@ -114,6 +114,10 @@ def _view(controller: Controller, report: PoolReport) -> PoolView:
         idle_timeout=pool.idle_timeout,
         drain_deadline=pool.drain_deadline,
         udp=pool.udp,
+        slow_start=pool.slow_start,
+        panic_below=pool.panic,
+        tier_minimum=pool.tier_minimum,
+        damping=pool.damping,
         check=pool.health,
         vips=tuple(vip.name for vip in controller.config.vips_of(pool.name)),
     )

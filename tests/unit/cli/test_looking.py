@@ -1,11 +1,15 @@
 """What the commands that show something print, for people and for programs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from controller.health.settings import Damping
+from controller.model import with_pool
 from tests.fakes.cli import Cli
+from tests.fakes.controller import FakeController
 
 STATUS = """\
 switch     127.0.0.1:9559, device 1: connected, primary, in step
@@ -108,3 +112,78 @@ def test_json_is_what_the_api_answers(cli: Cli, socket_path: Path, command: str,
         answer = api.get(f"/v1/{path}").json()
     result = cli(*command.split(), "-o", "json")
     assert (result.code, result.json()) == (0, answer)
+
+
+ROLES_SHOW = """\
+pool web: nat, 1024 buckets, 12 of them moving
+VIPs web; checks: http /healthz every 1s, rise 2, fall 3
+slow start 30s; panic below 25% healthy; tiers join below 2 healthy; damping from 3 to 1, half-life 1m
+
+BACKEND  ADDRESS         TIER      STATE        HEALTH              WEIGHT  CONNS  PACKETS
+b1       10.0.1.11:8080  0         active, 40%  healthy                  1   1234    41152
+b2       10.0.1.12:8080  0         active       healthy, held back       2   1234    41152
+b3       10.0.1.13:8080  1, waits  drain        healthy, suspect         1   1234    41152
+
+BACKEND  SHARE  WANTED  BUCKETS  WANTED  OLD
+b1       33.3%   33.3%      341     341    0
+b2       66.7%   66.7%      683     683    0
+b3        0.0%    0.0%        0       0   12
+
+b2 goes up and down, and is held back: its penalty is 3.5
+"""
+
+
+@pytest.fixture
+def with_roles(controller: FakeController, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A pool with everything that decides who serves; `changes` are of its report."""
+
+    def make(**changes: object) -> None:
+        pool = controller.config.pool("web")
+        b1, b2, b3 = pool.backends
+        settings = {"slow_start": 30.0, "panic": 0.25, "tier_minimum": 2, "damping": Damping()}
+        backends = (b1, b2, b3.model_copy(update={"tier": 1}))
+        changed = pool.model_copy(update=settings | {"backends": backends})
+        controller._config = with_pool(controller.config, changed)
+        report = controller.report()
+        web, *others = report.pools
+        b1, b2, b3 = web.backends
+        b1 = b1.model_copy(update={"slow_start": 0.4})
+        b2 = b2.model_copy(update={"health": "healthy", "held_back": True, "penalty": 3.5})
+        web = web.model_copy(update={"backends": (b1, b2, b3)} | changes)
+        report = report.model_copy(update={"pools": (web, *others)})
+        monkeypatch.setattr(controller, "report", lambda: report)
+
+    return make
+
+
+def test_a_pool_tells_who_waits_who_begins_slowly_and_who_is_held_back(
+    cli: Cli, with_roles: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "110")
+    with_roles()
+    assert cli("pool", "show", "web").out == ROLES_SHOW
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown", "attention"),
+    [
+        (
+            {"panic": True},
+            "in panic: too few are healthy to believe the checks, all backends serve",
+            "web is in panic: too few are healthy, all backends serve",
+        ),
+        ({"tier": 1}, "  1  ", "web: backends of tier 1 serve, too few of the lower ones are healthy"),
+        ({}, "1, waits", "web/b2 goes up and down, and is held back"),
+    ],
+)
+def test_panic_and_backups_that_serve_need_attention(
+    cli: Cli, with_roles: Callable[..., None], changes: dict[str, object], shown: str, attention: str
+) -> None:
+    with_roles(**changes)
+    assert shown in cli("pool", "show", "web").out
+    assert attention in cli("status").out
+
+
+def test_a_backup_is_added(cli: Cli, controller: FakeController) -> None:
+    cli("backend", "add", "web", "b4", "10.0.1.14:8080", "--tier", "1")
+    assert controller.config.pool("web").backend("b4").tier == 1

@@ -1,0 +1,99 @@
+"""Who of a pool gets new flows, and how many: verdicts, tiers, panic and slow start, in one decision.
+
+1. May serve: who is `active` and has a weight. Healthy of those: who is up.
+2. When fewer than the share `panic` of them are healthy, the checks are not believed: all serve, of all
+   tiers.
+3. Otherwise tiers are taken in order, the lowest first, until at least `tier_minimum` healthy ones serve.
+4. Who has come to a pool that runs gets his weight by and by (slow start).
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from controller.model import Backend, Pool, State
+
+STEPS = 10
+"""Of a slow start. A weight here is the configured one times as many of them as have been taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A configured backend. `steps` of its slow start have been taken, STEPS when it is over."""
+
+    backend: Backend
+    up: bool
+    steps: int = STEPS
+
+    @property
+    def may_serve(self) -> bool:
+        return self.backend.state is State.ACTIVE and self.backend.weight > 0
+
+    @property
+    def weight(self) -> int:
+        return self.backend.weight * self.steps
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What is decided, by name.
+
+    `weights` are of those that get new flows, `reserve` of those that would be the next: the tier behind the
+    last that serves. Both come into the tables, if they are not there; of the others, the `present` stay.
+    """
+
+    present: frozenset[str] = frozenset()
+    weights: tuple[tuple[str, int], ...] = ()
+    reserve: tuple[tuple[str, int], ...] = ()
+    tier: int = 0
+    """The last that serves."""
+    panic: bool = False
+    healthy: int = 0
+    may_serve: int = 0
+    slow: tuple[tuple[str, int], ...] = ()
+    """Who of those that serve is in his slow start, and how many steps he has taken."""
+
+
+NOBODY_SERVES = Roles()
+
+
+def decide(pool: Pool, candidates: Iterable[Candidate]) -> Roles:
+    known = [one for one in candidates if one.backend.state is not State.DISABLED]
+    may_serve = [one for one in known if one.may_serve]
+    healthy = [one for one in may_serve if one.up]
+    panic = len(healthy) < pool.panic * len(may_serve)
+    serving, waiting = (may_serve, []) if panic else _by_tier(healthy, pool.tier_minimum)
+    behind = min((one.backend.tier for one in waiting), default=0)
+    return Roles(
+        present=frozenset(one.backend.name for one in known if one.up or panic),
+        weights=tuple((one.backend.name, one.weight) for one in serving),
+        reserve=tuple((one.backend.name, one.weight) for one in waiting if one.backend.tier == behind),
+        tier=max((one.backend.tier for one in serving), default=0),
+        panic=panic,
+        healthy=len(healthy),
+        may_serve=len(may_serve),
+        slow=tuple((one.backend.name, one.steps) for one in serving if one.steps < STEPS),
+    )
+
+
+def _by_tier(healthy: list[Candidate], minimum: int) -> tuple[list[Candidate], list[Candidate]]:
+    """Those who serve, and those who wait until they are needed."""
+    serving: list[Candidate] = []
+    for tier in sorted({one.backend.tier for one in healthy}):
+        if len(serving) >= minimum:
+            break
+        serving = [one for one in healthy if one.backend.tier <= tier]
+    return serving, [one for one in healthy if one not in serving]
+
+
+def steps_taken(came: float | None, now: float, slow_start: float) -> int:
+    """Of a backend that `came` then (None: it was there all along). The first step is taken at once."""
+    if came is None or not 0 <= now - came < slow_start:
+        return STEPS
+    return 1 + math.floor((now - came) / slow_start * STEPS)
+
+
+def next_step(came: float | None, now: float, slow_start: float) -> float | None:
+    """When the next one is due, if it is not over."""
+    taken = steps_taken(came, now, slow_start)
+    return None if came is None or taken >= STEPS else came + taken * slow_start / STEPS
