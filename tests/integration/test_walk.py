@@ -44,11 +44,12 @@ def test_the_dozen_lines_of_the_readme(world: World) -> None:
     for weight in range(2, 8):  # there is a past, of a few revisions
         world.run(f"sluice backend weight web b2 {weight}")
     for command in commands:
-        if "--follow" in command:
+        if "--follow" in command or "--watch" in command:
             followed(command.split()[1:])
             continue
         code, printed = world.run(command)
-        assert code == 0 and printed, f"{command} ended with {code}: {printed}"
+        allowed = (0, 1) if command == "sluice doctor" else (0,)  # this switch has no ports, which it tells
+        assert code in allowed and printed, f"{command} ended with {code}: {printed}"
 
 
 def followed(arguments: list[str]) -> None:

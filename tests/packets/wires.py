@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
 import select
 import socket
@@ -140,10 +141,13 @@ def _receive_frame(sock: socket.socket) -> bytes:
     return frame
 
 
+_NUMBERS = itertools.count()
+
+
 @contextlib.contextmanager
 def namespace(purpose: str, mtu: int = LARGEST_MTU) -> Iterator[str]:
     """A namespace with the interfaces, deleted in the end with all that is in it."""
-    name = f"sluice-test-{purpose}-{os.getpid()}"
+    name = f"sluice-test-{purpose}-{os.getpid()}-{next(_NUMBERS)}"
     _ip("netns", "add", name)
     try:
         _configure(name, mtu)

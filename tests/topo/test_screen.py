@@ -35,6 +35,10 @@ def backend(name: str, health: str, share: float) -> BackendReport:
             "suspect": False,
             "probe_answers": None,
             "suspected": 0,
+            "tier": 0,
+            "slow_start": 1.0,
+            "penalty": 0.0,
+            "held_back": False,
         }
     )
 

@@ -2,12 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
 
 from controller.api.conditions import MAX_REVISION
 from controller.api.document import refused
 from controller.api.routes.requests import TheController
-from controller.errors import NotActive
 from controller.pair import LONGEST_WAIT
 from controller.replica import Replica
 
@@ -20,7 +19,7 @@ Version = Annotated[
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds, for news.", examples=[0])]
 
 
-@router.get("/replica", summary="Copy the store", responses=refused(422, 503))
+@router.get("/replica", summary="Copy the store", responses=refused(404, 422))
 async def get_replica(
     controller: TheController, epoch: Epoch = "", version: Version = 0, wait: Wait = 0
 ) -> Replica:
@@ -29,5 +28,5 @@ async def get_replica(
     Asking says that everything until then is on the asker's disk.
     """
     if controller.pair is None:
-        raise NotActive("this controller has no peer: start it with --peer")
+        raise HTTPException(404, "this controller has no peer: start it with --peer")
     return await controller.pair.followers.replica(epoch, version, wait)

@@ -44,4 +44,4 @@ def test_explain_as_json_and_its_mistakes(cli: Cli) -> None:
     assert answer == EXPLANATION.model_dump(mode="json")
     assert cli("explain", "10.0.0.11", "10.0.0.100:80").code == 2
     mixed = cli("explain", "10.0.0.11:1", "[fd00::100]:80")
-    assert mixed.code == 1 and "one IP version" in mixed.err
+    assert mixed.code == 1 and "give both of one family" in mixed.err
