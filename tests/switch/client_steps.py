@@ -48,7 +48,12 @@ def outcome(step: Step) -> str:
 
 
 def written(
-    session: Session, first: Any, changed: Any, wanted: Any, needs: Sequence[Any] = (), also: Sequence[Any] = ()
+    session: Session,
+    first: Any,
+    changed: Any,
+    wanted: Any,
+    needs: Sequence[Any] = (),
+    also: Sequence[Any] = (),
 ) -> Steps:
     """An entity's life. wanted: a filter for it; needs: entities that must be there meanwhile; also: are read too."""
 
@@ -111,7 +116,7 @@ def read_back(session: Session, wanted: Any, *expected: Any) -> str:
 
 
 def differing(one: Any, other: Any) -> list[str]:
-    """Names of the fields in which two messages differ; of the innermost ones, as far as they are not repeated."""
+    """Names of the innermost fields in which two messages differ."""
     fields = [{field.name: value for field, value in message.ListFields()} for message in (one, other)]
     names: list[str] = []
     for name in fields[0].keys() | fields[1].keys():
@@ -119,7 +124,7 @@ def differing(one: Any, other: Any) -> list[str]:
         if values[0] == values[1]:
             continue
         if all(hasattr(value, "ListFields") for value in values):
-            names += [f"{name}.{inner}" for inner in differing(*values)]
+            names += differing(*values)
         else:
             names.append(name)
     return names

@@ -114,7 +114,7 @@ def steps(session: FinsySession) -> dict[str, Steps]:
         "exact entry": row("exactly", one),
         "lpm entry": row("longest", fy.Match(address="10.0.0.0/8")),
         "ternary entry": row("masked", fy.Match(value="0x0a00/&0xff00"), priority=5),
-        "range entry": row("between", fy.Match(value="1...5"), priority=5),
+        "range entry": row("between", fy.Match(port="1...5"), priority=5),
         "range entry of everything": row("between", None, priority=5),
         "optional entry": row("optionally", one, priority=5),
         "optional entry of everything": row("optionally", None, priority=5),
@@ -226,7 +226,9 @@ def steps(session: FinsySession) -> dict[str, Steps]:
             fy.P4DigestEntry("learned_t", max_list_size=2, max_timeout_ns=HOUR),
             fy.P4DigestEntry("learned_t"),
         ),
-    } | {"what the switch tells": told(session), "the pipeline": pipeline(session)}
+        "every table": {"read": lambda: [found.table_id for found in session.read(fy.P4TableEntry())]},
+        "messages of the switch": told(session),
+    }
 
 
 def packet(what: int) -> fy.P4PacketOut:
@@ -247,7 +249,7 @@ def told(session: FinsySession) -> Steps:
         lists = received()
         session.send(lists.ack())
         session.delete(fy.P4DigestEntry("learned_t", max_list_size=1))
-        return f"{[dict(each) for each in lists]}"
+        return f"{[[each['value'], each['port']] for each in lists]}"
 
     def timeout() -> str:
         received = session.heard(session.subject.read_idle_timeouts())
@@ -255,18 +257,6 @@ def told(session: FinsySession) -> Steps:
         session.insert(aging)
         (named,) = received()
         session.delete(aging)
-        return f"{named.table_id} {dict(named.match)}"
+        return f"{named.table_id}: {named.match['value']}"
 
     return {"a packet out and in": packet_in, "a digest, acknowledged": digest, "an idle timeout": timeout}
-
-
-def pipeline(session: FinsySession) -> Steps:
-    """One read of all tables, with what the program puts there: fixed's one entry."""
-
-    def tables() -> str:
-        return ", ".join(sorted(found.table_id for found in session.read(fy.P4TableEntry())))
-
-    return {
-        "name": lambda: "set" if session.subject.p4info.tables["exactly"] else NOTHING,
-        "entries of all tables": tables,
-    }

@@ -27,7 +27,7 @@ from p4runtime_sh.p4runtime import (
 )
 
 sys.path.insert(0, str(Path(__file__).parent))
-from client_steps import Refused, Steps, cells, do, outcomes, read_back, with_its_entry, written  # noqa: E402
+from client_steps import Refused, Steps, cells, do, outcomes, read_back, with_its_entry, written
 
 PATIENCE = 30  # seconds; everything here is done in a few milliseconds
 CPU_PORT = 255
@@ -139,7 +139,7 @@ def steps(session: ShellSession) -> dict[str, Steps]:
         "exact entry": row("exactly", one),
         "lpm entry": row("longest", {"address": "10.0.0.0/8"}),
         "ternary entry": row("masked", {"value": "0x0a00&&&0xff00"}, priority=5),
-        "range entry": row("between", {"value": "1..5"}, priority=5),
+        "range entry": row("between", {"port": "1..5"}, priority=5),
         "range entry of everything": row("between", {}, priority=5),
         "optional entry": row("optionally", one, priority=5),
         "optional entry of everything": row("optionally", {}, priority=5),
@@ -228,7 +228,8 @@ def steps(session: ShellSession) -> dict[str, Steps]:
             digest(max_list_size=2, max_timeout_ns=HOUR),
             sh.DigestEntry("learned_t"),
         ),
-        "what the switch tells": told(session),
+        "messages of the switch": told(session),
+        "pipeline": {"read": lambda: f"{len(sh.client.get_p4info().tables)} tables"},
     }
 
 
@@ -260,7 +261,8 @@ def told(session: ShellSession) -> Steps:
         session.insert(aging)
         (named,) = received.notification_queue.get(timeout=PATIENCE).idle_timeout_notification.table_entry
         session.delete(aging)
-        return f"table {named.table_id == aging.id}, value {named.match[0].exact.value[-1]}"
+        assert named.table_id == aging.id
+        return f"aging: {named.match[0].exact.value[-1]}"
 
     return {"a packet out and in": packet, "a digest, acknowledged": learned, "an idle timeout": timeout}
 

@@ -99,7 +99,7 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
     }
 
     table between {
-        key = { hdr.request.value: range @name("value"); }
+        key = { sm.ingress_port: range @name("port"); }
         actions = { mark; NoAction; }
     }
 
