@@ -1,4 +1,4 @@
-"""What ours and simple_switch_grpc answer differently, as cases: what a primary does, and what each answers."""
+"""What ours and simple_switch_grpc answer differently: what a primary does, and what each answers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from tests.switch.service import (
     bridge,
     counter,
     counts,
+    default,
     direct_counter,
     exact,
     group,
@@ -167,8 +168,8 @@ def bridge_entries() -> p4r.Entity:
     return p4r.Entity(table_entry=p4r.TableEntry(table_id=service.id_of("bridge")))
 
 
-def constants_marked(client: Client) -> list[bool]:
-    return [entity.table_entry.is_const for entity in client.read(table_entry("fixed"))]
+def marked_constant(wanted: p4r.Entity) -> Callable[[Client], object]:
+    return lambda client: [entity.table_entry.is_const for entity in client.read(wanted)]
 
 
 # ---- Members and groups ----
@@ -260,6 +261,7 @@ def wrote_and_read(entity: p4r.Entity, wanted: p4r.Entity) -> Callable[[Client],
 
 
 D = Difference
+ALL_DIRECT_COUNTERS = p4r.DirectCounterEntry(table_entry=p4r.TableEntry())
 MANY = [table_entry("small", exact(1, n), do=MARK) for n in range(3)]
 
 CASES = {
@@ -273,7 +275,18 @@ CASES = {
     "modify a constant entry": Case(
         D.CONSTANT_TABLE, lambda c: c.modify(CONSTANT), "PERMISSION_DENIED", "NOT_FOUND"
     ),
-    "constant entries read": Case(D.IS_CONST, constants_marked, [True, True], [False, False]),
+    "constant entries read": Case(
+        D.IS_CONST, marked_constant(table_entry("fixed")), [True, True], [False, False]
+    ),
+    "a constant default read": Case(
+        D.IS_CONST, marked_constant(default("constant_default")), [True], [False]
+    ),
+    "all direct counters": Case(
+        D.DIRECT_COUNTERS,
+        lambda c: len(c.read(p4r.Entity(direct_counter_entry=ALL_DIRECT_COUNTERS))),
+        3,
+        "UNIMPLEMENTED",
+    ),
     "missing direct counter": Case(
         D.DIRECT_COUNTERS, lambda c: c.read(direct_counter(bridge(7))), "NOT_FOUND", "INVALID_ARGUMENT"
     ),
@@ -298,6 +311,9 @@ CASES = {
         wrote_and_read(group(3, replica(1), metadata=b"m"), group(3)),
         [group(3, replica(1), metadata=b"m")],
         [group(3, replica(1))],
+    ),
+    "a high group": Case(
+        D.REPLICA_NUMBERS, lambda c: c.insert(group(1 << 15, replica(1))), None, "OUT_OF_RANGE"
     ),
     "rollback": Case(D.ATOMICITY, in_one("ROLLBACK_ON_ERROR"), None, "UNIMPLEMENTED"),
     "atomic": Case(D.ATOMICITY, in_one("DATAPLANE_ATOMIC"), None, "UNIMPLEMENTED"),

@@ -1,4 +1,4 @@
-"""Both switches with their packets by gRPC, without interfaces: ours in this process, and simple_switch_grpc."""
+"""Both switches without interfaces, with packets by gRPC: ours in this process, and simple_switch_grpc."""
 
 import socket
 import subprocess

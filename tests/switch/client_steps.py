@@ -1,6 +1,6 @@
-"""Steps of a client that others wrote: what it writes, reads back and hears, and a word for what comes of it.
+"""Steps of a client that others wrote, and a word for what comes of each.
 
-Only the standard library: this runs in p4runtime-shell's environment too. Messages are those of the client's own
+Only the standard library: this runs in p4runtime-shell's environment too. Messages are of the client's own
 protobuf.
 """
 
@@ -53,9 +53,8 @@ def written(
     changed: Any,
     wanted: Any,
     needs: Sequence[Any] = (),
-    also: Sequence[Any] = (),
 ) -> Steps:
-    """An entity's life. wanted: a filter for it; needs: entities that must be there meanwhile; also: are read too."""
+    """An entity's life. wanted: a filter for it; needs: entities that must be there meanwhile."""
 
     def prepare_and_insert() -> str:
         for entity in needs:
@@ -69,11 +68,11 @@ def written(
 
     steps: dict[str, Step] = {
         "insert": prepare_and_insert,
-        "read": lambda: read_back(session, wanted, first, *also),
+        "read": lambda: read_back(session, wanted, first),
         "modify": lambda: do(session.modify, changed),
-        "read modified": lambda: read_back(session, wanted, changed, *also),
+        "read modified": lambda: read_back(session, wanted, changed),
         "delete": lambda: do(session.delete, changed),
-        "read deleted": lambda: read_back(session, wanted, *also),
+        "read deleted": lambda: read_back(session, wanted),
     }
     return steps | ({"tidy up": tidy_up} if needs else {})
 

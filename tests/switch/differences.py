@@ -1,6 +1,6 @@
 """Where the service differs from simple_switch_grpc: the names that tests and document share.
 
-Each is a row of the table in docs/switch-p4runtime.md, in its order; test_server_differences.py compares them.
+Each is a row of the table in docs/switch-p4runtime.md, in its order: see test_server_differences.py.
 """
 
 from enum import Enum

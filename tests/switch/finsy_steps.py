@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import finsy as fy
@@ -13,6 +15,7 @@ from tests.switch.client_steps import (
     Steps,
     cells,
     do,
+    outcomes,
     read_back,
     with_its_entry,
     written,
@@ -45,7 +48,7 @@ class FinsySession:
 
     def read(self, wanted: Any) -> Sequence[Any]:
         async def found() -> list[Any]:
-            return [entity async for entity in self.subject.read([wanted])]
+            return [entity async for entity in self.subject.read([wanted])]  # type: ignore[misc]
 
         return self._run(found())
 
@@ -260,3 +263,32 @@ def told(session: FinsySession) -> Steps:
         return f"{named.table_id}: {named.match['value']}"
 
     return {"a packet out and in": packet_in, "a digest, acknowledged": digest, "an idle timeout": timeout}
+
+
+async def outcomes_of_finsy(
+    address: str, election_id: int, p4info: Path, program: Path
+) -> dict[str, dict[str, str]]:
+    """A whole session. Then a second client asks the switch for its pipeline."""
+    async with controlled(address, initial_election_id=election_id, p4info=p4info, p4blob=program) as subject:
+        session = FinsySession(subject, asyncio.get_running_loop())
+        found = await asyncio.to_thread(
+            lambda: {kind: outcomes(each) for kind, each in steps(session).items()}
+        )
+    async with controlled(address, initial_election_id=election_id + 1) as reader:
+        return found | {"pipeline": {"read": f"{len(list(reader.p4info.tables))} tables"}}
+
+
+@asynccontextmanager
+async def controlled(address: str, **options: Any) -> AsyncIterator[fy.Switch]:
+    """The switch as finsy sees it, once finsy is ready. options: of fy.SwitchOptions."""
+    ready = asyncio.Event()
+
+    async def on_ready(_: fy.Switch) -> None:
+        ready.set()
+
+    subject = fy.Switch(
+        "subject", address, fy.SwitchOptions(ready_handler=on_ready, fail_fast=True, **options)
+    )
+    async with fy.Controller([subject]):
+        await asyncio.wait_for(ready.wait(), PATIENCE)
+        yield subject

@@ -268,7 +268,7 @@ def told(session: ShellSession) -> Steps:
 
 
 def run(address: str, election_id: str, p4info: str, program: str) -> dict[str, dict[str, str]]:
-    """Verbose, which is the shell's default: its two options are one, and without it byte strings are padded."""
+    """Verbose, by default: the shell's two options are one, and without it byte strings are padded."""
     sh.setup(
         device_id=1,
         grpc_addr=address,

@@ -23,6 +23,7 @@ from tests.switch.service import (
     default,
     digest,
     direct_counter,
+    exact,
     group,
     session,
     table_entry,
@@ -163,6 +164,10 @@ BOTH = {
     "an unknown table": (
         lambda c: c.read(p4r.Entity(table_entry=p4r.TableEntry(table_id=99))),
         "INVALID_ARGUMENT",
+    ),
+    "a padded value": (
+        lambda c: (c.insert(table_entry("bridge", exact(1, b"\x00\x07"), do=FORWARD)), c.read(bridge(7)))[1],
+        [bridge(7, FORWARD)],
     ),
     "no type": (lambda c: c.write_updates(p4r.Update(entity=GOOD)), "INVALID_ARGUMENT"),
     "no action of the pipeline": (

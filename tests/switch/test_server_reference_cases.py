@@ -16,7 +16,6 @@ from finsy.gnmipath import GNMIPath
 from finsy.proto import gnmi, gnmi_grpc, p4r
 
 from switch.server.packet_messages import OPER_STATUS_DOWN, OPER_STATUS_UP
-from tests.switch.both_switches import Addresses, embedded_switch, reference_switch
 from tests.switch.client import DEADLINE, Client, Refused, Stream, pipeline_config
 from tests.switch.patience import eventually
 from tests.switch.service import exact, group, lpm, octets, optional, replica, session, ternary
@@ -90,18 +89,6 @@ def entry(table: str, *match: p4r.FieldMatch, port: int | None = None, **fields:
             table_id=IDS[table], match=match, action=fields.pop("action", do), **fields
         )
     )
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Addresses]:
-    with embedded_switch() as addresses:
-        yield addresses
-
-
-@pytest.fixture(scope="module")
-def bmv2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    with reference_switch(tmp_path_factory.mktemp("bmv2"), packets=True) as addresses:
-        yield addresses
 
 
 _election_ids = iter(range(1, 1 << 62))
