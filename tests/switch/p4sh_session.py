@@ -1,6 +1,6 @@
 """p4runtime-shell's steps with each kind of entity, run in that shell's own environment.
 
-    p4sh_session.py ADDRESS ELECTION_ID P4INFO PROGRAM
+    .venv-p4sh/bin/python -m tests.switch.p4sh_session ADDRESS ELECTION_ID P4INFO PROGRAM
 
 Prints, as JSON, what came of each step (client_steps.py) with the program entities.p4.
 """
@@ -13,7 +13,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -26,8 +25,16 @@ from p4runtime_sh.p4runtime import (
     P4RuntimeWriteException,
 )
 
-sys.path.insert(0, str(Path(__file__).parent))
-from client_steps import Refused, Steps, cells, do, outcomes, read_back, with_its_entry, written
+from tests.switch.client_steps import (
+    Refused,
+    Steps,
+    cells,
+    do,
+    outcomes,
+    read_back,
+    with_its_entry,
+    written,
+)
 
 PATIENCE = 30  # seconds; everything here is done in a few milliseconds
 CPU_PORT = 255

@@ -3,9 +3,12 @@
 import re
 
 from tests.switch.bmv2_differences import CASES, FRESH_CASES
-from tests.switch.client_outcomes import OTHERWISE
+from tests.switch.client_outcomes import OTHERWISE, OUTCOMES
 from tests.switch.differences import Difference
 from tests.switch.test_server_bmv2 import OTHER_INSERTS, OTHER_METERS, OTHER_REPLICAS
+from tests.switch.test_server_meters import WRONG_METERS
+from tests.switch.test_server_state import WRONG_REPLICAS
+from tests.switch.test_server_tables import WRONG_INSERTS
 from topo.lab import PROJECT
 
 DOCUMENT = PROJECT / "docs" / "switch-p4runtime.md"
@@ -40,4 +43,15 @@ def test_each_difference_is_shown() -> None:
 
 
 def test_what_is_listed_as_different_is() -> None:
-    assert [name for name, case in {**CASES, **FRESH_CASES}.items() if case.ours == case.theirs] == []
+    """Each answer beside ours: a case that asked for the same on both would show nothing."""
+    pairs = [(name, case.ours, case.theirs) for name, case in {**CASES, **FRESH_CASES}.items()]
+    for others, wrong in (
+        (OTHER_INSERTS, WRONG_INSERTS),
+        (OTHER_REPLICAS, WRONG_REPLICAS),
+        (OTHER_METERS, WRONG_METERS),
+    ):
+        pairs += [(name, wrong[name][1], theirs) for name, (_, theirs) in others.items()]
+    for each in OTHERWISE:
+        ours = OUTCOMES[each.kind]
+        pairs += [(f"{each.kind}: {step}", ours[step], theirs) for step, theirs in each.steps.items()]
+    assert [name for name, ours, theirs in pairs if ours == theirs] == []

@@ -8,7 +8,6 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +16,11 @@ from tests.switch.both_switches import Addresses
 from tests.switch.client import PROGRAMS
 from tests.switch.client_outcomes import CLIENTS, FINSY, LACKED, OUTCOMES, SHELL, Outcomes, expected
 from tests.switch.finsy_steps import outcomes_of_finsy
+from topo.lab import PROJECT
 
 PROGRAM = (PROGRAMS / "entities.p4info.txtpb", PROGRAMS / "entities.json")
-SHELLS_PYTHON = Path(__file__).parents[2] / ".venv-p4sh" / "bin" / "python"
-SESSION = Path(__file__).parent / "p4sh_session.py"
+SHELLS_PYTHON = PROJECT / ".venv-p4sh" / "bin" / "python"
+SESSION = ["-m", "tests.switch.p4sh_session"]
 PATIENCE = 120.0  # seconds for a whole session, which takes one
 
 SWITCHES = ["embedded", pytest.param("bmv2", marks=pytest.mark.bmv2)]
@@ -33,8 +33,8 @@ def by_finsy(address: str) -> Outcomes:
 def by_the_shell(address: str) -> Outcomes:
     if not SHELLS_PYTHON.exists():
         pytest.skip("p4runtime-shell's environment .venv-p4sh is absent (make test makes it)")
-    command = [SHELLS_PYTHON, SESSION, address, str(next(election_ids)), *PROGRAM]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    command = [SHELLS_PYTHON, *SESSION, address, str(next(election_ids)), *PROGRAM]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
