@@ -9,6 +9,7 @@ import pytest
 from switch.server.device import Device
 from switch.server.server import Server
 from tests.switch import service
+from tests.switch.both_switches import Addresses, embedded_switch, reference_switch
 from tests.switch.client import DEVICE_ID, Client, Stream
 from tests.switch.in_process import InProcess
 
@@ -60,3 +61,15 @@ def stream(switch: Running) -> Iterator[tuple[Client, Stream]]:
         stream = client.become_primary()
         client.set_pipeline(service.CONFIG)
         yield client, stream
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[Addresses]:
+    with embedded_switch() as addresses:
+        yield addresses
+
+
+@pytest.fixture(scope="module")
+def bmv2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    with reference_switch(tmp_path_factory.mktemp("bmv2"), packets=True) as addresses:
+        yield addresses

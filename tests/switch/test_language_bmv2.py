@@ -8,12 +8,12 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.switch.both_switches import free_port, wait_for
 from tests.switch.client import DEVICE_ID, Client, pipeline_config
 from tests.switch.language.case import Case, Door, run
 from tests.switch.patience import eventually
 from tests.switch.service import CPU_PORT
 from tests.switch.test_language import CASES
-from tests.switch.test_server_bmv2 import free_port, wait_for
 from tests.switch.test_server_dataplane import PacketClient
 
 pytestmark = pytest.mark.bmv2

@@ -4,21 +4,18 @@ What the tests beside this one expect of our service is expected of simple_switc
 listed here that, and how, it differs; docs/switch-p4runtime.md says why.
 """
 
-import os
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from finsy.proto import p4r
 
 from tests.switch import service
-from tests.switch.client import DEVICE_ID, Client, Refused
+from tests.switch.bmv2_differences import CASES, FRESH_CASES, GOOD, election_ids, outcome
+from tests.switch.both_switches import embedded_switch, reference_switch
+from tests.switch.client import Client
+from tests.switch.differences import Difference
 from tests.switch.service import (
-    CPU_PORT,
     action,
     bridge,
     counter,
@@ -28,11 +25,8 @@ from tests.switch.service import (
     direct_counter,
     exact,
     group,
-    register,
-    replica,
     session,
     table_entry,
-    ternary,
 )
 from tests.switch.test_server_meters import BURSTS, OF_A_BURST, WRONG_METERS, colors_of_a_burst, meter
 from tests.switch.test_server_meters import CONFIG as METERS
@@ -41,33 +35,6 @@ from tests.switch.test_server_tables import ENTRIES, FIRST, FORWARD, MARK, SECON
 
 pytestmark = pytest.mark.bmv2
 
-START_TIMEOUT = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def reference_switch(folder: Path, *, packets: bool) -> Iterator[tuple[str, str]]:
-    """A running simple_switch_grpc without interfaces. Its addresses: P4Runtime, packets if wanted."""
-    address, packet_address = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    command = ["simple_switch_grpc", "--no-p4", "--device-id", str(DEVICE_ID)]
-    command += ["--notifications-addr", f"ipc://{folder}/notifications.ipc"]
-    command += ["--", "--grpc-server-addr", address, "--cpu-port", str(CPU_PORT)]
-    if packets:
-        command += ["--dp-grpc-server-addr", packet_address]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        wait_for(address, process, folder / "log")
-        yield address, packet_address
-    finally:
-        process.kill()
-        process.wait()
-
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -75,55 +42,40 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    host, port = address.split(":")
-    deadline = time.monotonic() + START_TIMEOUT
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex((host, int(port))) == 0:
-                return
-        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
-
-
-_election_ids = iter(range(os.getpid(), 1 << 62))
-
-
 @pytest.fixture
 def client(address: str) -> Iterator[Client]:
-    with Client(address, next(_election_ids)) as client:
+    with Client(address, next(election_ids)) as client:
         client.become_primary()
         client.set_pipeline(service.CONFIG)
         yield client
 
 
-def outcome(attempt: Callable[[], object]) -> object:
-    """What is returned, or the code of the last update, or of the RPC when there are no details."""
-    try:
-        return attempt()
-    except Refused as refused:
-        return refused.codes[-1] if refused.codes else refused.code.name
+Others = dict[str, tuple[Difference, str | None]]
+"""What simple_switch_grpc answers instead."""
 
 
-# What simple_switch_grpc answers instead.
-OTHER_INSERTS = {
-    "no entity": "UNKNOWN",
-    "value too wide": "INVALID_ARGUMENT",
-    "parameter too wide": "INVALID_ARGUMENT",
-    "empty value": None,
-    "priority negative": "UNKNOWN",
-    "range of everything": None,
-    "constant table": "UNKNOWN",
-    "keyless table": "UNKNOWN",
-    "is_const": None,
-    "negative counter": None,
+def theirs(others: Others, name: str, code: str | None) -> str | None:
+    return others[name][1] if name in others else code
+
+
+OTHER_INSERTS: Others = {
+    "no entity": (Difference.MALFORMED, "UNKNOWN"),
+    "value too wide": (Difference.BYTES, "INVALID_ARGUMENT"),
+    "parameter too wide": (Difference.BYTES, "INVALID_ARGUMENT"),
+    "empty value": (Difference.BYTES, None),
+    "priority negative": (Difference.MALFORMED, "UNKNOWN"),
+    "range of everything": (Difference.RANGE_OF_EVERYTHING, None),
+    "constant table": (Difference.CONSTANT_TABLE, "UNKNOWN"),
+    "keyless table": (Difference.MALFORMED, "UNKNOWN"),
+    "is_const": (Difference.IS_CONST_WRITTEN, None),
+    "negative counter": (Difference.NEGATIVE_COUNT, None),
 }
 
 
 @pytest.mark.parametrize("name", WRONG_INSERTS)
 def test_wrong_inserts(name: str, client: Client) -> None:
     entity, code = WRONG_INSERTS[name]
-    assert outcome(lambda: client.insert(entity)) == OTHER_INSERTS.get(name, code)
+    assert outcome(lambda: client.insert(entity)) == theirs(OTHER_INSERTS, name, code)
 
 
 # A range that is left out comes back as the whole range.
@@ -140,31 +92,31 @@ def test_an_entry_is_read_as_it_was_written(name: str, client: Client) -> None:
     assert client.read(table) == []
 
 
-OTHER_REPLICAS = {
-    "group too high": "OUT_OF_RANGE",
-    "instance too high": None,
-    "port too high": None,
-    "old port too high": None,
-    "empty port": "INVALID_ARGUMENT",
-    "a backup at the same port": None,
-    "a backup like another replica": None,
-    "port of a backup too high": None,
-    "truncation": "UNKNOWN",
+OTHER_REPLICAS: Others = {
+    "group too high": (Difference.REPLICA_NUMBERS, "OUT_OF_RANGE"),
+    "instance too high": (Difference.REPLICA_NUMBERS, None),
+    "port too high": (Difference.REPLICA_NUMBERS, None),
+    "old port too high": (Difference.REPLICA_NUMBERS, None),
+    "empty port": (Difference.BYTES, "INVALID_ARGUMENT"),
+    "a backup at the same port": (Difference.BACKUPS, None),
+    "a backup like another replica": (Difference.BACKUPS, None),
+    "port of a backup too high": (Difference.BACKUPS, None),
+    "truncation": (Difference.TRUNCATION, "UNKNOWN"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG_REPLICAS)
 def test_wrong_replicas(name: str, client: Client) -> None:
     entity, code = WRONG_REPLICAS[name]
-    assert outcome(lambda: client.insert(entity)) == OTHER_REPLICAS.get(name, code)
+    assert outcome(lambda: client.insert(entity)) == theirs(OTHER_REPLICAS, name, code)
 
 
-OTHER_METERS = {
-    "index too high": "UNKNOWN",
-    "index too high without rates": "UNKNOWN",
-    "committed above peak": "UNKNOWN",
-    "excess burst": None,
-    "counts by colour": None,
+OTHER_METERS: Others = {
+    "index too high": (Difference.INDEX, "UNKNOWN"),
+    "index too high without rates": (Difference.INDEX, "UNKNOWN"),
+    "committed above peak": (Difference.RATES, "UNKNOWN"),
+    "excess burst": (Difference.OF_SINGLE_RATE, None),
+    "counts by colour": (Difference.OF_SINGLE_RATE, None),
 }
 
 
@@ -172,11 +124,11 @@ OTHER_METERS = {
 def test_wrong_meters(name: str, client: Client) -> None:
     client.set_pipeline(METERS)
     entity, code = WRONG_METERS[name]
-    assert outcome(lambda: client.modify(entity)) == OTHER_METERS.get(name, code)
+    assert outcome(lambda: client.modify(entity)) == theirs(OTHER_METERS, name, code)
 
 
 def test_meters(address: str) -> None:
-    with Client(address, next(_election_ids)) as client:
+    with Client(address, next(election_ids)) as client:
         stream = client.become_primary()
         client.set_pipeline(METERS)
         assert client.read(meter("packets", 2)) == [meter("packets", 2)]
@@ -184,11 +136,7 @@ def test_meters(address: str) -> None:
         assert client.read(meter("packets", 2)) == [meter("packets", 2, BURSTS)]
         assert outcome(lambda: client.insert(meter("packets", 2, BURSTS))) == "INVALID_ARGUMENT"
         assert len(client.read(meter("packets"))) == 4
-        assert outcome(lambda: client.modify(meter("octets", rates=BURSTS))) == "UNIMPLEMENTED", "all cells"
 
-
-GOOD = bridge(1, FORWARD)
-CONSTANT = table_entry("fixed", ternary(1, 0x0800, 0xFFFF), do=MARK, priority=FIRST)
 
 # (what is done, with GOOD in the table; what comes of it on both)
 BOTH = {
@@ -216,6 +164,10 @@ BOTH = {
     "an unknown table": (
         lambda c: c.read(p4r.Entity(table_entry=p4r.TableEntry(table_id=99))),
         "INVALID_ARGUMENT",
+    ),
+    "a padded value": (
+        lambda c: (c.insert(table_entry("bridge", exact(1, b"\x00\x07"), do=FORWARD)), c.read(bridge(7)))[1],
+        [bridge(7, FORWARD)],
     ),
     "no type": (lambda c: c.write_updates(p4r.Update(entity=GOOD)), "INVALID_ARGUMENT"),
     "no action of the pipeline": (
@@ -245,68 +197,21 @@ def switch_client(request: pytest.FixtureRequest) -> Iterator[Client]:
         yield client
 
 
-# (what is done, with GOOD in the table; what ours answers; what simple_switch_grpc answers)
-DIFFERENT = {
-    "table full": (
-        lambda c: c.insert(*(table_entry("small", exact(1, n), do=MARK) for n in range(3))),
-        "RESOURCE_EXHAUSTED",
-        "UNKNOWN",
-    ),
-    "modify without action": (lambda c: c.modify(bridge(1, metadata=b"x")), None, "INVALID_ARGUMENT"),
-    "modify a constant entry": (lambda c: c.modify(CONSTANT), "PERMISSION_DENIED", "NOT_FOUND"),
-    "missing direct counter": (lambda c: c.read(direct_counter(bridge(7))), "NOT_FOUND", "INVALID_ARGUMENT"),
-    "write all cells": (lambda c: c.modify(counter("both", data=counts(1, 2))), None, "UNIMPLEMENTED"),
-    "cell out of range": (lambda c: c.read(counter("both", 8)), "OUT_OF_RANGE", "UNKNOWN"),
-    "registers": (
-        lambda c: c.read(register("wide", 1)),
-        [register("wide", 1, 0)],
-        "UNIMPLEMENTED",
-    ),
-    "all digests": (lambda c: c.read(p4r.Entity(digest_entry=p4r.DigestEntry())), [], "UNIMPLEMENTED"),
-    "group metadata": (
-        lambda c: (c.insert(group(3, replica(1), metadata=b"m")), c.read(group(3)))[1],
-        [group(3, replica(1), metadata=b"m")],
-        [group(3, replica(1))],
-    ),
-    "atomicity": (
-        lambda c: c.write_updates(
-            p4r.Update(type=p4r.Update.INSERT, entity=bridge(2, FORWARD)), atomicity="ROLLBACK_ON_ERROR"
-        ),
-        None,
-        "UNIMPLEMENTED",
-    ),
-    "nothing to commit": (lambda c: c.set_pipeline(None, "COMMIT"), "NOT_FOUND", "UNKNOWN"),
-    "filter without table": (
-        lambda c: len(c.read(p4r.Entity(table_entry=p4r.TableEntry(priority=1)))),
-        "INVALID_ARGUMENT",
-        3,
-    ),
-}
-
-
-@pytest.mark.parametrize(("attempt", "ours", "theirs"), DIFFERENT.values(), ids=DIFFERENT.keys())
-def test_where_the_two_differ(
-    attempt: Callable[[Client], object],
-    ours: object,
-    theirs: object,
-    client: Client,
-    switch_client: Client,
-) -> None:
-    for each, expected in ((switch_client, ours), (client, theirs)):
+@pytest.mark.parametrize("name", CASES)
+def test_where_the_two_differ(name: str, client: Client, switch_client: Client) -> None:
+    case = CASES[name]
+    for each, expected in ((switch_client, case.ours), (client, case.theirs)):
         each.insert(GOOD)
-        assert outcome(lambda each=each: attempt(each)) == expected
+        assert outcome(lambda each=each: case.attempt(each)) == expected
 
 
-def test_only_ours_reconciles_a_program_with_counters(client: Client, switch_client: Client) -> None:
-    """The other then refuses every pipeline until a COMMIT gets it going again."""
-    switch_client.set_pipeline(service.CONFIG, "RECONCILE_AND_COMMIT")
-    for action_name in ("RECONCILE_AND_COMMIT", "VERIFY_AND_COMMIT"):
-        assert (
-            outcome(lambda action_name=action_name: client.set_pipeline(service.CONFIG, action_name))
-            == "UNKNOWN"
-        )
-    client.set_pipeline(None, "COMMIT")
-    client.set_pipeline(service.CONFIG)
+@pytest.mark.parametrize("name", FRESH_CASES)
+def test_where_the_two_differ_from_the_start(name: str, tmp_path: Path) -> None:
+    case = FRESH_CASES[name]
+    with embedded_switch() as addresses:
+        assert outcome(lambda: case.attempt(addresses)) == case.ours
+    with reference_switch(tmp_path, packets=True) as addresses:
+        assert outcome(lambda: case.attempt(addresses)) == case.theirs
 
 
 def test_constant_entries_have_the_same_priorities(client: Client, switch_client: Client) -> None:

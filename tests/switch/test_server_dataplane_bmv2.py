@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.switch import service
+from tests.switch.both_switches import reference_switch
 from tests.switch.client import Client
-from tests.switch.test_server_bmv2 import reference_switch
 from tests.switch.test_server_dataplane import (
     PacketClient,
     test_a_packet_comes_out_with_its_id,

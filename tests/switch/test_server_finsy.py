@@ -1,8 +1,11 @@
-"""finsy, a client that others wrote, against the service: everything a controller does with it."""
+"""finsy, a client that others wrote, against the service: what a controller does with it, and packets.
+
+Every kind of entity: test_server_entities.py.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +15,21 @@ from finsy.proto import p4r
 from google.protobuf import text_format
 
 from switch.ports import Port
-from tests.switch import test_server_entry_state, test_server_profiles
+from tests.switch import finsy_steps, test_server_profiles
 from tests.switch.client import PROGRAMS
 from tests.switch.conftest import Running
-from tests.switch.service import TYPE_LEARN, frame
-
-PATIENCE = 30.0  # seconds; everything here is done in a few milliseconds
-
+from tests.switch.finsy_steps import PATIENCE
+from tests.switch.service import frame
 
 TO_CONTROLLER = fy.P4TableEntry(
     "bridge", match=fy.Match(destination=1), action=fy.Action("to_controller", reason=5)
 )
 
 
-def options(**more: Any) -> fy.SwitchOptions:
-    used: dict[str, Any] = {
-        "p4info": PROGRAMS / "service.p4info.txtpb",
-        "p4blob": PROGRAMS / "service.json",
-        "fail_fast": True,
-    }
-    return fy.SwitchOptions(**(used | more))
-
-
-@asynccontextmanager
-async def controlled(switch: Running, **more: Any) -> AsyncIterator[fy.Switch]:
-    """The switch as finsy sees it, once finsy is ready."""
-    ready = asyncio.Event()
-
-    async def on_ready(_: fy.Switch) -> None:
-        ready.set()
-
-    subject = fy.Switch("subject", switch.address, options(ready_handler=on_ready, **more))
-    async with fy.Controller([subject]):
-        await asyncio.wait_for(ready.wait(), PATIENCE)
-        yield subject
+def controlled(switch: Running, **more: Any) -> AbstractAsyncContextManager[fy.Switch]:
+    """The switch as finsy sees it, with the pipeline of service.p4, or another."""
+    program = {"p4info": PROGRAMS / "service.p4info.txtpb", "p4blob": PROGRAMS / "service.json"}
+    return finsy_steps.controlled(switch.address, **(program | more))
 
 
 async def all_of(subject: fy.Switch, *entities: Any) -> list[Any]:
@@ -75,25 +59,6 @@ async def test_entries_are_written_and_read(switch: Running) -> None:
         assert switch.data_plane.receive(1, packet) == [(3, packet)]
         await subject.delete(entries)
         assert await all_of(subject, fy.P4TableEntry("bridge")) == []
-
-
-async def test_every_kind_of_match(switch: Running) -> None:
-    entry = fy.P4TableEntry(
-        "acl",
-        match=fy.Match(source="00:00:00:00:0a:00/&00:00:00:00:ff:00", type=0x800, port="1...5"),
-        action=fy.Action("mark", value=7),
-        priority=5,
-    )
-    route = fy.P4TableEntry(
-        "routes", match=fy.Match(source="0xaabb00000000/16"), action=fy.Action("mark", value=1)
-    )
-    async with controlled(switch) as subject:
-        await subject.insert([entry, route])
-        (found,) = await all_of(subject, fy.P4TableEntry("acl"))
-        assert found.match == {"source": (0x0A00, 0xFF00), "type": 0x800, "port": (1, 5)}
-        assert found.priority == 5
-        (found,) = await all_of(subject, fy.P4TableEntry("routes"))
-        assert found.match == {"source": (0xAABB00000000, 16)}
 
 
 async def test_errors_name_the_update(switch: Running) -> None:
@@ -179,22 +144,6 @@ async def test_packets_in_and_out(switch: Running) -> None:
         assert switch.data_plane.sent == [(4, frame(9))]
 
 
-async def test_digests(switch: Running) -> None:
-    async with controlled(switch) as subject:
-
-        async def next_list() -> fy.P4DigestList:
-            async for digests in subject.read_digests("learned_t"):
-                return digests
-            raise AssertionError("no digest list")
-
-        reader = asyncio.create_task(next_list())
-        await subject.insert([fy.P4DigestEntry("learned_t", max_list_size=1, ack_timeout_ns=10**9)])
-        switch.data_plane.receive(3, frame(1, source=5, kind=TYPE_LEARN))
-        received = await asyncio.wait_for(reader, PATIENCE)
-        assert received.data == [{"source": 5, "port": 3}]
-        await subject.write([received.ack()])
-
-
 async def test_a_second_controller_is_the_backup_and_takes_over(switch: Running) -> None:
     """finsy asks for mastership when it hears that there is no primary any more."""
     promoted = asyncio.Event()
@@ -269,29 +218,3 @@ async def test_members_groups_and_one_shot_entries(switch: Running, tmp_path: Pa
         assert await all_of(subject, fy.P4TableEntry("t")) == [one_shot]
 
     await with_program(switch, tmp_path, test_server_profiles.config(), use)
-
-
-async def test_direct_meters_and_idle_timeouts(switch: Running, tmp_path: Path) -> None:
-    rates = fy.P4MeterConfig(cir=1, cburst=2, pir=3, pburst=4)
-
-    async def use(subject: fy.Switch) -> None:
-        async def next_timeout() -> Any:
-            async for notification in subject.read_idle_timeouts():
-                return notification
-            raise AssertionError("no notification")
-
-        reader = asyncio.create_task(next_timeout())
-        key = fy.Match(a=1)
-        entry = fy.P4TableEntry(
-            "t", match=key, action=fy.Action("set_b", value=1), idle_timeout_ns=1_000_000, meter_config=rates
-        )
-        await subject.insert([entry])
-        wanted = fy.P4DirectMeterEntry(table_entry=fy.P4TableEntry("t", match=key))
-        (meter,) = await all_of(subject, wanted)
-        assert meter.config == rates
-        notification = await asyncio.wait_for(reader, PATIENCE)
-        assert [(named.table_id, named.idle_timeout_ns) for named in notification.table_entry] == [
-            ("t", 1_000_000)
-        ]
-
-    await with_program(switch, tmp_path, test_server_entry_state.CONFIG, use)

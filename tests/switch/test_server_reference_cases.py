@@ -15,15 +15,10 @@ import pytest
 from finsy.gnmipath import GNMIPath
 from finsy.proto import gnmi, gnmi_grpc, p4r
 
-from switch.ports import Port
-from switch.server.device import Device
 from switch.server.packet_messages import OPER_STATUS_DOWN, OPER_STATUS_UP
-from switch.server.packet_service import PacketServer
-from switch.server.server import Server
-from tests.switch.client import DEADLINE, DEVICE_ID, Client, Refused, Stream, pipeline_config
+from tests.switch.client import DEADLINE, Client, Refused, Stream, pipeline_config
 from tests.switch.patience import eventually
-from tests.switch.service import CPU_PORT, exact, group, lpm, octets, optional, replica, session, ternary
-from tests.switch.test_server_bmv2 import reference_switch
+from tests.switch.service import exact, group, lpm, octets, optional, replica, session, ternary
 from tests.switch.test_server_dataplane import PacketClient, refused, request
 
 CONFIG = pipeline_config("doors")
@@ -42,8 +37,6 @@ SECOND = 1_000_000_000
 QUIET = 0.3  # seconds in which nothing must come
 IDLE = SECOND // 5
 SWEEP = 1.5  # seconds that the reference switch may be late, which looks once a second
-
-Addresses = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -96,27 +89,6 @@ def entry(table: str, *match: p4r.FieldMatch, port: int | None = None, **fields:
             table_id=IDS[table], match=match, action=fields.pop("action", do), **fields
         )
     )
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Addresses]:
-    packets = PacketServer(DEVICE_ID, CPU_PORT, "127.0.0.1:0")
-    packets.start()
-    device = Device(DEVICE_ID, packets.plane)
-    server = Server(device, "127.0.0.1:0")
-    server.start()
-    for number in (1, 2):
-        packets.plane.ports.add(Port(number, f"eth{number}"))
-    yield server.address, packets.address
-    server.stop()
-    packets.stop()
-    device.close()
-
-
-@pytest.fixture(scope="module")
-def bmv2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    with reference_switch(tmp_path_factory.mktemp("bmv2"), packets=True) as addresses:
-        yield addresses
 
 
 _election_ids = iter(range(1, 1 << 62))

@@ -1,0 +1,50 @@
+"""Where the service differs from simple_switch_grpc: the names that tests and document share.
+
+Each is a row of the table in docs/switch-p4runtime.md, in its order: see test_server_differences.py.
+"""
+
+from enum import Enum
+
+
+class Difference(Enum):
+    """The value: the row's first column."""
+
+    PRIMARY_LEAVES = "the primary leaves"
+    ROLES = "a role"
+    UNKNOWN_DEVICE = "an unknown device id, when the pipeline is set"
+    BYTES = "a value too wide, an empty byte string"
+    MALFORMED = "no entity, a negative priority, an entry of a keyless table"
+    TABLE_FULL = "a full table"
+    CONSTANT_TABLE = "writing a constant table"
+    RANGE_OF_EVERYTHING = "a range of everything"
+    IS_CONST = "constant entries and defaults when read"
+    IS_CONST_WRITTEN = "`is_const` in a write"
+    NO_ACTION = "MODIFY without an action"
+    NEGATIVE_COUNT = "a negative count"
+    REGISTERS = "registers"
+    VALUE_SETS = "value sets"
+    ALL_CELLS = "all cells of a counter or meter in one write"
+    DIRECT_COUNTERS = "all direct counters in one read, the counter of an entry that does not exist"
+    INDEX = "an index that does not exist"
+    RATES = "a committed rate above the peak rate"
+    OF_SINGLE_RATE = "a meter's excess burst, counts by colour"
+    ALL_DIGESTS = "the configuration of all digests in one read"
+    GROUP_METADATA = "a multicast group's `metadata`"
+    REPLICA_NUMBERS = "groups, instances and ports beyond v1model's"
+    BACKUPS = "backup replicas"
+    TRUNCATION = "a clone session's `packet_length_bytes`"
+    WATCH_PORT = "a `watch_port` that does not exist"
+    WATCH_PORT_OF_SOME = "a group of which only some members have a `watch_port`"
+    MEMBER_IN_USE = "a member or group in use is deleted"
+    MISSING_MEMBER = "an entry of a missing member or group"
+    ONE_SHOT_WEIGHT = "a one-shot weight that the profile has no room for"
+    ALL_DOWN = "all members of a group are down"
+    PACKET_OUT = "PacketOut with metadata missing, or from a backup"
+    FILTER = "a filter without a table"
+    BAD_READ = "a bad read in a batch"
+    LONG_ANSWERS = "long answers"
+    VERIFY = "VERIFY of a broken program"
+    COMMIT = "COMMIT with nothing saved"
+    RECONCILE = "RECONCILE_AND_COMMIT"
+    ATOMICITY = "ROLLBACK_ON_ERROR, DATAPLANE_ATOMIC"
+    NO_PIPELINE = "GetForwardingPipelineConfig without a pipeline"
