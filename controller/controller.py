@@ -370,7 +370,8 @@ class Controller:
     def _preview(self, config: Config) -> int:
         """How many buckets would move. Raises InvalidConfig when the switch has no room for all of it."""
         moved, assignment = self._shared.desired.preview(config, time.time())
-        refuse_what_has_no_room(wanted(config, assignment, {}), self._pipeline.codec.sizes)
+        want = wanted(config, assignment, {}, memory=self._shared.memory)
+        refuse_what_has_no_room(want, self._pipeline.codec.sizes)
         return moved
 
     def _edited(self, edit: Callable[[Config], Config]) -> Config:

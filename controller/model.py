@@ -7,6 +7,7 @@ UnknownName. The attribute names are the keys of the YAML document.
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Self
 
@@ -300,7 +301,14 @@ class Config(Part):
         raise UnknownName("VIP", name, (v.name for v in self.vips))
 
     def vips_of(self, pool: str) -> tuple[Vip, ...]:
-        return tuple(vip for vip in self.vips if vip.pool == pool)
+        return self._vips_by_pool.get(pool, ())
+
+    @cached_property
+    def _vips_by_pool(self) -> dict[str, tuple[Vip, ...]]:
+        found: dict[str, list[Vip]] = {}
+        for vip in self.vips:
+            found.setdefault(vip.pool, []).append(vip)
+        return {pool: tuple(vips) for pool, vips in found.items()}
 
 
 def service_port(backend: Backend, vip: Vip) -> int | PortRange:

@@ -21,6 +21,7 @@ from controller.desired import Desired
 from controller.errors import StoreError, Unreachable
 from controller.events import EventLog, Kind, Severity, Unheard
 from controller.links import links
+from controller.memory import Memory
 from controller.model import Config
 from controller.neighbors import Neighbors
 from controller.probes import Probes, Silence
@@ -137,6 +138,8 @@ class Shared:
     """Told of a backend (by its identity) that seems to be dead, and that does no longer."""
     path_mtus: PathMtus
     tracer: Tracer = field(default_factory=Tracer)
+    memory: Memory = field(default_factory=Memory)
+    """Of the entries that were wanted."""
     brought_up: bool = False
     """In the present connection, the switch has been given what it should hold, as far as it takes it."""
     trouble: str = ""
@@ -168,11 +171,9 @@ class Shared:
         """What the switch should hold now, or with another assignment."""
         desired = self.desired
         assignment = assignment or desired.assignment
-        pools = assignment.pools
-        names = {n: f"{pool}/{i.name}" for pool, one in pools.items() for n, i in one.backends.items()}
-        mtus = self.path_mtus.present(names)
+        mtus = self.path_mtus.present(assignment)
         rows = self.neighbors.rows()
-        return wanted(desired.config, assignment, rows, desired.announced, probes, mtus)
+        return wanted(desired.config, assignment, rows, desired.announced, probes, mtus, self.memory)
 
 
 class Session:
