@@ -11,7 +11,7 @@ from functools import cached_property
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from controller import rules
 from controller.errors import InvalidConfig, UnknownName
@@ -284,8 +284,8 @@ class Config(Part):
     vips: tuple[Vip, ...] = Field(default=(), max_length=MAX_VIPS)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        rules.check(self)
+    def _consistent(self, info: ValidationInfo) -> Self:
+        rules.check(self, sound=info.context)
         return self
 
     def pool(self, name: str) -> Pool:
@@ -342,7 +342,7 @@ def replace(config: Config, **parts: Any) -> Config:
     """`config` with other `parts`, checked as a whole."""
     values = {name: getattr(config, name) for name in Config.model_fields} | parts
     try:
-        return Config(**values)
+        return Config.model_validate(values, context=config)
     except ValidationError as error:
         raise InvalidConfig(problems_of(error, Config, values)) from None
 
