@@ -115,8 +115,8 @@ def _firsts(group: Counts, limit: Counts) -> Mask:
     return chosen
 
 
-PAIRS_AT_ONCE = 65535
-"""Of an owner and a standby: as many as 16 bits tell apart, which numpy sorts by radix."""
+PAIRS_AT_ONCE = 4096
+"""Of an owner and a standby: their matrices then stay in the processor's cache, and 16 bits tell them apart."""
 
 
 def spread_standbys(
