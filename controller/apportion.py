@@ -116,7 +116,7 @@ def _firsts(group: Counts, limit: Counts) -> Mask:
 
 
 PAIRS_AT_ONCE = 4096
-"""Of an owner and a standby: their matrices then stay in the processor's cache, and 16 bits tell them apart."""
+"""Of an owner and a standby: their matrices stay in the processor's cache, and 16 bits tell them apart."""
 
 
 def spread_standbys(
@@ -179,8 +179,8 @@ def _pairs(owner: Counts, other: Counts) -> tuple[Counts, Counts, Counts]:
 def _standbys_of(owners: Counts, owner: Counts, standby: Counts, weights: Counts) -> Counts:
     """The standbys, as positions, of the buckets of some `owners`, which are in order.
 
-    `owner` is the place in `owners` of whom each bucket has, in order, too; -1 in `standby` is one that serves
-    no more. A row of the matrices is an owner's, a column a backend that may stand by for him.
+    `owner` is the place in `owners` of whom each bucket has, in order, too; -1 in `standby` is one that
+    serves no more. A row of the matrices is an owner's, a column a backend that may stand by for him.
     """
     rows, columns = len(owners), len(weights)
     shares = np.tile(weights, (rows, 1))

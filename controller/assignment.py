@@ -126,9 +126,7 @@ class Assignment:
         for identity in left:
             self.backend_numbers.give_up(identity.id, now)
         same = backends == before.backends  # then it is the same object, and nobody need look at it
-        after = PoolAssignment(
-            before.id, moved, before.backends if same else dict(sorted(backends.items()))
-        )
+        after = PoolAssignment(before.id, moved, before.backends if same else dict(sorted(backends.items())))
         self.pools[pool.name] = after
         return Outcome(
             int((moved.current != buckets.current).sum()),

@@ -82,7 +82,7 @@ def _document_of_pool(pool: Pool) -> dict[str, Any]:
 
 
 def document_text(config: Config, memory: Memory | None = None) -> str:
-    """A configuration as the store keeps it: the document as JSON. Pools in `memory` are not described again."""
+    """The document as the store keeps it: JSON. Pools that are in `memory` are not described again."""
     memory = memory or Memory()
     memory.begin()
     pools = [memory.make(pool.name, _text_of_pool, pool) for pool in config.pools]

@@ -8,7 +8,7 @@ same object, and what is made of it in turn is not made again either.
 """
 
 import operator
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -48,13 +48,13 @@ class Memory:
         self._now[name] = made
         return made.result
 
-    def union(self, name: Hashable, parts: Iterable[Mapping[K, V]]) -> Mapping[K, V]:
+    def union(self, name: Hashable, parts: Iterable[dict[K, V]]) -> dict[K, V]:
         """All of `parts`, the later ones before the earlier where they have the same key."""
         return self.make(name, _union, *parts)
 
 
-def _union(*parts: Mapping[K, V]) -> Mapping[K, V]:
-    whole: dict[K, V] = {}
+def _union(*parts: dict[Any, Any]) -> dict[Any, Any]:
+    whole: dict[Any, Any] = {}
     for part in parts:
         whole.update(part)
     return whole

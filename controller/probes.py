@@ -83,8 +83,8 @@ class Probes:
         """Follows the configuration, the backends in the tables and the next hops towards them.
 
         A backend whose next hop is lost keeps the one it had: silence is what a round is to find out.
-        `way_to` goes by `neighbors` and the configuration: the same objects, the same ways. Without them it is
-        asked for every backend each time.
+        `way_to` goes by `neighbors` and the configuration: the same objects, the same ways. Without them
+        it is asked for every backend each time.
         """
         before, pools = self._pools, dict[str, _Asked]()
         attached = (*config.interfaces, *config.routes)

@@ -8,6 +8,7 @@ something absent. When the switch refuses an entry, what refers to it waits too,
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ from controller.wire import Connection, Refusal
 
 ABSENT = -1
 
+AT_ONCE = 4000
+"""Changes that are in memory at the same time, of the hundreds of thousands that an empty switch needs."""
+
 SERVED = (VIPS, VIP_RANGES)
 
 Held = NDArray[np.int32]
@@ -50,8 +54,8 @@ class Holdings:
     buckets: dict[int, Held] = field(default_factory=dict)
     rows_in_line: dict[Table, Rows] = field(default_factory=dict)
     buckets_in_line: dict[int, Owners] = field(default_factory=dict)
-    """What was wanted of a table, or of the buckets of a pool, when the switch came to hold just that. As long as
-    the same object is wanted and nothing has been written there, it need not be compared again."""
+    """What was wanted of a table, or of the buckets of a pool, when the switch came to hold just that. As
+    long as the same object is wanted and nothing has been written there, it is not compared again."""
 
     def copy(self) -> "Holdings":
         rows = {table: dict(rows) for table, rows in self.rows.items()}
@@ -180,23 +184,23 @@ class Reconciler:
     async def _write(
         self, before: Result, changes: Iterable[Change], allowed: Allowed, behind: set[Table]
     ) -> Result:
-        """Writes what may be written of `changes`, all of one table, which is `behind` when that is not all."""
-        changes = list(changes)
-        if not changes:
-            return before
-        ready = allowed(changes)
-        refusals = await self._switch.write(ready)
-        refused = {refusal.change[1:3] for refusal in refusals}
-        for change in ready:
-            if change[1:3] not in refused:
-                self.holdings.note(change)
-        if refusals or len(ready) < len(changes):
-            behind.add(changes[0].table)
-        return Result(
-            before.written + len(ready) - len(refusals),
-            before.waiting + len(changes) - len(ready),
-            (*before.refusals, *refusals),
-        )
+        """Writes what may be written of `changes` to one table, which is `behind` when that is not all."""
+        result, rest = before, iter(changes)
+        while some := [*islice(rest, AT_ONCE)]:
+            ready = allowed(some)
+            refusals = await self._switch.write(ready)
+            refused = {refusal.change[1:3] for refusal in refusals}
+            for change in ready:
+                if change[1:3] not in refused:
+                    self.holdings.note(change)
+            if refusals or len(ready) < len(some):
+                behind.add(some[0].table)
+            result = Result(
+                result.written + len(ready) - len(refusals),
+                result.waiting + len(some) - len(ready),
+                (*result.refusals, *refusals),
+            )
+        return result
 
     # what is to be done
 

@@ -37,7 +37,7 @@ def check(config: "Config", sound: "Config | None" = None) -> None:
 
 
 def _alike(one: "Config", other: "Config") -> bool:
-    """Whether two configurations are the same for the rules: they do not read a backend's weight, state or tier."""
+    """Whether they are the same for the rules, which do not read a backend's weight, state or tier."""
     parts = [name for name in type(one).model_fields if name != "pools"]
     return (
         len(one.pools) == len(other.pools)

@@ -49,9 +49,9 @@ def service_rows(config: Config, assignment: Assignment, memory: Memory | None =
         memory.make(("vip", vip.name), _of_vip, vip, assignment.vips[vip.name], assignment.pools[vip.pool].id)
         for vip in config.vips
     ]
-    # Backends that are down are answered for, too, since their addresses stay reserved for the VIP, and removed
-    # ones while they have flows, unless the service was given to another VIP meanwhile: so the configured ones
-    # come last.
+    # Backends that are down are answered for, too, since their addresses stay reserved for the VIP, and
+    # removed ones while they have flows, unless the service was given to another VIP meanwhile: so the
+    # configured ones come last.
     nat = [(pool, config.vips_of(pool.name)) for pool in config.pools if pool.mode is Mode.NAT]
     for pool, vips in nat:
         backends = assignment.pools[pool.name].backends

@@ -49,7 +49,12 @@ interfaces: [{name: all, ports: [1], addresses: [10.0.0.1/16]}]
 pools:
   - {name: nat, buckets: 16, backends: [{name: b0, address: 10.0.1.1, port: 80}]}
   - {name: twin, buckets: 16, announcement: 0s, backends: [{name: b0, address: 10.0.1.1, port: 81}]}
-  - {name: dsr, mode: dsr, buckets: 32, probe: icmp, health: {type: none}, backends: [{name: b0, address: 10.0.2.1}]}
+  - name: dsr
+    mode: dsr
+    buckets: 32
+    probe: icmp
+    health: {type: none}
+    backends: [{name: b0, address: 10.0.2.1}]
   - {name: gre, mode: gre, buckets: 16, backends: [{name: b0, address: 10.0.3.1}]}
 vips:
   - {name: nat, address: 10.1.0.1, port: 80, pool: nat}
@@ -89,13 +94,17 @@ class World:
         name, port = f"b{self.random.randrange(6)}", self.random.choice((None, 80, 81))
         new = make_backend(name, f"10.0.{self.random.randrange(1, 4)}.{self.random.randrange(1, 9)}", port)
         vip = self.random.choice(self.config.vips) if self.config.vips else None
-        other = Vip(name=f"v{self.random.randrange(3)}", address=ip_address("10.1.0.9"), port=80, pool=pool.name)
+        other = Vip(
+            name=f"v{self.random.randrange(3)}", address=ip_address("10.1.0.9"), port=80, pool=pool.name
+        )
         edits = (
             lambda c: change_backend(c, pool.name, backend, weight=self.random.randrange(4)),
             lambda c: change_backend(c, pool.name, backend, state=self.random.choice([*State])),
             lambda c: add_backend(c, pool.name, new),
             lambda c: remove_backend(c, pool.name, backend),
-            lambda c: with_pool(c, pool.model_copy(update={"idle_timeout": float(self.random.randrange(5, 50))})),
+            lambda c: with_pool(
+                c, pool.model_copy(update={"idle_timeout": float(self.random.randrange(5, 50))})
+            ),
             lambda c: remove_vip(c, vip.name) if vip else c,
             lambda c: add_vip(c, other),
             lambda c: with_parts(c, pools=c.pools[::-1]),

@@ -8,7 +8,6 @@ from controller import rules
 from controller.config import parse
 from controller.errors import InvalidConfig, UnknownName
 from controller.model import (
-    Backend,
     Config,
     State,
     Vip,
@@ -117,12 +116,12 @@ def test_checks_go_to_the_port_that_is_served(config: Config) -> None:
 def test_rules_do_not_read_what_they_take_for_alike() -> None:
     """A weight, a state and a tier may change without a look at the rules, because no rule reads them."""
     config = parse(RULED)
-    bare = [
-        Backend.model_construct(name=b.name, address=b.address, port=b.port) for b in config.pools[0].backends
-    ]
+    bare = [b.model_copy() for b in config.pools[0].backends]
     for backend in bare:
         for unread in ("weight", "state", "tier"):
-            del backend.__dict__[unread]
+            object.__delattr__(backend, unread)
+        with pytest.raises(AttributeError):
+            _ = backend.weight
     pool = config.pools[0].model_copy(update={"backends": tuple(bare)})
     rules.check(config.model_copy(update={"pools": (pool,)}))
 
