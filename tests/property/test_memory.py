@@ -1,6 +1,8 @@
 """Whatever is remembered: what is wanted, and what is written, are as if nothing were."""
 
 import random
+from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import ip_address
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from controller.assignment import Assignment
 from controller.config import parse
 from controller.desired import Desired
-from controller.errors import InvalidConfig, UnknownName
+from controller.errors import InvalidConfig, UnknownName, Unreachable
 from controller.events import EventLog
 from controller.memory import Memory
 from controller.model import (
@@ -35,12 +37,14 @@ from controller.program import (
     PROBE_TARGETS,
     TABLES,
     VIPS,
+    Change,
     Do,
     Rows,
     forward,
 )
 from controller.reconciler import Reconciler
 from controller.wanted import Wanted, wanted
+from controller.wire import Refusal
 from tests.fakes.switch import FakeSwitch, at_once
 
 DOCUMENT = """
@@ -62,7 +66,7 @@ vips:
   - {name: dsr, address: 10.1.0.3, port: 80, pool: dsr}
   - {name: gre, address: 10.1.0.4, port: 80, pool: gre}
 """
-SEEDS, STEPS = 12, 60
+SEEDS, STEPS = 10, 60
 
 
 class World:
@@ -74,6 +78,7 @@ class World:
         self.memory, self.probes, self.forgetful = Memory(), Probes(), Probes()
         self.mtus: dict[int, int] = {}
         self.neighbors: Rows = {}
+        self.last: Wanted | None = None
         self.switch = FakeSwitch()
         self.switch.dangling = lambda: []  # others may take away what entries point at
         self.reconciler = Reconciler(self.switch)  # type: ignore[arg-type]
@@ -126,7 +131,8 @@ class World:
         for name, assigned in self.desired.assignment.copy().pools.items():
             self.desired.assignment.settle(name, assigned.buckets.moving)
             for number, identity in assigned.backends.items():
-                if identity.removed is not None:
+                buckets = assigned.buckets
+                if identity.removed is not None and number not in {*buckets.current, *buckets.standby}:
                     self.desired.assignment.remove(name, number, self.now)
 
     def meet(self) -> None:
@@ -167,11 +173,33 @@ class World:
             self.switch.refuse = lambda change: (3, "not now") if change.table is refused else None
             at_once(self.reconciler.apply(want))
             self.switch.refuse = lambda change: None
+        self.turn_back(want)
         assert at_once(self.reconciler.apply(want)).complete
+        self.last = want
         for table, rows in anew.rows.items():
             assert self.switch.tables[table] == rows, table.name
         held = {key: list(do.values) for key, do in self.switch.tables[BUCKETS].items()}
         assert held == {(pool, b): row for pool, rows in listed(anew).items() for b, row in enumerate(rows)}
+
+    def turn_back(self, want: Wanted) -> None:
+        """Now and then writing stops between two calls, and what was wanted before is wanted again."""
+        if self.last is None or self.random.random() < 0.6:
+            return
+        write, calls = self.switch.write, self.random.randrange(4)
+
+        async def some(changes: Iterable[Change]) -> list[Refusal]:
+            nonlocal calls
+            calls -= 1
+            if calls < 0:
+                raise Unreachable("the test cut the connection")
+            return await write(changes)
+
+        self.switch.write = some
+        with suppress(Unreachable):
+            at_once(self.reconciler.apply(want))
+        self.switch.write = write
+        assert at_once(self.reconciler.apply(self.last)).complete
+        assert all(self.switch.tables[table] == rows for table, rows in self.last.rows.items())
 
 
 def listed(want: Wanted) -> dict[int, list[list[int]]]:
