@@ -115,6 +115,10 @@ def _firsts(group: Counts, limit: Counts) -> Mask:
     return chosen
 
 
+PAIRS_AT_ONCE = 4096
+"""Of an owner and a standby: their matrices stay in the processor's cache, and 16 bits tell them apart."""
+
+
 def spread_standbys(
     current: Identities, standby: Identities, backends: Identities, weights: Counts
 ) -> Identities:
@@ -137,16 +141,19 @@ def spread_standbys(
     count = np.bincount(owner[owner >= 0], minlength=len(backends))
     mine = np.split(order, np.cumsum(count))
     result = np.where(owner < 0, NOBODY, standby).astype(np.uint16)
-    for index in _unfair(owner, other, weights, count, rest):
-        buckets = mine[index]
-        if rest[index]:
-            result[buckets] = backends[_standbys_of(index, other[buckets], weights)]
-        else:
-            result[buckets] = backends[index]
+    unfair = _unfair(owner, other, weights, count, rest)
+    for index in unfair[rest[unfair] == 0].tolist():
+        result[mine[index]] = backends[index]
+    unfair = unfair[rest[unfair] > 0]
+    at_once = max(1, PAIRS_AT_ONCE // len(backends))
+    for owners in np.split(unfair, range(at_once, len(unfair), at_once)):
+        buckets = np.concatenate([order[:0], *(mine[index] for index in owners.tolist())])
+        of = np.repeat(np.arange(len(owners)), count[owners])
+        result[buckets] = backends[_standbys_of(owners, of, other[buckets], weights)]
     return result
 
 
-def _unfair(owner: Counts, other: Counts, weights: Counts, count: Counts, rest: Counts) -> list[int]:
+def _unfair(owner: Counts, other: Counts, weights: Counts, count: Counts, rest: Counts) -> Counts:
     """The backends whose buckets' standbys may be off their shares: with many backends, most are not."""
     # A share of one whole bucket or more can be missed from below; looking closer costs as much as redoing
     # it.
@@ -154,7 +161,7 @@ def _unfair(owner: Counts, other: Counts, weights: Counts, count: Counts, rest: 
     unfair[owner[(other < 0) & (owner >= 0)]] = True
     of, at, held = _pairs(owner, other)
     unfair[of[held > -(-count[of] * weights[at] // np.maximum(rest[of], 1))]] = True
-    return np.flatnonzero(unfair & (count > 0)).tolist()
+    return np.flatnonzero(unfair & (count > 0))
 
 
 def _pairs(owner: Counts, other: Counts) -> tuple[Counts, Counts, Counts]:
@@ -169,21 +176,31 @@ def _pairs(owner: Counts, other: Counts) -> tuple[Counts, Counts, Counts]:
     return owner[starts], other[starts], np.diff(np.append(starts, len(order)))
 
 
-def _standbys_of(owner: int, standby: Counts, weights: Counts) -> Counts:
-    """The standbys of one backend's buckets, as positions; -1 in `standby` is one that serves no more."""
-    standby = np.where(standby == owner, -1, standby)
-    weights = weights.copy()
-    weights[owner] = 0
-    held = np.bincount(standby[standby >= 0], minlength=len(weights))
-    whole, remainder = np.divmod(weights * len(standby), int(weights.sum()))
-    left = len(standby) - int(whole.sum())
+def _standbys_of(owners: Counts, owner: Counts, standby: Counts, weights: Counts) -> Counts:
+    """The standbys, as positions, of the buckets of some `owners`, which are in order.
+
+    `owner` is the place in `owners` of whom each bucket has, in order, too; -1 in `standby` is one that
+    serves no more. A row of the matrices is an owner's, a column a backend that may stand by for him.
+    """
+    rows, columns = len(owners), len(weights)
+    shares = np.tile(weights, (rows, 1))
+    shares[np.arange(rows), owners] = 0
+    count = np.bincount(owner, minlength=rows)
+    standby = np.where(standby == owners[owner], -1, standby)
+    pair = np.where(standby < 0, -1, owner * columns + standby)
+    held = np.bincount(pair[pair >= 0], minlength=rows * columns).reshape(rows, columns)
+    whole, remainder = np.divmod(shares * count[:, None], shares.sum(axis=1)[:, None])
+    left = count - whole.sum(axis=1)
     # Who is to get one more: those who have it, then by remainder; from the owner on, so that it is not
     # the same few for every backend.
     rank = np.where((held > whole) & (remainder > 0), np.iinfo(np.int64).max, remainder)
-    order = (np.argsort(-np.roll(rank, -owner), kind="stable")[:left] + owner) % len(weights)
-    whole[order] += 1
-    free = ~_firsts(standby, whole)
-    standby[free] = np.repeat(np.arange(len(weights)), np.maximum(whole - held, 0))
+    turned = (np.arange(columns) + owners[:, None]) % columns
+    order = np.argsort(-np.take_along_axis(rank, turned, axis=1), axis=1, kind="stable")
+    order = np.take_along_axis(turned, order, axis=1)
+    row, place = np.nonzero(np.arange(columns) < left[:, None])
+    whole[row, order[row, place]] += 1
+    free = ~_firsts(pair, whole.ravel())
+    standby[free] = np.repeat(np.tile(np.arange(columns), rows), np.maximum(whole - held, 0).ravel())
     return standby
 
 

@@ -125,7 +125,8 @@ class Assignment:
         moved, restarted = self._with_slots(buckets, current, previous, standby, now, grown)
         for identity in left:
             self.backend_numbers.give_up(identity.id, now)
-        after = PoolAssignment(before.id, moved, dict(sorted(backends.items())))
+        same = backends == before.backends  # then it is the same object, and nobody need look at it
+        after = PoolAssignment(before.id, moved, before.backends if same else dict(sorted(backends.items())))
         self.pools[pool.name] = after
         return Outcome(
             int((moved.current != buckets.current).sum()),

@@ -5,6 +5,7 @@
 Mistakes are reported all at once, each with its line, its key path, and what would be right.
 """
 
+import json
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from pydantic import ValidationError
 from yaml.reader import ReaderError
 
 from controller.errors import InvalidConfig, Problem
-from controller.model import Config
+from controller.memory import Memory
+from controller.model import Config, Pool
 from controller.problems import Location, message, path, walk
 
 MAX_DOCUMENT = 32 * 2**20
@@ -63,15 +65,38 @@ def dump(config: Config) -> str:
 
 def document_of(config: Config) -> dict[str, Any]:
     """The configuration as plain data, without what is not set or means nothing."""
-    document = config.model_dump(mode="json", exclude_none=True)
-    for pool, described in zip(config.pools, document["pools"], strict=True):
-        if not pool.mode.is_tunnel:
-            del described["tunnel"]
-        if not any(backend.tier for backend in pool.backends):
-            del described["tier_minimum"]
-            for backend in described["backends"]:
-                del backend["tier"]
+    document = config.model_dump(mode="json", exclude_none=True, exclude={"pools"})
+    document["pools"] = [_document_of_pool(pool) for pool in config.pools]
+    return {name: document[name] for name in Config.model_fields}
+
+
+def _document_of_pool(pool: Pool) -> dict[str, Any]:
+    document = pool.model_dump(mode="json", exclude_none=True)
+    if not pool.mode.is_tunnel:
+        del document["tunnel"]
+    if not any(backend.tier for backend in pool.backends):
+        del document["tier_minimum"]
+        for backend in document["backends"]:
+            del backend["tier"]
     return document
+
+
+def document_text(config: Config, memory: Memory | None = None) -> str:
+    """The document as the store keeps it: JSON. Pools that are in `memory` are not described again."""
+    memory = memory or Memory()
+    memory.begin()
+    pools = [memory.make(pool.name, _text_of_pool, pool) for pool in config.pools]
+    rest = config.model_dump(mode="json", exclude_none=True, exclude={"pools"})
+    texts = {name: _json(value) for name, value in rest.items()} | {"pools": f"[{','.join(pools)}]"}
+    return "{" + ",".join(f"{_json(name)}:{texts[name]}" for name in Config.model_fields) + "}"
+
+
+def _text_of_pool(pool: Pool) -> str:
+    return _json(_document_of_pool(pool))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _read(document: str | bytes, source: str) -> tuple[yaml.Node | None, object]:

@@ -6,7 +6,6 @@ in the same place: `session.Session` brings the assignment in line, stores it, a
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 
 from controller import reporting
 from controller.candidacy import Candidacy
-from controller.config import document_of
+from controller.config import document_text
 from controller.counters import Counters
 from controller.desired import Desired, refuse_what_cannot_change
 from controller.diagnosis import Facts, Finding, diagnose
@@ -33,6 +32,7 @@ from controller.events import EventLog, Kind, Severity
 from controller.explain import Names, arrival, explain
 from controller.explanation import Explanation
 from controller.identities import Server, server_of
+from controller.memory import Memory
 from controller.model import Config, State
 from controller.neighbors import Neighbors
 from controller.pair import Pair, Peer
@@ -109,6 +109,7 @@ class Controller:
         self._store = store
         self._target = target
         self._pipeline = Pipeline.load(p4info, pipeline)
+        self._documents = Memory()
         latest = store.latest()
         stored = _stored_config(store, latest.number) if latest else None
         document = document_text(config)
@@ -328,7 +329,7 @@ class Controller:
 
     async def _make(self, config: Config, *, who: str, what: str, drain: bool, from_file: bool) -> int:
         """Stores a checked configuration and puts it in force; returns its revision."""
-        document = document_text(config)
+        document = document_text(config, self._documents)
         self._revision = await asyncio.to_thread(
             self._store.commit, document, who=who, what=what, from_file=from_file
         )
@@ -370,7 +371,8 @@ class Controller:
     def _preview(self, config: Config) -> int:
         """How many buckets would move. Raises InvalidConfig when the switch has no room for all of it."""
         moved, assignment = self._shared.desired.preview(config, time.time())
-        refuse_what_has_no_room(wanted(config, assignment, {}), self._pipeline.codec.sizes)
+        want = wanted(config, assignment, {}, memory=self._shared.memory)
+        refuse_what_has_no_room(want, self._pipeline.codec.sizes)
         return moved
 
     def _edited(self, edit: Callable[[Config], Config]) -> Config:
@@ -493,11 +495,6 @@ class Controller:
             shared.silence,
             shared.path_mtus.known(),
         )
-
-
-def document_text(config: Config) -> str:
-    """A configuration as the store keeps it."""
-    return json.dumps(document_of(config), separators=(",", ":"))
 
 
 def _stored_config(store: Store, revision: int) -> Config:

@@ -7,10 +7,11 @@ UnknownName. The attribute names are the keys of the YAML document.
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from controller import rules
 from controller.errors import InvalidConfig, UnknownName
@@ -283,8 +284,8 @@ class Config(Part):
     vips: tuple[Vip, ...] = Field(default=(), max_length=MAX_VIPS)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        rules.check(self)
+    def _consistent(self, info: ValidationInfo) -> Self:
+        rules.check(self, sound=info.context)
         return self
 
     def pool(self, name: str) -> Pool:
@@ -300,7 +301,14 @@ class Config(Part):
         raise UnknownName("VIP", name, (v.name for v in self.vips))
 
     def vips_of(self, pool: str) -> tuple[Vip, ...]:
-        return tuple(vip for vip in self.vips if vip.pool == pool)
+        return self._vips_by_pool.get(pool, ())
+
+    @cached_property
+    def _vips_by_pool(self) -> dict[str, tuple[Vip, ...]]:
+        found: dict[str, list[Vip]] = {}
+        for vip in self.vips:
+            found.setdefault(vip.pool, []).append(vip)
+        return {pool: tuple(vips) for pool, vips in found.items()}
 
 
 def service_port(backend: Backend, vip: Vip) -> int | PortRange:
@@ -334,7 +342,7 @@ def replace(config: Config, **parts: Any) -> Config:
     """`config` with other `parts`, checked as a whole."""
     values = {name: getattr(config, name) for name in Config.model_fields} | parts
     try:
-        return Config(**values)
+        return Config.model_validate(values, context=config)
     except ValidationError as error:
         raise InvalidConfig(problems_of(error, Config, values)) from None
 

@@ -105,7 +105,8 @@ class Neighbors:
         events: EventLog,
         clock: Callable[[], float],
     ) -> None:
-        self._send, self._changed, self._events, self._clock = send, changed, events, clock
+        self._send, self._tell, self._events, self._clock = send, changed, events, clock
+        self._rows: Rows | None = None
         self._mac = 0
         self._interfaces: Sequence[Interface] = ()
         self._routes: Sequence[Route] = ()
@@ -298,6 +299,10 @@ class Neighbors:
         if lost:
             self._changed()
 
+    def _changed(self) -> None:
+        self._rows = None
+        self._tell()
+
     # what is known
 
     def way_to(self, destination: Address) -> Do | None:
@@ -311,12 +316,14 @@ class Neighbors:
         return forward(place.port, self._mac, place.mac, vlan) if place else None
 
     def rows(self) -> Rows:
-        """The entries of the table of neighbors."""
-        return {
-            (wide(one.address),): do
-            for one in self._neighbors.values()
-            if (do := self._forwarding(one)) is not None
-        }
+        """The entries of the table of neighbors: the same object until something changes."""
+        if self._rows is None:
+            self._rows = {
+                (wide(one.address),): do
+                for one in self._neighbors.values()
+                if (do := self._forwarding(one)) is not None
+            }
+        return self._rows
 
     def report(self) -> tuple[NeighborReport, ...]:
         return tuple(

@@ -5,6 +5,7 @@ target for each backend that is asked, groups of backends that one order is copi
 begin rounds. In return its counters say who answers, which is shown, and makes the checks hurry.
 """
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -47,12 +48,25 @@ class Target:
     hop: Do
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Whom of a pool the switch asks, and what that was decided by."""
+
+    sources: tuple[object, ...]
+    targets: Mapping[int, Target]
+
+    def made_of(self, sources: tuple[object, ...]) -> bool:
+        return len(sources) == len(self.sources) and all(map(operator.is_, sources, self.sources))
+
+
 class Probes:
     """Which backends are asked, and in which group. Places in groups stay, so that few groups change."""
 
     def __init__(self) -> None:
         self.targets: Mapping[int, Target] = {}
         self._places: dict[int, int] = {}
+        self._pools: dict[str, _Asked] = {}
+        self._rows: tuple[int, dict[Table, Rows]] | None = None
 
     def adopt(self, groups: Rows) -> None:
         """Goes on with the groups that a switch holds."""
@@ -61,21 +75,48 @@ class Probes:
             for (group,), do in groups.items()
             for n, identity in enumerate(do.values[1::2])
         }
+        self._rows = None
 
-    def update(self, config: Config, assignment: Assignment, way_to: WayTo) -> None:
+    def update(
+        self, config: Config, assignment: Assignment, way_to: WayTo, neighbors: Rows | None = None
+    ) -> None:
         """Follows the configuration, the backends in the tables and the next hops towards them.
 
         A backend whose next hop is lost keeps the one it had: silence is what a round is to find out.
+        `way_to` goes by `neighbors` and the configuration: the same objects, the same ways. Without them
+        it is asked for every backend each time.
         """
-        targets: dict[int, Target] = {}
+        before, pools = self._pools, dict[str, _Asked]()
+        attached = (*config.interfaces, *config.routes)
         for pool in config.pools:
-            for number, identity in assignment.pools[pool.name].backends.items():
-                question = question_for(config, pool, identity)
-                before = self.targets.get(number)
-                hop = way_to(identity.address) or (before.hop if before else None)
-                if question and hop:
-                    targets[number] = Target(question, hop)
-        self.targets = targets
+            backends = assignment.pools[pool.name].backends
+            sources = (pool, backends, neighbors, *config.vips_of(pool.name), *attached)
+            known = before.get(pool.name)
+            if known is None or neighbors is None or not known.made_of(sources):
+                known = _Asked(sources, self._targets_of(config, pool, backends, way_to))
+            pools[pool.name] = known
+        self._pools = pools
+        if pools.keys() == before.keys() and all(pools[name] is before[name] for name in pools):
+            return
+        self._ask({n: target for asked in pools.values() for n, target in asked.targets.items()})
+
+    def _targets_of(
+        self, config: Config, pool: Pool, backends: Mapping[int, Identity], way_to: WayTo
+    ) -> dict[int, Target]:
+        targets: dict[int, Target] = {}
+        for number, identity in backends.items():
+            question = question_for(config, pool, identity)
+            if question is None:
+                continue
+            before = self.targets.get(number)
+            if hop := way_to(identity.address) or (before.hop if before else None):
+                targets[number] = Target(question, hop)
+        return targets
+
+    def _ask(self, targets: dict[int, Target]) -> None:
+        if targets == self.targets and targets.keys() == self._places.keys():
+            return
+        self.targets, self._rows = targets, None
         self._places = {number: place for number, place in self._places.items() if number in targets}
         taken = {*self._places.values()}
         free = (place for place in range(len(targets)) if place not in taken)
@@ -83,7 +124,12 @@ class Probes:
             self._places[number] = next(free)
 
     def rows(self, mac: int) -> dict[Table, Rows]:
-        """The entries for all that; `mac` is the switch's own."""
+        """The entries for all that, the same object until something changes; `mac` is the switch's own."""
+        if self._rows is None or self._rows[0] != mac:
+            self._rows = mac, self._made(mac)
+        return self._rows[1]
+
+    def _made(self, mac: int) -> dict[Table, Rows]:
         groups: dict[int, list[int]] = {}
         for number in sorted(self.targets):
             group = 1 + self._places[number] // PROBES_AT_ONCE

@@ -6,13 +6,15 @@ something absent. When the switch refuses an entry, what refers to it waits too,
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controller.apportion import NOBODY
+from controller.identities import LAST
 from controller.program import (
     BACKENDS,
     BUCKETS,
@@ -32,6 +34,9 @@ from controller.wire import Connection, Refusal
 
 ABSENT = -1
 
+AT_ONCE = 4000
+"""Changes that are in memory at the same time, of the hundreds of thousands that an empty switch needs."""
+
 SERVED = (VIPS, VIP_RANGES)
 
 Held = NDArray[np.int32]
@@ -47,20 +52,36 @@ class Holdings:
 
     rows: dict[Table, Rows] = field(default_factory=lambda: {table: {} for table in TABLES})
     buckets: dict[int, Held] = field(default_factory=dict)
+    rows_in_line: dict[Table, Rows] = field(default_factory=dict)
+    buckets_in_line: dict[int, Owners] = field(default_factory=dict)
+    """What was wanted of a table, or of the buckets of a pool, when the switch came to hold just that. As
+    long as the same object is wanted and nothing has been written there, it is not compared again."""
 
     def copy(self) -> "Holdings":
         rows = {table: dict(rows) for table, rows in self.rows.items()}
-        return Holdings(rows, {pool: held.copy() for pool, held in self.buckets.items()})
+        buckets = {pool: held.copy() for pool, held in self.buckets.items()}
+        return Holdings(rows, buckets, dict(self.rows_in_line), dict(self.buckets_in_line))
+
+    def is_in_line(self, table: Table, wanted: Wanted) -> bool:
+        """Whether a table other than that of the buckets is known to be as it should."""
+        return self.rows_in_line.get(table) is wanted.rows[table]
+
+    def note_in_line(self, wanted: Wanted, behind: Container[Table]) -> None:
+        """All of `wanted` was written, but for the tables that are `behind`."""
+        self.rows_in_line = {table: rows for table, rows in wanted.rows.items() if table not in behind}
+        self.buckets_in_line = {} if BUCKETS in behind else dict(wanted.buckets)
 
     def note(self, change: Change) -> None:
         """`change` was made."""
         if change.table is not BUCKETS:
+            self.rows_in_line.pop(change.table, None)
             if change.do is None:
                 self.rows[change.table].pop(change.key, None)
             else:
                 self.rows[change.table][change.key] = change.do
             return
         pool, bucket = change.key
+        self.buckets_in_line.pop(pool, None)
         held = self.buckets.get(pool)
         if held is None or bucket >= len(held):
             held = _none(0) if held is None else held
@@ -84,8 +105,10 @@ class Holdings:
 
     def backends_in_use(self) -> set[int]:
         """The backends that some bucket names."""
-        named = [np.unique(held[:, :3]) for held in self.buckets.values()]
-        return {*np.concatenate(named).tolist()} if named else set()
+        named = np.zeros(LAST - ABSENT + 1, np.bool_)
+        for held in self.buckets.values():
+            named[held[:, :3] - ABSENT] = True
+        return {*(np.flatnonzero(named) + ABSENT).tolist()}
 
     def has_buckets(self, pool: int, count: int) -> bool:
         held = self.buckets.get(pool)
@@ -150,28 +173,34 @@ class Reconciler:
 
     async def apply(self, wanted: Wanted) -> Result:
         """Writes the difference. What is refused is not remembered, and so tried again next time."""
-        result = Result(0, 0, ())
+        result, behind = Result(0, 0, ()), set[Table]()
         for table in TABLES:
-            result = await self._write(result, self._missing(table, wanted), self._may_point)
+            result = await self._write(result, self._missing(table, wanted), self._may_point, behind)
         for table in reversed(TABLES):
-            result = await self._write(result, self._superfluous(table, wanted), self._may_go)
+            result = await self._write(result, self._superfluous(table, wanted), self._may_go, behind)
+        self.holdings.note_in_line(wanted, behind)
         return result
 
-    async def _write(self, before: Result, changes: Iterable[Change], allowed: Allowed) -> Result:
-        changes = list(changes)
-        if not changes:
-            return before
-        ready = allowed(changes)
-        refusals = await self._switch.write(ready)
-        refused = {refusal.change[1:3] for refusal in refusals}
-        for change in ready:
-            if change[1:3] not in refused:
-                self.holdings.note(change)
-        return Result(
-            before.written + len(ready) - len(refusals),
-            before.waiting + len(changes) - len(ready),
-            (*before.refusals, *refusals),
-        )
+    async def _write(
+        self, before: Result, changes: Iterable[Change], allowed: Allowed, behind: set[Table]
+    ) -> Result:
+        """Writes what may be written of `changes` to one table, which is `behind` when that is not all."""
+        result, rest = before, iter(changes)
+        while some := [*islice(rest, AT_ONCE)]:
+            ready = allowed(some)
+            refusals = await self._switch.write(ready)
+            refused = {refusal.change[1:3] for refusal in refusals}
+            for change in ready:
+                if change[1:3] not in refused:
+                    self.holdings.note(change)
+            if refusals or len(ready) < len(some):
+                behind.add(some[0].table)
+            result = Result(
+                result.written + len(ready) - len(refusals),
+                result.waiting + len(some) - len(ready),
+                (*result.refusals, *refusals),
+            )
+        return result
 
     # what is to be done
 
@@ -180,12 +209,16 @@ class Reconciler:
             for pool, owners in wanted.buckets.items():
                 yield from self._missing_buckets(pool, owners)
             return
+        if self.holdings.is_in_line(table, wanted):
+            return
         held = self.holdings.rows[table]
         for key, do in wanted.rows[table].items():
             if (now := held.get(key)) != do:
                 yield Change(Kind.INSERT if now is None else Kind.MODIFY, table, key, do)
 
     def _missing_buckets(self, pool: int, owners: Owners) -> Iterator[Change]:
+        if self.holdings.buckets_in_line.get(pool) is owners:
+            return
         held = _fitted(self.holdings.buckets.get(pool, _none(0)), len(owners))
         differing = np.flatnonzero((held != owners).any(axis=1))
         absent = held[differing, 0] == ABSENT
@@ -196,10 +229,15 @@ class Reconciler:
 
     def _superfluous(self, table: Table, wanted: Wanted) -> Iterator[Change]:
         if table is not BUCKETS:
+            if self.holdings.is_in_line(table, wanted):
+                return
             for key in self.holdings.rows[table].keys() - wanted.rows[table].keys():
                 yield Change(Kind.DELETE, table, key, None)
             return
+        in_line = self.holdings.buckets_in_line
         for pool, held in self.holdings.buckets.items():
+            if (owners := in_line.get(pool)) is not None and owners is wanted.buckets.get(pool):
+                continue
             needed = len(wanted.buckets.get(pool, ()))
             for bucket in (np.flatnonzero(held[needed:, 0] != ABSENT) + needed).tolist():
                 yield Change(Kind.DELETE, BUCKETS, (pool, bucket), None)
@@ -211,8 +249,9 @@ class Reconciler:
         rows = self.holdings.rows
         table = changes[0].table
         if table is BUCKETS:
-            there = {NOBODY, *(number for (number,) in rows[BACKENDS])}
-            return [change for change in changes if change.do and there.issuperset(change.do.values[:3])]
+            named = {number for change in changes if change.do for number in change.do.values[:3]} - {NOBODY}
+            absent = {number for number in named if (number,) not in rows[BACKENDS]}
+            return [change for change in changes if change.do and absent.isdisjoint(change.do.values[:3])]
         if table is POOLS:
             has = self.holdings.has_buckets
             return [change for change in changes if change.do and has(change.key[0], _mask(change.do) + 1)]

@@ -1,9 +1,11 @@
 """The entries that stand for VIPs: who serves them, who may use them, how nat backends' answers are known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from controller.assignment import Assignment
-from controller.model import FIVE_TUPLE, Config, Mode, OnNoBackend, Vip
+from controller.identities import Identity
+from controller.memory import Memory
+from controller.model import FIVE_TUPLE, Backend, Config, Mode, OnNoBackend, Vip
 from controller.program import (
     ADDRESS_BITS,
     ALL_ONES,
@@ -40,31 +42,43 @@ def place_of(vip: Vip) -> tuple[Table, Key]:
     return _place(VIPS, VIP_RANGES, vip.address, vip, vip.port)
 
 
-def service_rows(config: Config, assignment: Assignment) -> dict[Table, Rows]:
+def service_rows(config: Config, assignment: Assignment, memory: Memory | None = None) -> dict[Table, Rows]:
     """Every VIP of `config` has its number in `assignment`, and its pool has one, too."""
-    tables = (VIPS, VIP_RANGES, SOURCES, VIP_RATE, *_ANSWER_TABLES)
-    rows: dict[Table, Rows] = {table: {} for table in tables}
-    for vip in config.vips:
-        number = assignment.vips[vip.name]
-        table, key = place_of(vip)
-        rows[table][key] = _serve(vip, number, assignment.pools[vip.pool].id)
-        rows[SOURCES].update(_sources(vip, number))
-        if vip.rate is not None:
-            rows[VIP_RATE][number,] = rate(vip.rate)
-    for vip, address, port in _answering(config, assignment):
-        restored = vip.port if isinstance(vip.port, int) else KEEP
-        answers, key = _place(NAT_ANSWERS, NAT_ANSWER_RANGES, address, vip, port)
-        rows[answers][key] = Do("restore", (wide(vip.address), restored))
-        services, key = _place(NAT_SERVICES, NAT_SERVICE_RANGES, address, vip, port)
-        rows[services][key] = Do("direct")
-        rows[NAT_HOSTS][wide(address),] = Do("translated")
-    return rows
+    memory = memory or Memory()
+    parts = [
+        memory.make(("vip", vip.name), _of_vip, vip, assignment.vips[vip.name], assignment.pools[vip.pool].id)
+        for vip in config.vips
+    ]
+    # Backends that are down are answered for, too, since their addresses stay reserved for the VIP, and
+    # removed ones while they have flows, unless the service was given to another VIP meanwhile: so the
+    # configured ones come last.
+    nat = [(pool, config.vips_of(pool.name)) for pool in config.pools if pool.mode is Mode.NAT]
+    for pool, vips in nat:
+        backends = assignment.pools[pool.name].backends
+        parts.append(memory.make(("assigned", pool.name), _of_assigned, backends, *vips))
+    for pool, vips in nat:
+        parts.append(memory.make(("configured", pool.name), _of_configured, pool.backends, *vips))
+    return {
+        table: memory.union(table, [part[table] for part in parts if table in part])
+        for table in (*_VIP_TABLES, *_ANSWER_TABLES)
+    }
 
+
+DIRECT, TRANSLATED = Do("direct"), Do("translated")
 
 KEEP = 0
 """The restored port of an answer that keeps its own."""
 
 _ANSWER_TABLES = (NAT_ANSWERS, NAT_ANSWER_RANGES, NAT_SERVICES, NAT_SERVICE_RANGES, NAT_HOSTS)
+
+
+_VIP_TABLES = (VIPS, VIP_RANGES, SOURCES, VIP_RATE)
+
+
+def _of_vip(vip: Vip, number: int, pool: int) -> dict[Table, Rows]:
+    table, key = place_of(vip)
+    limit = {} if vip.rate is None else {(number,): rate(vip.rate)}
+    return {table: {key: _serve(vip, number, pool)}, SOURCES: dict(_sources(vip, number)), VIP_RATE: limit}
 
 
 def _serve(vip: Vip, number: int, pool: int) -> Do:
@@ -85,19 +99,27 @@ def _sources(vip: Vip, number: int) -> Iterator[tuple[Key, Do]]:
             yield (number, *wide_prefix(network)), Do(action)
 
 
-def _answering(config: Config, assignment: Assignment) -> Iterator[tuple[Vip, Address, int | PortRange]]:
-    """The services of nat backends, whose answers get the VIP back as their source.
+def _of_assigned(backends: Mapping[int, Identity], *vips: Vip) -> dict[Table, Rows]:
+    return _answers(vips, [(identity.address, identity.port) for identity in backends.values()])
 
-    Also of backends that are down, since their addresses stay reserved for the VIP, and of removed ones while
-    they have flows, unless the service was given to another VIP meanwhile: the configured ones come last.
-    """
-    nat = [(pool, vip) for pool in config.pools if pool.mode is Mode.NAT for vip in config.vips_of(pool.name)]
-    for pool, vip in nat:
-        for identity in assignment.pools[pool.name].backends.values():
-            yield vip, identity.address, identity.port or vip.port
-    for pool, vip in nat:
-        for backend in pool.backends:
-            yield vip, backend.address, backend.port or vip.port
+
+def _of_configured(backends: tuple[Backend, ...], *vips: Vip) -> dict[Table, Rows]:
+    return _answers(vips, [(backend.address, backend.port) for backend in backends])
+
+
+def _answers(vips: Iterable[Vip], servers: list[tuple[Address, int | None]]) -> dict[Table, Rows]:
+    """The services of a nat pool's backends, whose answers get the VIP back as their source."""
+    rows: dict[Table, Rows] = {table: {} for table in _ANSWER_TABLES}
+    for vip in vips:
+        restored = Do("restore", (wide(vip.address), vip.port if isinstance(vip.port, int) else KEEP))
+        for address, own_port in servers:
+            port = own_port or vip.port
+            answers, key = _place(NAT_ANSWERS, NAT_ANSWER_RANGES, address, vip, port)
+            rows[answers][key] = restored
+            services, key = _place(NAT_SERVICES, NAT_SERVICE_RANGES, address, vip, port)
+            rows[services][key] = DIRECT
+            rows[NAT_HOSTS][wide(address),] = TRANSLATED
+    return rows
 
 
 def _place(

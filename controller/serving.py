@@ -8,6 +8,7 @@
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -78,12 +79,15 @@ def decide(pool: Pool, candidates: Iterable[Candidate]) -> Roles:
 
 def _by_tier(healthy: list[Candidate], minimum: int) -> tuple[list[Candidate], list[Candidate]]:
     """Those who serve, and those who wait until they are needed."""
-    serving: list[Candidate] = []
-    for tier in sorted({one.backend.tier for one in healthy}):
-        if len(serving) >= minimum:
+    last, serving = -1, 0
+    for tier, count in sorted(Counter(one.backend.tier for one in healthy).items()):
+        if serving >= minimum:
             break
-        serving = [one for one in healthy if one.backend.tier <= tier]
-    return serving, [one for one in healthy if one not in serving]
+        last, serving = tier, serving + count
+    return (
+        [one for one in healthy if one.backend.tier <= last],
+        [one for one in healthy if one.backend.tier > last],
+    )
 
 
 def steps_taken(came: float | None, now: float, slow_start: float) -> int:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, repeat
@@ -20,8 +20,10 @@ from controller.counters import CounterReader, Counters
 from controller.desired import Desired
 from controller.errors import StoreError, Unreachable
 from controller.events import EventLog, Kind, Severity, Unheard
+from controller.identities import Identity
 from controller.links import links
-from controller.model import Config
+from controller.memory import Memory
+from controller.model import Backend, Vip
 from controller.neighbors import Neighbors
 from controller.probes import Probes, Silence
 from controller.program import (
@@ -137,6 +139,8 @@ class Shared:
     """Told of a backend (by its identity) that seems to be dead, and that does no longer."""
     path_mtus: PathMtus
     tracer: Tracer = field(default_factory=Tracer)
+    memory: Memory = field(default_factory=Memory)
+    """Of the entries that were wanted."""
     brought_up: bool = False
     """In the present connection, the switch has been given what it should hold, as far as it takes it."""
     trouble: str = ""
@@ -168,11 +172,11 @@ class Shared:
         """What the switch should hold now, or with another assignment."""
         desired = self.desired
         assignment = assignment or desired.assignment
-        pools = assignment.pools
-        names = {n: f"{pool}/{i.name}" for pool, one in pools.items() for n, i in one.backends.items()}
+        known = assignment.pools if self.path_mtus.known() else {}
+        names = {n: f"{pool}/{i.name}" for pool, one in known.items() for n, i in one.backends.items()}
         mtus = self.path_mtus.present(names)
         rows = self.neighbors.rows()
-        return wanted(desired.config, assignment, rows, desired.announced, probes, mtus)
+        return wanted(desired.config, assignment, rows, desired.announced, probes, mtus, self.memory)
 
 
 class Session:
@@ -191,7 +195,8 @@ class Session:
         self._reading = asyncio.Lock()
         self._recorded: Recorded | None = None
         self._whole = False
-        self._followed: tuple[Config, frozenset[Address]] | None = None
+        self._followed: tuple[object, ...] | None = None
+        self._places = Memory()
 
     async def run(self) -> None:
         """Never returns. Raises an ExceptionGroup of what ended it."""
@@ -303,7 +308,8 @@ class Session:
         desired.refresh(now)
         self._follow_backends()
         await self._save()
-        self._probes.update(desired.config, desired.assignment, self._shared.neighbors.way_to)
+        neighbors = self._shared.neighbors
+        self._probes.update(desired.config, desired.assignment, neighbors.way_to, neighbors.rows())
         want = self._shared.wanted(self._probes)
         self._tunnels = tunnels_in(want.rows, desired.assignment, desired.config)
         result = await self._reconciler.apply(want)
@@ -320,7 +326,14 @@ class Session:
 
     def _follow_backends(self) -> None:
         """Neighbors are wanted for what is configured, and for what was removed and still has flows."""
-        wants = (self._desired.config, frozenset(self._desired.backends()))
+        config, memory = self._desired.config, self._places
+        memory.begin()
+        configured = [memory.make((0, pool.name), _places, *pool.backends) for pool in config.pools]
+        pools = self._desired.assignment.pools
+        assigned = [memory.make((1, name), _places_in, one.backends) for name, one in pools.items()]
+        backends = memory.make(2, frozenset[Address]().union, *configured, *assigned)
+        vips = memory.make(3, _places, *config.vips)
+        wants = (config.switch.mac, config.interfaces, config.routes, config.neighbors, backends, vips)
         if wants != self._followed:
             self._followed = wants
             configure_neighbors(self._shared.neighbors, self._desired)
@@ -461,6 +474,14 @@ class Session:
             await asyncio.sleep(HEARTBEAT)
             if await self._switch.cookie() != self._switch.pipeline.cookie:
                 raise Unreachable("the switch does not run our program any more")
+
+
+def _places(*things: Backend | Vip) -> frozenset[Address]:
+    return frozenset(thing.address for thing in things)
+
+
+def _places_in(backends: Mapping[int, Identity]) -> frozenset[Address]:
+    return frozenset(identity.address for identity in backends.values())
 
 
 def configure_neighbors(neighbors: Neighbors, desired: Desired) -> None:

@@ -154,6 +154,8 @@ class SqliteStore:
             for statement in SCHEMA.strip().rstrip(";").split(";"):
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        # Without it, each pool that is replaced looks for its identities among those of all pools.
+        self._db.execute("CREATE INDEX IF NOT EXISTS identities_by_pool ON identities (pool)")
         self._db.execute("COMMIT")
 
     def close(self) -> None:

@@ -99,7 +99,8 @@ def tunnels_in(rows: Mapping[Table, Rows], assignment: Assignment, config: Confi
     """The tunnels among the entries that the switch should hold."""
     found: dict[tuple[Address, Address], list[Tunnel]] = {}
     for pool in config.pools:
-        for number, identity in assignment.pools[pool.name].backends.items():
+        backends = assignment.pools[pool.name].backends if pool.mode.is_tunnel else {}
+        for number, identity in backends.items():
             if do := rows[TUNNELS].get((number,)):
                 ends = narrow(do.values[0]), identity.address
                 found.setdefault(ends, []).append(Tunnel(number, f"{pool.name}/{identity.name}", pool.mode))

@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.apportion import Mask
-from controller.assignment import Assignment, PoolAssignment
+from controller.assignment import Assignment
+from controller.buckets import Buckets
 from controller.errors import InvalidConfig, Problem
-from controller.model import Config, Pool, UdpFlows, own_address_towards
+from controller.identities import Identity
+from controller.memory import Memory
+from controller.model import Config, Interface, Pool, Switch, UdpFlows, Vip, own_address_towards
 from controller.probes import Probes
 from controller.program import (
     ADDRESSES,
@@ -63,19 +66,25 @@ def wanted(
     announced: Mapping[str, Mask] = MappingProxyType({}),
     probes: Probes | None = None,
     path_mtus: Mapping[int, int] = MappingProxyType({}),
+    memory: Memory | None = None,
 ) -> Wanted:
     """What the switch should hold. Every pool of `config` has its place in `assignment`.
 
     `announced` are the buckets, by pool, that will move soon.
     Without `probes` nobody is asked whether he is alive.
     `path_mtus` is what the underlay says that tunnels carry: bytes by backend's number.
+    With the `memory` of earlier calls only what has changed is made anew: rows of a table, and buckets of a
+    pool, that are as they were the last time are the same object. Nobody may change them.
     """
+    memory = memory or Memory()
+    memory.begin()
     mac = mac_to_int(config.switch.mac)
     pools = [(pool, assignment.pools[pool.name]) for pool in config.pools]
+    own = memory.make("own addresses", _own_addresses, config.switch, *config.vips, *config.interfaces)
+    asked = (probes or Probes()).rows(mac)
     rows: dict[Table, Rows] = {
         MACS: {(mac,): Do("ours")},
-        ADDRESSES: {(wide(address),): Do("own", (mac,)) for address in own_addresses(config)},
-        OWN_SOURCES: {(wide(address),): Do("from_us") for address in own_addresses(config)},
+        OWN_SOURCES: memory.make(OWN_SOURCES, _own_sources, own),
         LINKS: dict(_links(config)),
         INTERFACES: dict(_interfaces(config)),
         REPLY_RATE: {
@@ -86,19 +95,24 @@ def wanted(
         ROUTES: dict(_routes(config)),
         HEALTH_CHECKERS: dict(_health_checkers(config.health_sources)),
         NEIGHBORS: neighbors,
-        POOLS: {(assigned.id,): _settings(pool, assigned) for pool, assigned in pools},
-        BACKENDS: {
-            (number,): backend_address(identity.address, identity.port)
-            for _, assigned in pools
-            for number, identity in assigned.backends.items()
+        POOLS: {
+            (assigned.id,): memory.make((POOLS, pool.name), _settings, pool, assigned.buckets)
+            for pool, assigned in pools
         },
+        BACKENDS: memory.union(
+            BACKENDS,
+            [memory.make((BACKENDS, pool.name), _addresses, assigned.backends) for pool, assigned in pools],
+        ),
         TUNNELS: dict(_tunnels(config, assignment, mac, path_mtus)),
         LIVENESS_SETTINGS: {(): _liveness(config)},
     }
-    rows |= service_rows(config, assignment)
-    asked = (probes or Probes()).rows(mac)
-    rows |= asked | {ADDRESSES: rows[ADDRESSES] | asked[ADDRESSES]}
-    return Wanted(rows, {assigned.id: owners(assigned, announced.get(pool.name)) for pool, assigned in pools})
+    rows |= service_rows(config, assignment, memory)
+    rows |= asked | {ADDRESSES: memory.union(ADDRESSES, [own, asked[ADDRESSES]])}
+    buckets = {
+        assigned.id: memory.make((BUCKETS, pool.name), owners, assigned.buckets, announced.get(pool.name))
+        for pool, assigned in pools
+    }
+    return Wanted(rows, buckets)
 
 
 def refuse_what_has_no_room(wanted: Wanted, sizes: Mapping[Table, int]) -> None:
@@ -116,13 +130,18 @@ def refuse_what_has_no_room(wanted: Wanted, sizes: Mapping[Table, int]) -> None:
 
 def own_addresses(config: Config) -> set[Address]:
     """The addresses that the switch answers for: VIPs and its own as a router."""
-    return {vip.address for vip in config.vips} | {
-        address.ip for interface in config.interfaces for address in interface.addresses
-    }
+    return {*_addresses_of((*config.vips, *config.interfaces))}
 
 
-def owners(assigned: PoolAssignment, announced: Mask | None = None) -> Owners:
-    buckets = assigned.buckets
+def _addresses_of(holders: Iterable[Vip | Interface]) -> Iterator[Address]:
+    for holder in holders:
+        if isinstance(holder, Vip):
+            yield holder.address
+        else:
+            yield from (address.ip for address in holder.addresses)
+
+
+def owners(buckets: Buckets, announced: Mask | None = None) -> Owners:
     flags = np.zeros(len(buckets), np.uint16) if announced is None else announced.astype(np.uint16)
     return np.stack([buckets.current, buckets.previous, buckets.standby, flags, buckets.motion], axis=1)
 
@@ -142,9 +161,21 @@ def _health_checkers(sources: Iterable[Address]) -> Iterator[tuple[Key, Do]]:
         yield (0, 0, wide(source), ALL_ONES), Do("untranslated")
 
 
-def _settings(pool: Pool, assigned: PoolAssignment) -> Do:
-    udp_move = pool.udp is UdpFlows.MOVE
-    return pool_settings(pool.mode, len(assigned.buckets), pool.idle_timeout, udp_move)
+def _settings(pool: Pool, buckets: Buckets) -> Do:
+    return pool_settings(pool.mode, len(buckets), pool.idle_timeout, pool.udp is UdpFlows.MOVE)
+
+
+def _addresses(backends: Mapping[int, Identity]) -> Rows:
+    return {(n,): backend_address(identity.address, identity.port) for n, identity in backends.items()}
+
+
+def _own_addresses(switch: Switch, *holders: Vip | Interface) -> Rows:
+    do = Do("own", (mac_to_int(switch.mac),))
+    return {(wide(address),): do for address in _addresses_of(holders)}
+
+
+def _own_sources(own: Rows) -> Rows:
+    return {key: Do("from_us") for key in own}
 
 
 def _tunnels(

@@ -72,7 +72,7 @@ def store_is_believed() -> None:
 
     def wrong(assignment: Assignment, config: Any, holdings: Any, now: float) -> None:
         for assigned in assignment.pools.values():
-            rows = owners(assigned).astype(np.int32)
+            rows = owners(assigned.buckets).astype(np.int32)
             if assigned.id in holdings.buckets:
                 holdings.buckets[assigned.id] = rows
         adopt(assignment, config, holdings, now)

@@ -1,11 +1,14 @@
 """A wrong document is refused with the place, what is wrong, and what would be right."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from controller.config import dump, load, parse
+from controller.config import document_of, document_text, dump, load, parse
 from controller.errors import InvalidConfig
+from controller.memory import Memory
+from controller.model import change_backend
 
 DOCUMENT = """\
 switch: {address: "127.0.0.1:9559", device_id: 1, mac: "02:00:00:00:00:01"}
@@ -249,3 +252,12 @@ def test_durations(text: str, seconds: float | None) -> None:
     else:
         assert parse(document).pool("web").drain_deadline == seconds
         assert parse(dump(parse(document))).pool("web").drain_deadline == seconds
+
+
+def test_the_store_s_text_is_the_document_whatever_is_remembered() -> None:
+    memory, config = Memory(), parse(DOCUMENT)
+    for weight in (2, 3):
+        config = change_backend(config, config.pools[0].name, config.pools[0].backends[0].name, weight=weight)
+        assert json.loads(document_text(config, memory)) == document_of(config)
+        assert document_text(config, memory) == document_text(config)
+        assert document_text(config) == json.dumps(document_of(config), separators=(",", ":"))

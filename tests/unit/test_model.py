@@ -4,6 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from controller import rules
 from controller.config import parse
 from controller.errors import InvalidConfig, UnknownName
 from controller.model import (
@@ -18,6 +19,14 @@ from controller.model import (
     remove_backend,
     remove_vip,
 )
+
+RULED = """
+switch: {mac: "02:00:00:00:00:01"}
+interfaces: [{name: all, ports: [1], addresses: [10.0.0.1/16]}]
+pools:
+  - {name: web, buckets: 16, backends: [{name: b1, address: 10.0.1.1}, {name: b2, address: 10.0.1.2}]}
+vips: [{name: web, address: 10.1.0.1, port: 80, pool: web}]
+"""
 
 
 @pytest.fixture
@@ -102,3 +111,26 @@ def test_a_change_to_something_invalid_is_refused(config: Config, change, compla
 def test_checks_go_to_the_port_that_is_served(config: Config) -> None:
     web = config.pool("web")
     assert [check_port(config, web, backend) for backend in web.backends] == [8080, 80]
+
+
+def test_rules_do_not_read_what_they_take_for_alike() -> None:
+    """A weight, a state and a tier may change without a look at the rules, because no rule reads them."""
+    config = parse(RULED)
+    bare = [b.model_copy() for b in config.pools[0].backends]
+    for backend in bare:
+        for unread in ("weight", "state", "tier"):
+            object.__delattr__(backend, unread)
+        with pytest.raises(AttributeError):
+            _ = backend.weight
+    pool = config.pools[0].model_copy(update={"backends": tuple(bare)})
+    rules.check(config.model_copy(update={"pools": (pool,)}))
+
+
+def test_a_change_that_rules_read_is_checked() -> None:
+    config = parse(RULED)
+    for wrong in ({"address": "10.0.1.2"}, {"address": "10.9.0.1"}):
+        with pytest.raises(InvalidConfig):
+            change_backend(config, "web", "b1", **wrong)
+    with pytest.raises(InvalidConfig):
+        add_backend(config, "web", make_backend("b2", "10.0.1.3"))
+    assert change_backend(config, "web", "b1", weight=7).pool("web").backend("b1").weight == 7
