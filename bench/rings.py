@@ -18,7 +18,6 @@ The last line is the embedded switch's own ports, around a program that does not
 Exit status: 0, or 2 when it could not be measured (no root).
 """
 
-import argparse
 import ctypes
 import os
 import socket
@@ -35,15 +34,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import processor
+from bench import command, processor
+from bench.command import NOT_MEASURED, add_window, lacks_root
 from bench.search import AS_MANY_AS_WILL_GO, Capacity, capacity
 from bench.traffic import BUILD, EmptyProgram, Road
 from switch.build import build
 from switch.worker import Worker
-from tests.packets.wires import can_make_namespaces, in_namespace, namespace, switch_side, test_side
+from tests.packets.wires import in_namespace, namespace, switch_side, test_side
 from tests.packets.world import CLIENT, ONE
 
-NOT_MEASURED = 2
 SOURCES = [Path(__file__).with_name(name) for name in ("rings.c", "rings_xdp.c")]
 FRAME = bytes.fromhex("020000000b01 020000000a01 88b5") + bytes(46)
 MTU = 1500
@@ -185,23 +184,23 @@ def measure(way: Way, window: float) -> Figures:
         return figures(inner, road, lambda: tally.processor_ns / 1e9, lambda: tally.calls, window)
 
 
+def bare_worker() -> Worker:
+    """The embedded switch's ports at both interfaces of the namespace that it is called in."""
+    worker = Worker()
+    for port in (CLIENT.port, ONE.port):
+        worker.attach(port, switch_side(port))
+    worker.start()
+    return worker
+
+
 def measure_ports(window: float) -> Figures:
     """The embedded switch's ports, in this process. Their calls are not counted here."""
-    with namespace("rings", MTU) as inner:
-
-        def start() -> Worker:
-            worker = Worker()
-            for port in (CLIENT.port, ONE.port):
-                worker.attach(port, switch_side(port))
-            worker.start()
-            return worker
-
-        with (
-            closing(in_namespace(inner, start)) as worker,
-            closing(Road(inner, test_side(CLIENT.port), test_side(ONE.port))) as road,
-        ):
-            worker.run(EmptyProgram.towards(ONE.port))
-            return figures(inner, road, lambda: processor.seconds("self", PACKET_THREAD), None, window)
+    with (
+        namespace("rings", MTU) as inner, closing(in_namespace(inner, bare_worker)) as worker,
+        closing(Road(inner, test_side(CLIENT.port), test_side(ONE.port))) as road,
+    ):
+        worker.run(EmptyProgram.towards(ONE.port))
+        return figures(inner, road, lambda: processor.seconds("self", PACKET_THREAD), None, window)
 
 
 def figures(
@@ -231,21 +230,10 @@ def figures(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.rings",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--window",
-        type=float,
-        default=0.5,
-        metavar="SECONDS",
-        help="how long a load is counted (default: %(default)s)",
-    )
+    parser = command.parser("rings", __doc__)
+    add_window(parser, 0.5, "a load is counted")
     options = parser.parse_args()
-    if not can_make_namespaces():
-        print("bench.rings needs root: it makes network namespaces. Nothing was measured.", file=sys.stderr)
+    if lacks_root("rings"):
         return NOT_MEASURED
     table = Table(title=f"64-byte packets from interface to interface, {os.cpu_count()} cores")
     for column in ("", "thousand/s", "loss-free", "busy, ns", "calls", "alone, µs", "idle, %"):

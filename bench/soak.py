@@ -14,7 +14,6 @@ Each minute a line says how it is; in the end three things are judged:
 Exit status: 0 all three hold, 1 one does not, 2 it could not be measured (no root).
 """
 
-import argparse
 import re
 import sys
 import tempfile
@@ -24,7 +23,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import command
 from bench.balancer import BACKENDS, BUCKET_MASK, FIRST_BACKEND, MTU, entries, road, traffic
+from bench.command import NOT_MEASURED, lacks_root
 from bench.search import capacity
 from bench.traffic import Road, Trial
 from tests.packets import rows
@@ -32,10 +33,8 @@ from tests.packets.p4runtime import Names
 from tests.packets.rows import Row
 from tests.packets.runner import Runner, Tables
 from tests.packets.targets import on_wires
-from tests.packets.wires import can_make_namespaces
 from tests.packets.world import ONE, ROUTER, V4
 
-NOT_MEASURED = 2
 MIB = 1 << 20
 MOST_GROWTH = MIB  # bytes of resident memory
 WARM_UP_SHARE = 0.1  # of the time, until memory and descriptors are as they should stay
@@ -222,9 +221,7 @@ def half_load(names: Names, frames: Sequence[bytes]) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser("soak", __doc__)
     parser.add_argument(
         "--seconds", type=float, default=3600.0, help="how long the traffic lasts (default: an hour)"
     )
@@ -232,8 +229,7 @@ def main() -> int:
         "--rate", type=float, help="packets a second (default: half of what the switch can take)"
     )
     options = parser.parse_args()
-    if not can_make_namespaces():
-        print("bench.soak needs root: it makes network namespaces. Nothing was measured.", file=sys.stderr)
+    if lacks_root("soak"):
         return NOT_MEASURED
     outcome = soak(options.seconds, options.rate)
     verdicts = outcome.verdicts()

@@ -39,22 +39,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import dnat, iperf, processor
+from bench import command, dnat, iperf, processor
 from bench.balancer import FLOWS, FRAME_LENGTH, MTU, entries, road, traffic
+from bench.command import NOT_MEASURED, add_rounds, add_window, lacks_root
 from bench.latency import Latency, latency
-from bench.rings import PACKET_THREAD, TODAY, forwarder
+from bench.rings import PACKET_THREAD, TODAY, bare_worker, forwarder
 from bench.search import AS_MANY_AS_WILL_GO, Capacity, capacity
 from bench.traffic import EmptyProgram, Road, Trial, process_rate
-from switch.worker import Worker
 from tests.packets.p4runtime import Names
 from tests.packets.runner import Runner, expect
 from tests.packets.targets import in_process, on_wires
-from tests.packets.wires import can_make_namespaces, in_namespace, namespace, switch_side
+from tests.packets.wires import in_namespace, namespace
 from tests.packets.world import CLIENT, ONE
 
 OUT = Path(__file__).parent / "out" / "switch.json"
 BMV2 = "simple_switch_grpc"
-NOT_MEASURED = 2
 
 EMBEDDED, REFERENCE, KERNEL = "embedded", "bmv2", "nftables"
 TITLES = {EMBEDDED: "embedded switch", REFERENCE: "BMv2", KERNEL: "kernel, nftables DNAT"}
@@ -151,19 +150,14 @@ def forwarder_alone(frames: Sequence[bytes], window: float) -> Bound:
 
 def ports_alone(frames: Sequence[bytes], window: float) -> Bound:
     """The embedded switch's ports around a program that does nothing."""
-    with namespace("bench", MTU) as inner:
-
-        def start() -> Worker:
-            worker = Worker()
-            for port in (CLIENT.port, ONE.port):
-                worker.attach(port, switch_side(port))
-            worker.start()
-            return worker
-
-        with contextlib.closing(in_namespace(inner, start)) as worker, contextlib.closing(road(inner)) as way:
-            worker.run(EmptyProgram.towards(ONE.port))
-            own_thread = partial(processor.seconds, "self", PACKET_THREAD)
-            return Bound.of(Contestant(inner, way, own_thread), frames, window)
+    with (
+        namespace("bench", MTU) as inner,
+        contextlib.closing(in_namespace(inner, bare_worker)) as worker,
+        contextlib.closing(road(inner)) as way,
+    ):
+        worker.run(EmptyProgram.towards(ONE.port))
+        own_thread = partial(processor.seconds, "self", PACKET_THREAD)
+        return Bound.of(Contestant(inner, way, own_thread), frames, window)
 
 
 # ---- the measurement
@@ -313,32 +307,16 @@ def print_tables(console: Console, figures: Figures) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.switch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=3, metavar="N", help="turns of each switch (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--window",
-        type=float,
-        default=1.0,
-        metavar="SECONDS",
-        help="how long a load is counted (default: %(default)s)",
-    )
-    return parser.parse_args()
+    options = command.parser("switch", __doc__)
+    add_rounds(options)
+    add_window(options, 1.0, "a load is counted")
+    return options.parse_args()
 
 
 def main() -> int:
     options = arguments()
     console = Console()
-    if not can_make_namespaces():
-        print(
-            "bench.switch needs root: it makes network namespaces and packet sockets. Nothing was measured.",
-            file=sys.stderr,
-        )
+    if lacks_root("switch", "network namespaces and packet sockets"):
         return NOT_MEASURED
     absent = {
         REFERENCE: "" if bmv2_version() else f"{BMV2} is not on PATH",

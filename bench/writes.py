@@ -35,9 +35,11 @@ from finsy.proto import p4r
 from rich.console import Console
 from rich.table import Table
 
+from bench import command
 from bench.balancer import FIRST_BACKEND, MTU, entries, road, traffic
+from bench.command import NOT_MEASURED, add_rounds, add_window, lacks_root
 from bench.search import capacity
-from bench.switch import NOT_MEASURED, bmv2_version, machine
+from bench.switch import bmv2_version, machine
 from bench.traffic import Road
 from bench.writer import Phase
 from tests.packets import rows
@@ -45,7 +47,6 @@ from tests.packets.p4runtime import PIPELINE, Names
 from tests.packets.rows import TCP, Row
 from tests.packets.runner import Runner
 from tests.packets.targets import DEVICE_ID, START_TIMEOUT, Controller, embedded_command, on_wires
-from tests.packets.wires import can_make_namespaces
 from tests.packets.world import ONE, ROUTER
 
 OUT = Path(__file__).parent / "out" / "writes.json"
@@ -253,33 +254,16 @@ def verdicts(found: dict[str, dict[int, Rates]], lost: Sequence[Losses]) -> Iter
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.writes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m bench.writes --rounds 5",
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=3, metavar="N", help="turns of each switch (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--window",
-        type=float,
-        default=1.0,
-        metavar="SECONDS",
-        help="how long losses are counted at a time (default: %(default)s)",
-    )
-    return parser.parse_args()
+    options = command.parser("writes", __doc__, "--rounds 5")
+    add_rounds(options)
+    add_window(options, 1.0, "losses are counted at a time")
+    return options.parse_args()
 
 
 def main() -> int:
     options = arguments()
     console = Console()
-    if not can_make_namespaces():
-        print(
-            "bench.writes needs root: it makes network namespaces and packet sockets. Nothing was measured.",
-            file=sys.stderr,
-        )
+    if lacks_root("writes", "network namespaces and packet sockets"):
         return NOT_MEASURED
     names = Names.load()
     with contextlib.ExitStack() as running:

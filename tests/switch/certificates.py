@@ -19,5 +19,18 @@ def make_certificate(folder: Path, name: str, signer: str | None = None) -> tupl
     return certificate, key
 
 
+def make_certificates(folder: Path) -> Path:
+    """An authority, what it signed, and another authority with a client of its own, in the folder."""
+    for name, signer in (
+        ("authority", None),
+        ("switch", "authority"),
+        ("controller", "authority"),
+        ("stranger", None),
+        ("intruder", "stranger"),
+    ):
+        make_certificate(folder, name, signer)
+    return folder
+
+
 def run(*words: str | Path) -> None:
     subprocess.run(["openssl", *words], check=True, capture_output=True)

@@ -11,7 +11,7 @@ from finsy.proto import p4r, p4r_grpc
 from switch.server.device import Device
 from switch.server.listening import Tls
 from switch.server.server import Server
-from tests.switch.certificates import make_certificate
+from tests.switch.certificates import make_certificates
 from tests.switch.client import DEADLINE, DEVICE_ID
 from tests.switch.in_process import InProcess
 
@@ -21,16 +21,7 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, what it signed, and another authority with a client of its own."""
-    folder = tmp_path_factory.mktemp("certificates")
-    for name, signer in (
-        ("authority", None),
-        ("switch", "authority"),
-        ("controller", "authority"),
-        ("stranger", None),
-        ("intruder", "stranger"),
-    ):
-        make_certificate(folder, name, signer)
-    return folder
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def pem(folder: Path, file: str) -> bytes:

@@ -15,7 +15,7 @@ from controller.wire import Connection, Pipeline, SwitchTarget
 from switch.server.device import Device
 from switch.server.listening import Tls
 from switch.server.server import Server
-from tests.switch.certificates import make_certificate
+from tests.switch.certificates import make_certificates
 from tests.switch.in_process import InProcess
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is absent")
@@ -26,16 +26,7 @@ DEVICE = 1
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, what it signed, and another authority with a client of its own."""
-    folder = tmp_path_factory.mktemp("certificates")
-    for name, signer in (
-        ("authority", None),
-        ("switch", "authority"),
-        ("controller", "authority"),
-        ("stranger", None),
-        ("intruder", "stranger"),
-    ):
-        make_certificate(folder, name, signer)
-    return folder
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
