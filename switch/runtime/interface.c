@@ -17,9 +17,10 @@
 enum {
     /* A slot holds a packet of an ordinary MTU with some encapsulation; longer ones take the slow way (RING_COPY). */
     SLOT_BYTES = 2048,
-    SLOTS = 4096, /* 20 ms of 200 thousand packets a second: the thread may have to wait for a core */
+    /* 32 ms of 500 thousand packets a second: the thread may have to wait for a core. */
+    MOST_SLOTS = 16384,
+    LEAST_SLOTS = 1024, /* when memory is short */
     BLOCK_BYTES = 64 * 1024,
-    RING_BYTES = SLOT_BYTES * SLOTS,
     SOCKET_BUFFER = 4 * 1024 * 1024,
     /* In front of each packet, in both directions: what is left to be done to it (offload.h). */
     LEFT_BYTES = sizeof(struct virtio_net_hdr),
@@ -80,23 +81,34 @@ static const char *check_kind(const struct interface *interface, int fd)
     return NULL;
 }
 
-static const char *map_ring(struct interface *interface, int fd)
+static bool ask_for_slots(int fd, unsigned slots)
 {
     struct tpacket_req request = {
         .tp_block_size = BLOCK_BYTES,
-        .tp_block_nr = RING_BYTES / BLOCK_BYTES,
+        .tp_block_nr = slots / (BLOCK_BYTES / SLOT_BYTES),
         .tp_frame_size = SLOT_BYTES,
-        .tp_frame_nr = SLOTS,
+        .tp_frame_nr = slots,
     };
+    return setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) == 0;
+}
+
+static const char *map_ring(struct interface *interface, int fd)
+{
     /* RESERVE: room to put a VLAN tag back in place. COPY_THRESH: packets too long for a slot come whole, by recv. */
     if (set_option(fd, PACKET_VERSION, TPACKET_V2) < 0 || set_option(fd, PACKET_VNET_HDR, 1) < 0 ||
-        set_option(fd, PACKET_RESERVE, VLAN_TAG_BYTES) < 0 || set_option(fd, PACKET_COPY_THRESH, 1) < 0 ||
-        setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) < 0)
+        set_option(fd, PACKET_RESERVE, VLAN_TAG_BYTES) < 0 || set_option(fd, PACKET_COPY_THRESH, 1) < 0)
         return "set up the receive ring";
-    void *ring = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    unsigned slots = MOST_SLOTS;
+    while (!ask_for_slots(fd, slots)) {
+        slots /= 2;
+        if (errno != ENOMEM || slots < LEAST_SLOTS)
+            return "set up the receive ring";
+    }
+    void *ring = mmap(NULL, (size_t)SLOT_BYTES * slots, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (ring == MAP_FAILED)
         return "map the receive ring";
     interface->ring = ring;
+    interface->slots = slots;
     interface->next = 0;
     return NULL;
 }
@@ -159,7 +171,7 @@ const char *interface_open(struct interface *interface)
 void interface_close(struct interface *interface)
 {
     if (interface->ring != NULL)
-        munmap(interface->ring, RING_BYTES);
+        munmap(interface->ring, (size_t)SLOT_BYTES * interface->slots);
     if (interface->fd >= 0)
         close(interface->fd);
     interface->ring = NULL;
@@ -265,7 +277,7 @@ unsigned interface_receive(struct interface *interface, unsigned budget, receive
             break;
         receive_slot(slot, &counting);
         atomic_store_explicit(status, TP_STATUS_KERNEL, memory_order_release);
-        interface->next = (interface->next + 1) % SLOTS;
+        interface->next = (interface->next + 1) % interface->slots;
     }
     return received;
 }

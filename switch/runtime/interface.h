@@ -45,7 +45,8 @@ struct interface {
     int index; /* the kernel's; 0 when there is no such interface now */
     int fd;    /* -1 when there is no such interface now */
     uint8_t *ring;
-    unsigned next; /* the ring slot that the kernel fills next */
+    unsigned slots; /* of the ring */
+    unsigned next;  /* the slot that the kernel fills next */
     uint8_t *long_packet;
     bool cutting; /* what is handed on now are the parts of a super-packet */
 
