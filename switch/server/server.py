@@ -38,7 +38,7 @@ class Server:
         self._interfaces = InterfaceService(device.data_plane, MAX_WATCHERS)
         self._inspection = Inspection(device)
         self._grpc = grpc_server(THREADS)
-        add_service(self._service, self._grpc)
+        self._write = add_service(self._service, self._grpc)
         gnmi_grpc.add_gNMIServicer_to_server(self._interfaces, self._grpc)
         self._grpc.add_generic_rpc_handlers((self._inspection.handler(),))
         self.address = listen(self._grpc, address, "--grpc-server-addr", tls)
@@ -52,6 +52,8 @@ class Server:
 
     def start(self) -> None:
         self._grpc.start()
+        if self._write is not None:
+            self._write.start()
         for pump in self._pumps:
             pump.start()
 
@@ -63,6 +65,8 @@ class Server:
         self._interfaces.end()
         self._inspection.end()
         stopped.wait()
+        if self._write is not None:
+            self._write.stop()
         for pump in self._pumps:
             pump.join()
 
