@@ -196,7 +196,8 @@ def bare_worker() -> Worker:
 def measure_ports(window: float) -> Figures:
     """The embedded switch's ports, in this process. Their calls are not counted here."""
     with (
-        namespace("rings", MTU) as inner, closing(in_namespace(inner, bare_worker)) as worker,
+        namespace("rings", MTU) as inner,
+        closing(in_namespace(inner, bare_worker)) as worker,
         closing(Road(inner, test_side(CLIENT.port), test_side(ONE.port))) as road,
     ):
         worker.run(EmptyProgram.towards(ONE.port))

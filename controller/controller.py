@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from controller import reporting
 from controller.candidacy import Candidacy
 from controller.config import document_text
-from controller.counters import Counters
 from controller.desired import Desired, refuse_what_cannot_change
 from controller.diagnosis import Facts, Finding, diagnose
 from controller.draining import DrainReport, drain_report, without_flows
@@ -34,20 +33,18 @@ from controller.explanation import Explanation
 from controller.identities import Server, server_of
 from controller.memory import Memory
 from controller.model import Config, State
-from controller.neighbors import Neighbors
 from controller.pair import Pair, Peer
 from controller.plan import Plan
 from controller.prediction import predict
-from controller.probes import Silence
 from controller.program import ROUTES
 from controller.recorded import Recorded
 from controller.rehearsal import rehearse
 from controller.report import Report, Role, SwitchReport
 from controller.revision import Revision
-from controller.session import Session, Shared, Work, configure_neighbors
+from controller.session import Session
+from controller.shared import Shared, SwitchState
 from controller.store import Store
 from controller.trace import Flow
-from controller.tunnel_errors import PathMtus
 from controller.values import format_duration, mac_to_int
 from controller.wanted import refuse_what_has_no_room, wanted
 from controller.wire import Connection, Pipeline, SwitchTarget
@@ -59,9 +56,6 @@ CHANGE_WAIT = 5.0
 
 FIRST_RECONNECT, LAST_RECONNECT = 0.1, 0.5
 """Seconds between attempts to connect; doubled each time."""
-
-FRAMES_WAITING = 4096
-"""Frames of ours that wait to be sent; more are dropped, and asked again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,36 +108,16 @@ class Controller:
         stored = _stored_config(store, latest.number) if latest else None
         document = document_text(config)
         from_file = stored is None or (peer is None and store.file() != document)
-        frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(FRAMES_WAITING)
-        work = Work()
-
-        def send(port: int, frame: bytes) -> None:
-            if not frames.full():
-                frames.put_nowait((port, frame))
-
-        def changed() -> None:
-            work.ask()
-
-        self._shared = Shared(
-            desired=Desired(config if stored is None or from_file else stored, store.load(), self.events),
-            neighbors=Neighbors(send, changed, self.events, clock),
-            frames=frames,
-            store=store,
-            events=self.events,
-            work=work,
-            counters=Counters(),
-            clock=clock,
-            silence=Silence(),
-            suspected=self._suspected,
-            path_mtus=PathMtus(self.events, clock),
-        )
+        desired = Desired(config if stored is None or from_file else stored, store.load(), self.events)
+        self._shared = Shared(desired, store, self.events, clock)
+        self._switch = SwitchState(self._shared, self._suspected)
         self._preview(self.config)
         if from_file and peer is None:
             what = "the configuration file" if latest is None else "the configuration file has changed"
             latest = store.commit(document, who="file", what=what, from_file=True)
         self._revision = latest or Revision(0, 0.0, "file", "not in force yet")
         self.pair = Pair(peer, store, self.events, self._take_up) if peer else None
-        configure_neighbors(self._shared.neighbors, self._shared.desired)
+        self._switch.follow_configuration()
         self._listeners: list[Callable[[Config], None]] = []
         self._suspicious: list[Callable[[str, str], None]] = []
         self._changing = asyncio.Lock()
@@ -183,14 +157,14 @@ class Controller:
 
     async def _serve_one_connection(self) -> None:
         async with self._connection() as switch:
-            self._shared.brought_up = False
-            self._shared.work.ask()  # whatever the switch holds, it has not been compared yet
+            self._switch.brought_up = False
+            self._switch.work.ask()  # whatever the switch holds, it has not been compared yet
             self._connected = self._primary = self._was_primary = True
             fresh = await switch.install()
             state = "it held nothing and took our program" if fresh else "it runs our program already"
             self._record("connected", state)
             self._problem = ""
-            await Session(switch, self._shared, fresh=fresh).run()
+            await Session(switch, self._switch, fresh=fresh).run()
 
     def _connection(self) -> Connection:
         if self.pair:
@@ -208,7 +182,7 @@ class Controller:
         desired.verdicts = shared.desired.verdicts
         desired.verdicts.update(config)
         shared.desired, self._revision = desired, latest
-        configure_neighbors(shared.neighbors, desired)
+        self._switch.follow_configuration()
         for listener in self._listeners:
             listener(config)
 
@@ -251,7 +225,7 @@ class Controller:
     @property
     def way_is_clear(self) -> bool:
         """Whether the switch forwards as it should, so that who does not answer through it has no excuse."""
-        return self._primary and self._shared.brought_up
+        return self._primary and self._switch.brought_up
 
     def on_config(self, listener: Callable[[Config], None]) -> None:
         """`listener` is called with the configuration after every change."""
@@ -309,12 +283,12 @@ class Controller:
                 raise
             if self.pair:
                 await self.pair.confirm()
-        work = self._shared.work
+        work = self._switch.work
         if await work.wait_until_done(work.ask(), wait if self._primary else 0):
             announced = moved and self._shared.desired.announced
             detail = "announced to the switch: the buckets move in a few seconds" if announced else ""
             return ChangeResult(revision, True, moved, detail)
-        why = self._problem or self._shared.trouble or f"still being written after {wait:g} s"
+        why = self._problem or self._switch.trouble or f"still being written after {wait:g} s"
         return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {why}")
 
     async def take_file(self, config: Config) -> ChangeResult | None:
@@ -335,7 +309,7 @@ class Controller:
         )
         self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, f"by {who}")
         self._shared.desired.configure(config, drain=drain)
-        self._shared.work.ask()
+        self._switch.work.ask()
         for listener in self._listeners:
             listener(config)
         return self._revision.number
@@ -362,7 +336,7 @@ class Controller:
     ) -> ChangeResult:
         """As `preview`, with what would be written to the switch."""
         result = self.preview(edit, expected_revision=expected_revision)
-        session = self._shared.session
+        session = self._switch.session
         if session is None:
             why = f"what would be written is not known: {self._problem or 'the switch is not connected'}"
             return replace(result, detail=result.detail or why)
@@ -371,7 +345,7 @@ class Controller:
     def _preview(self, config: Config) -> int:
         """How many buckets would move. Raises InvalidConfig when the switch has no room for all of it."""
         moved, assignment = self._shared.desired.preview(config, time.time())
-        want = wanted(config, assignment, {}, memory=self._shared.memory)
+        want = wanted(config, assignment, {}, memory=self._switch.memory)
         refuse_what_has_no_room(want, self._pipeline.codec.sizes)
         return moved
 
@@ -388,7 +362,7 @@ class Controller:
             severity = Severity.INFO if healthy else Severity.WARNING
             text = "healthy" if healthy else "down"
             self.events.record(Kind.HEALTH, f"{pool}/{backend}", text, reason, severity)
-            self._shared.work.ask()
+            self._switch.work.ask()
 
     async def explain(self, flow: Flow, in_port: int | None = None) -> Explanation:
         """What should become of a packet of `flow`, and what the switch says about it.
@@ -396,17 +370,17 @@ class Controller:
         Without `in_port` it comes in by the route back to its client, or else by the first interface.
         """
         assignment = self._shared.desired.foreseen(time.time())
-        want = self._shared.wanted(assignment=assignment)
+        want = self._switch.wanted(assignment=assignment)
         interfaces = self.config.interfaces
         if in_port is None:
             interface = arrival(self.config, want.rows[ROUTES], flow.client)
             in_port = (interface or interfaces[0]).ports[0] if interfaces else 1
         vlan = next((one.vlan for one in interfaces if in_port in one.ports), 0)
-        predicted = predict(want, flow, in_port, self._shared.silence.suspects)
+        predicted = predict(want, flow, in_port, self._switch.silence.suspects)
         traced, unconfirmed = None, ""
         try:
             mac = mac_to_int(self.config.switch.mac)
-            traced = await self._shared.tracer.ask(flow, port=in_port, mac=mac, vlan=vlan)
+            traced = await self._switch.tracer.ask(flow, port=in_port, mac=mac, vlan=vlan)
         except SwitchError as error:
             unconfirmed = str(error)
         names = Names(self.config, assignment)
@@ -414,7 +388,7 @@ class Controller:
 
     async def recorded(self) -> Recorded | None:
         """The flows that the switch has recorded as exceptions; None while it does not tell."""
-        session = self._shared.session
+        session = self._switch.session
         try:
             return await session.recorded() if session else None
         except SwitchError:
@@ -423,30 +397,31 @@ class Controller:
     async def draining(self, pool: str, backend: str) -> DrainReport:
         """What is known of the flows that a backend still has. Raises UnknownName when it is in no table."""
         recorded = await self.recorded()
-        shared, configured = self._shared, self.config.pool(pool)
-        assigned = shared.desired.assignment.pools.get(pool)
+        desired, counters = self._shared.desired, self._switch.counters
+        configured = self.config.pool(pool)
+        assigned = desired.assignment.pools.get(pool)
         states: dict[Server, State] = {server_of(one): one.state for one in configured.backends}
         identities = [one for one in assigned.backends.values() if one.name == backend] if assigned else []
         if not assigned or not identities:
             return without_flows(pool, configured.backend(backend))
         # Of two that bear the name, one that is on its way out is meant.
         identity = max(identities, key=lambda one: one.removed or 0.0)
-        traffic = shared.counters.backends.get(identity.id)
+        traffic = counters.backends.get(identity.id)
         return drain_report(
             configured,
             assigned,
             identity,
             states.get(identity.server, "removing"),
-            shared.desired.settling,
-            shared.desired.peaks,
+            desired.settling,
+            desired.peaks,
             recorded=recorded.by_backend.get(identity.id, 0) if recorded else None,
             packets=traffic.packets if traffic else 0,
-            counted=shared.counters.read,
+            counted=counters.read,
         )
 
     async def diagnose(self) -> list[Finding]:
         """What is wrong with the installation, and what is not."""
-        session, cookie, ports = self._shared.session, None, None
+        session, cookie, ports = self._switch.session, None, None
         if session:
             with contextlib.suppress(SwitchError):
                 cookie, ports = await session.told()
@@ -467,33 +442,33 @@ class Controller:
     @property
     def written(self) -> int:
         """Entries that the switch has taken from us."""
-        return self._shared.written
+        return self._switch.written
 
     def switch_report(self) -> SwitchReport:
         """How we stand with the switch."""
-        shared, waits = self._shared, self.pair is not None and self.pair.waits
+        switch, waits = self._switch, self.pair is not None and self.pair.waits
         return SwitchReport(
             address=self._target.address,
             device_id=self._target.device_id,
             connected=self._connected or waits,
             primary=self._primary,
-            synchronized=self._primary and not shared.work.pending,
+            synchronized=self._primary and not switch.work.pending,
             cookie=self._pipeline.cookie if self._primary else None,
-            error="" if waits else self._problem or shared.trouble,
+            error="" if waits else self._problem or switch.trouble,
             role=self.pair.role if self.pair else Role.ALONE,
         )
 
     def report(self) -> Report:
         """Everything that is known now."""
-        shared = self._shared
+        switch = self._switch
         return reporting.report(
             self._revision.number,
             self.switch_report(),
-            shared.desired,
-            shared.neighbors,
-            shared.counters,
-            shared.silence,
-            shared.path_mtus.known(),
+            self._shared.desired,
+            switch.neighbors,
+            switch.counters,
+            switch.silence,
+            switch.path_mtus.known(),
         )
 
 

@@ -9,23 +9,20 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, field, replace
 from itertools import chain, count, repeat
 
 from controller import recorded
-from controller.assignment import Assignment
-from controller.counters import CounterReader, Counters
+from controller.counters import CounterReader
 from controller.desired import Desired
 from controller.errors import StoreError, Unreachable
-from controller.events import EventLog, Kind, Severity, Unheard
+from controller.events import Kind, Severity
 from controller.identities import Identity
 from controller.links import links
 from controller.memory import Memory
 from controller.model import Backend, Vip
-from controller.neighbors import Neighbors
-from controller.probes import Probes, Silence
+from controller.probes import Probes
 from controller.program import (
     DROPS,
     MOVING_PREVIOUS,
@@ -40,11 +37,10 @@ from controller.program import (
 from controller.reconciler import Reconciler, Result
 from controller.recorded import Recorded
 from controller.settle import poll_interval
-from controller.store import Assignments, Nowhere
-from controller.trace import Fate, Tracer
-from controller.tunnel_errors import PathMtus, Tunnels, tunnels_in
+from controller.shared import SwitchState
+from controller.trace import Fate
+from controller.tunnel_errors import Tunnels, tunnels_in
 from controller.values import Address
-from controller.wanted import Wanted, wanted
 from controller.wire import Connection
 
 logger = logging.getLogger("sluice.session")
@@ -76,120 +72,18 @@ HEARTBEAT = 5.0
 NEIGHBOR_TICK = 0.25
 
 
-class Work:
-    """What there is to write: asked for by whoever changed something, waited for by whoever cares."""
-
-    def __init__(self) -> None:
-        self._asked = self._done = 0
-        self._news = asyncio.Event()
-        self._progress = asyncio.Condition()
-
-    def ask(self) -> int:
-        """Something changed; returns the number to wait for."""
-        self._asked += 1
-        self._news.set()
-        return self._asked
-
-    @property
-    def pending(self) -> bool:
-        return self._done < self._asked
-
-    def begin(self) -> int:
-        """Takes all that was asked for until now."""
-        self._news.clear()
-        return self._asked
-
-    async def finish(self, number: int) -> None:
-        """All until `number` is on the switch."""
-        async with self._progress:
-            self._done = max(self._done, number)
-            self._progress.notify_all()
-
-    async def wait_for_more(self, timeout: float | None) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                await self._news.wait()
-        except TimeoutError:
-            pass
-
-    async def wait_until_done(self, number: int, timeout: float) -> bool:
-        try:
-            async with asyncio.timeout(timeout), self._progress:
-                await self._progress.wait_for(lambda: self._done >= number)
-        except TimeoutError:
-            return False
-        return True
-
-
-@dataclass(slots=True)
-class Shared:
-    """What outlives a connection."""
-
-    desired: Desired
-    neighbors: Neighbors
-    frames: asyncio.Queue[tuple[int, bytes]]
-    """Frames of ours that wait to be sent: port and bytes."""
-    store: Assignments
-    events: EventLog
-    work: Work
-    counters: Counters
-    clock: Callable[[], float]
-    silence: Silence
-    suspected: Callable[[int, bool], None]
-    """Told of a backend (by its identity) that seems to be dead, and that does no longer."""
-    path_mtus: PathMtus
-    tracer: Tracer = field(default_factory=Tracer)
-    memory: Memory = field(default_factory=Memory)
-    """Of the entries that were wanted."""
-    brought_up: bool = False
-    """In the present connection, the switch has been given what it should hold, as far as it takes it."""
-    trouble: str = ""
-    """Why the switch does not hold what it should."""
-    written: int = 0
-    """Entries that the switch took, in all connections."""
-
-    session: "Session | None" = None
-    """The present one, while the switch is connected and has been read back."""
-
-    def double(self) -> "Shared":
-        """What a session can work with that is only to show what it would do."""
-        events = Unheard()
-        return replace(
-            self,
-            desired=self.desired.copy(events),
-            neighbors=self.neighbors.copy(events),
-            frames=asyncio.Queue(),
-            store=Nowhere(),
-            events=events,
-            work=Work(),
-            suspected=lambda number, suspect: None,
-            path_mtus=self.path_mtus.copy(events),
-            tracer=Tracer(),
-            session=None,
-        )
-
-    def wanted(self, probes: Probes | None = None, assignment: Assignment | None = None) -> Wanted:
-        """What the switch should hold now, or with another assignment."""
-        desired = self.desired
-        assignment = assignment or desired.assignment
-        known = assignment.pools if self.path_mtus.known() else {}
-        names = {n: f"{pool}/{i.name}" for pool, one in known.items() for n, i in one.backends.items()}
-        mtus = self.path_mtus.present(names)
-        rows = self.neighbors.rows()
-        return wanted(desired.config, assignment, rows, desired.announced, probes, mtus, self.memory)
-
-
 class Session:
     """The controller's work over one connection."""
 
-    def __init__(self, switch: Connection, shared: Shared, *, fresh: bool) -> None:
+    def __init__(self, switch: Connection, state: SwitchState, *, fresh: bool) -> None:
         """`fresh`: the switch has just taken the program and holds nothing."""
         self._switch = switch
-        self._shared = shared
-        self._desired = shared.desired
+        self._state = state
+        self._shared = state.shared
+        self._desired = state.shared.desired
         self._fresh = fresh
         self._reconciler = Reconciler(switch)
-        self._reader = CounterReader(switch, shared.counters, fresh=fresh)
+        self._reader = CounterReader(switch, state.counters, fresh=fresh)
         self._probes = Probes()
         self._tunnels: Tunnels = {}
         self._reading = asyncio.Lock()
@@ -203,18 +97,18 @@ class Session:
         await self._reconciler.read_back()
         holdings = self._reconciler.holdings
         if not self._fresh:
-            self._shared.neighbors.adopt(holdings.rows[NEIGHBORS])
+            self._state.neighbors.adopt(holdings.rows[NEIGHBORS])
         self._desired.adopt(holdings, time.time())
         self._probes.adopt(holdings.rows[PROBE_GROUPS])
-        self._shared.silence.forget()
-        self._shared.session = self
+        self._state.silence.forget()
+        self._state.session = self
         try:
             await self._work()
         finally:
-            self._shared.session = None
+            self._state.session = None
 
     async def _work(self) -> None:
-        async with self._shared.tracer.connected(self._switch), asyncio.TaskGroup() as tasks:
+        async with self._state.tracer.connected(self._switch), asyncio.TaskGroup() as tasks:
             for task in (
                 self._switch.until_lost(),
                 self._keep_in_line(),
@@ -231,7 +125,7 @@ class Session:
 
     def double(self, switch: Connection) -> "Session":
         """One that does with `switch` what this one would do, by copies of all that it knows."""
-        other = Session(switch, self._shared.double(), fresh=False)
+        other = Session(switch, self._state.double(), fresh=False)
         other._reconciler.holdings = self._reconciler.holdings.copy()
         other._probes = copy(self._probes)
         return other
@@ -264,15 +158,15 @@ class Session:
     async def _keep_in_line(self) -> None:
         """Writes what is wanted whenever that changes, and again later when the switch refused some of it."""
         retry, written = FIRST_RETRY, 0
-        work, clock = self._shared.work, self._shared.clock
+        work, clock = self._state.work, self._shared.clock
         look_at = clock() + DRIFT_INTERVAL
         while True:
             number = work.begin()
             if clock() >= look_at:
                 look_at = await self._look_for_drift()
             result = await self.write(time.time())
-            self._shared.brought_up = True
-            self._shared.written += result.written
+            self._state.brought_up = True
+            self._state.written += result.written
             written += result.written
             if result.complete:
                 self._tell_whole(written)
@@ -288,7 +182,7 @@ class Session:
         """Seconds until an announced move is to be made, or a path's MTU is forgotten; infinite without."""
         due = self._desired.due(time.time())
         move = math.inf if due is None else max(0.0, due - time.time())
-        path = self._shared.path_mtus.due()
+        path = self._state.path_mtus.due()
         return move if path is None else min(move, path)
 
     async def _look_for_drift(self) -> float:
@@ -308,9 +202,9 @@ class Session:
         desired.refresh(now)
         self._follow_backends()
         await self._save()
-        neighbors = self._shared.neighbors
+        neighbors = self._state.neighbors
         self._probes.update(desired.config, desired.assignment, neighbors.way_to, neighbors.rows())
-        want = self._shared.wanted(self._probes)
+        want = self._state.wanted(self._probes)
         self._tunnels = tunnels_in(want.rows, desired.assignment, desired.config)
         result = await self._reconciler.apply(want)
         if result.surprised:
@@ -336,7 +230,7 @@ class Session:
         wants = (config.switch.mac, config.interfaces, config.routes, config.neighbors, backends, vips)
         if wants != self._followed:
             self._followed = wants
-            configure_neighbors(self._shared.neighbors, self._desired)
+            self._state.follow_configuration()
 
     async def _save(self) -> None:
         """Keeps the assignment before the switch sees it. A store that fails must not stop a failover."""
@@ -353,9 +247,9 @@ class Session:
 
     def _tell_trouble(self, trouble: str) -> None:
         """Notes why the switch is not as it should be; an event when that changes."""
-        if trouble != self._shared.trouble:
+        if trouble != self._state.trouble:
             self._record("does not take everything; trying again", trouble, Severity.ERROR)
-        self._whole, self._shared.trouble = False, trouble
+        self._whole, self._state.trouble = False, trouble
 
     def _tell_whole(self, written: int) -> None:
         """An event when the switch is as it should be for the first time in this connection, or again;
@@ -363,7 +257,7 @@ class Session:
         if not self._whole:
             cause = f"{written} entries written" if written else "nothing was missing"
             self._record("holds everything that it should", cause)
-        self._whole, self._shared.trouble = True, ""
+        self._whole, self._state.trouble = True, ""
 
     def _record(self, text: str, cause: str = "", severity: Severity = Severity.INFO) -> None:
         self._shared.events.record(Kind.SWITCH, self._switch.target.address, text, cause, severity)
@@ -382,26 +276,26 @@ class Session:
                 settling.slots.observe(counts, asked, clock())
                 await self._reader.read_unmoved(desired.assignment, slots)
             if desired.settle(time.time()):
-                self._shared.work.ask()
+                self._state.work.ask()
 
     async def _count(self) -> None:
-        clock, shared = self._shared.clock, self._shared
+        clock, counters = self._shared.clock, self._state.counters
         while True:
             asked = clock()
             identities = [
                 number for pool in self._desired.assignment.pools.values() for number in pool.backends
             ]
             await self._reader.read_traffic(identities)
-            packets = {number: traffic.packets for number, traffic in shared.counters.backends.items()}
+            packets = {number: traffic.packets for number, traffic in counters.backends.items()}
             self._desired.settling.backends.observe(packets, asked, clock())
-            shared.counters.read = time.time()
+            counters.read = time.time()
             await asyncio.sleep(max(COUNTER_INTERVAL, COUNTER_SHARE * (clock() - asked)))
 
     # liveness
 
     async def _begin_rounds(self) -> None:
         """Orders a round of probes each interval. One that comes late is not made up for."""
-        clock, silence = self._shared.clock, self._shared.silence
+        clock, silence = self._shared.clock, self._state.silence
         due = clock()
         while True:
             interval = self._desired.config.liveness.interval
@@ -416,14 +310,14 @@ class Session:
 
     async def _listen_for_silence(self) -> None:
         """Looks who has answered. What the switch decides by itself is only noted here, and passed on."""
-        clock, silence = self._shared.clock, self._shared.silence
+        clock, silence = self._shared.clock, self._state.silence
         while True:
             settings, asked = self._desired.config.liveness, clock()
             if targets := [*self._probes.targets]:
                 rounds = silence.rounds
                 answers = await self._switch.packet_counts(PROBE_ANSWERS, targets)
                 for number in sorted(silence.observe(answers, rounds, settings.misses)):
-                    self._shared.suspected(number, number in silence.suspects)
+                    self._state.suspected(number, number in silence.suspects)
                 await self._reader.read_suspicion(targets)
             took = clock() - asked
             await asyncio.sleep(
@@ -434,16 +328,16 @@ class Session:
 
     async def _hear(self) -> None:
         """Packets that the switch hands over."""
-        neighbors = self._shared.neighbors
+        neighbors = self._state.neighbors
         reasons = {key[0]: name for key, name in (await self._reader.reasons(PUNTS)).items()}
         drops = {key[0]: name for key, name in (await self._reader.reasons(DROPS)).items()}
-        self._shared.tracer.reasons = {Fate.PUNTED: reasons, Fate.DROPPED: drops}
+        self._state.tracer.reasons = {Fate.PUNTED: reasons, Fate.DROPPED: drops}
         for number in count(1):
             if number % PACKETS_AT_A_TIME == 0:
                 await asyncio.sleep(0)  # a flood of packets must not keep the others from their work
             packet = await self._switch.packets.get()
             if packet.reason == TRACED:
-                self._shared.tracer.answered(packet)
+                self._state.tracer.answered(packet)
                 continue
             match reasons.get(packet.reason):
                 case Punt.GLEAN:
@@ -451,19 +345,19 @@ class Session:
                 case Punt.ARP_REPLY | Punt.NEIGHBOR_ADVERTISEMENT:
                     neighbors.answered(packet.port, packet.payload)
                 case Punt.TUNNEL_ERROR:
-                    if self._shared.path_mtus.heard(packet.payload, self._tunnels):
-                        self._shared.work.ask()
+                    if self._state.path_mtus.heard(packet.payload, self._tunnels):
+                        self._state.work.ask()
                 case other:
                     logger.warning("a packet for an unknown reason: %s (%s)", packet.reason, other)
 
     async def _send(self) -> None:
         while True:
-            port, frame = await self._shared.frames.get()
+            port, frame = await self._state.frames.get()
             await self._switch.send(port, frame)
 
     async def _tick(self) -> None:
         while True:
-            self._shared.neighbors.tick()
+            self._state.neighbors.tick()
             await asyncio.sleep(NEIGHBOR_TICK)
 
     # the switch
@@ -482,20 +376,6 @@ def _places(*things: Backend | Vip) -> frozenset[Address]:
 
 def _places_in(backends: Mapping[int, Identity]) -> frozenset[Address]:
     return frozenset(identity.address for identity in backends.values())
-
-
-def configure_neighbors(neighbors: Neighbors, desired: Desired) -> None:
-    """Lets `neighbors` follow the configuration and the backends in the tables."""
-    config = desired.config
-    backends = {backend.address for pool in config.pools for backend in pool.backends} | desired.backends()
-    neighbors.configure(
-        config.switch.mac,
-        config.interfaces,
-        config.routes,
-        config.neighbors,
-        backends,
-        (vip.address for vip in config.vips),
-    )
 
 
 def _trouble(result: Result) -> str:

@@ -21,7 +21,7 @@ async def difference(rig: Rig) -> dict[str, tuple[object, object]]:
     """Tables in which the switch holds something else than is wanted: what it holds, what is wanted."""
     held = {table: await rig.rows(table) for table in program.TABLES}
     desired = rig.controller._shared.desired
-    want = wanted(desired.config, desired.assignment, rig.controller._shared.neighbors.rows())
+    want = wanted(desired.config, desired.assignment, rig.controller._switch.neighbors.rows())
     owners = {
         (pool, bucket): tuple(row)
         for pool, rows in want.buckets.items()

@@ -117,13 +117,14 @@ async def test_a_tunnel_error_that_the_switch_punts_becomes_the_tunnels_mtu(swit
     """That the switch punts it is in the packet table; here it is put where punted packets arrive."""
     async with Rig(switch, config=parse(MANY_KINDS % switch.address)) as rig:
         await rig.synchronized()
-        shared = rig.controller._shared
-        (number,) = (n for n, i in shared.desired.assignment.pools["b"].backends.items() if i.name == "b1")
+        switch_state = rig.controller._switch
+        assignment = rig.controller._shared.desired.assignment
+        (number,) = (n for n, i in assignment.pools["b"].backends.items() if i.name == "b1")
         quote = IP(src="10.0.0.1", dst="10.0.1.11", len=1500, proto=47, flags="DF") / bytes(64)
         error = ICMP(type=3, code=4, nexthopmtu=1400) / quote
         frame = Ether(dst="02:00:00:00:00:01") / IP(src="10.0.9.9", dst="10.0.0.1") / error
-        assert shared.tracer._switch is not None
-        shared.tracer._switch.packets.put_nowait(PacketIn(TUNNEL_ERROR, 1, bytes(frame)))
-        await rig.until(lambda: bool(shared.path_mtus.present({number: "b/b1"})), "an MTU is learned")
+        assert switch_state.tracer._switch is not None
+        switch_state.tracer._switch.packets.put_nowait(PacketIn(TUNNEL_ERROR, 1, bytes(frame)))
+        await rig.until(lambda: bool(switch_state.path_mtus.present({number: "b/b1"})), "an MTU is learned")
         await rig.synchronized()
         assert (await rig.rows(TUNNELS))[number,].values[-1] == 1400 - 20 - 4

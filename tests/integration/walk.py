@@ -131,7 +131,7 @@ class World:
 
     async def _answer(self) -> None:
         """Every neighbor that is asked for answers."""
-        neighbors = self.controller._shared.neighbors
+        neighbors = self.controller._switch.neighbors
         while True:
             for one in neighbors.report():
                 if one.state not in (State.REACHABLE, State.STATIC):

@@ -1,6 +1,5 @@
 """A dry run says what the change then writes: no more, no less, and in the same steps."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -11,7 +10,6 @@ import pytest
 
 from controller.assignment import Assignment
 from controller.config import parse
-from controller.counters import Counters
 from controller.desired import Desired
 from controller.errors import InvalidConfig
 from controller.events import EventLog
@@ -27,14 +25,12 @@ from controller.model import (
     remove_vip,
     replace,
 )
-from controller.neighbors import Neighbors
 from controller.plan import Plan
-from controller.probes import Silence
 from controller.program import Change, Kind
 from controller.rehearsal import DEADLINES, ranges, rehearse
-from controller.session import Session, Shared, Work, configure_neighbors
+from controller.session import Session
+from controller.shared import Shared, SwitchState
 from controller.store import Nowhere
-from controller.tunnel_errors import PathMtus
 from controller.wire import Connection
 from tests.fakes.switch import FakeSwitch
 
@@ -60,22 +56,11 @@ class World:
     def __init__(self, config: Config) -> None:
         self.switch = FakeSwitch()
         self.events = EventLog(clock=lambda: NOW)
-        neighbors = Neighbors(lambda port, frame: None, lambda: None, self.events, lambda: NOW)
-        self.shared = Shared(
-            Desired(config, Assignment(), self.events),
-            neighbors,
-            asyncio.Queue(),
-            Nowhere(),
-            self.events,
-            Work(),
-            Counters(),
-            lambda: NOW,
-            Silence(),
-            lambda number, suspect: None,
-            PathMtus(self.events, lambda: NOW),
-        )
-        configure_neighbors(neighbors, self.shared.desired)
-        self.session = Session(cast(Connection, self.switch), self.shared, fresh=True)
+        desired = Desired(config, Assignment(), self.events)
+        self.shared = Shared(desired, Nowhere(), self.events, lambda: NOW)
+        self.state = SwitchState(self.shared, lambda number, suspect: None)
+        self.state.follow_configuration()
+        self.session = Session(cast(Connection, self.switch), self.state, fresh=True)
 
     async def write(self, now: float) -> list[Change]:
         """What one pass writes."""

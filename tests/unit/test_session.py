@@ -15,13 +15,10 @@ from scapy.layers.l2 import ARP, Ether
 from controller import session as sessions
 from controller.assignment import Assignment
 from controller.config import parse
-from controller.counters import Counters
 from controller.desired import Desired
 from controller.errors import StoreError, SwitchError
 from controller.events import EventLog
 from controller.model import Config, change_backend, replace
-from controller.neighbors import Neighbors
-from controller.probes import Silence
 from controller.program import (
     BACKENDS,
     BUCKETS,
@@ -36,10 +33,11 @@ from controller.program import (
     Do,
     Order,
 )
-from controller.session import Session, Shared, Work, configure_neighbors
+from controller.session import Session
+from controller.shared import Shared, SwitchState
 from controller.store import SqliteStore
-from controller.tunnel_errors import PathMtus
 from controller.wire import Connection, PacketIn
+from controller.work import Work
 from tests.fakes.switch import FakeSwitch
 
 DOCUMENT = """
@@ -65,30 +63,14 @@ class World:
     def __init__(self) -> None:
         self.switch = FakeSwitch()
         self.suspected: list[tuple[int, bool]] = []
-        events, work = EventLog(), Work()
-        frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
-
-        def changed() -> None:
-            work.ask()
-
-        neighbors = Neighbors(lambda *frame: frames.put_nowait(frame), changed, events, time.monotonic)
-        self.shared = Shared(
-            Desired(parse(DOCUMENT), Assignment(), events),
-            neighbors,
-            frames,
-            SqliteStore(":memory:"),
-            events,
-            work,
-            Counters(),
-            time.monotonic,
-            Silence(),
-            lambda number, suspect: self.suspected.append((number, suspect)),
-            PathMtus(events, time.monotonic),
-        )
-        configure_neighbors(neighbors, self.shared.desired)
+        events = EventLog()
+        desired = Desired(parse(DOCUMENT), Assignment(), events)
+        self.shared = Shared(desired, SqliteStore(":memory:"), events, time.monotonic)
+        self.state = SwitchState(self.shared, lambda *suspicion: self.suspected.append(suspicion))
+        self.state.follow_configuration()
 
     async def run(self) -> None:
-        await Session(cast(Connection, self.switch), self.shared, fresh=True).run()
+        await Session(cast(Connection, self.switch), self.state, fresh=True).run()
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(10):
@@ -97,11 +79,11 @@ class World:
 
     async def done(self) -> None:
         """All that was asked for is on the switch."""
-        assert await self.shared.work.wait_until_done(self.shared.work.ask(), 10)
+        assert await self.state.work.wait_until_done(self.state.work.ask(), 10)
 
     def configure(self, config: Config) -> None:
         self.shared.desired.configure(config, drain=True)
-        self.shared.work.ask()
+        self.state.work.ask()
 
     def told(self) -> list[str]:
         return [f"{event.subject} {event.text}" for event in self.shared.events.since()]
@@ -141,10 +123,10 @@ async def test_the_store_has_it_before_the_switch(world: World) -> None:
 
 async def test_the_switch_counts_as_brought_up_after_its_first_pass() -> None:
     world = World()
-    world.switch.between = lambda: brought_up.append(world.shared.brought_up)
+    world.switch.between = lambda: brought_up.append(world.state.brought_up)
     brought_up: list[bool] = []
     running = asyncio.create_task(world.run())
-    await world.until(lambda: world.shared.brought_up)
+    await world.until(lambda: world.state.brought_up)
     assert brought_up
     assert not any(brought_up)
     running.cancel()
@@ -179,10 +161,10 @@ async def test_refused_entries_are_told_once_and_tried_again(
     world.switch.refuse = full
     world.configure(parse(DOCUMENT.replace("[10.0.0.1/16]", "[10.0.0.1/16, 10.9.0.1/16]")))
     await world.until(lambda: tries[ROUTES] >= 6)
-    assert world.shared.trouble == "insert in routes: full"
+    assert world.state.trouble == "insert in routes: full"
     world.switch.refuse = lambda change: None
     await world.done()
-    assert world.shared.trouble == ""
+    assert world.state.trouble == ""
     told = [line for line in world.told() if line.startswith("in memory")]
     assert told == [
         "in memory holds everything that it should",
@@ -228,15 +210,15 @@ async def test_syns_without_room_are_added_to_their_pool(world: World) -> None:
     await world.done()
     one, other, *_ = world.shared.desired.moving_slots()
     world.switch.cells[MOVING_UNMOVED] = Counter({one: 3, other: 4})
-    await world.until(lambda: world.shared.counters.unmoved.get("web") == 7)
+    await world.until(lambda: world.state.counters.unmoved.get("web") == 7)
 
 
 async def test_counters_are_read(world: World) -> None:
     world.switch.direct[BACKENDS] = Counter({(1,): 5})
-    await world.until(lambda: world.shared.counters.backends.get(1))
-    assert world.shared.counters.backends[1].packets == 5
-    assert world.shared.counters.drops.keys() == {"malformed", "no_backend"}
-    assert world.shared.counters.punts.keys() == {"arp_reply", "neighbor_advertisement", "glean"}
+    await world.until(lambda: world.state.counters.backends.get(1))
+    assert world.state.counters.backends[1].packets == 5
+    assert world.state.counters.drops.keys() == {"malformed", "no_backend"}
+    assert world.state.counters.punts.keys() == {"arp_reply", "neighbor_advertisement", "glean"}
 
 
 def answer(address: str) -> bytes:

@@ -1,0 +1,107 @@
+"""What outlives a connection: what all switches have in common, and what there is of each."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from controller.assignment import Assignment
+from controller.counters import Counters
+from controller.desired import Desired
+from controller.events import EventLog, Unheard
+from controller.memory import Memory
+from controller.neighbors import Neighbors
+from controller.probes import Probes, Silence
+from controller.store import Assignments, Nowhere
+from controller.trace import Tracer
+from controller.tunnel_errors import PathMtus
+from controller.wanted import Wanted, wanted
+from controller.work import Work
+
+if TYPE_CHECKING:
+    from controller.session import Session
+
+FRAMES_WAITING = 4096
+"""Frames of ours that wait to be sent; more are dropped, and asked again later."""
+
+Suspected = Callable[[int, bool], None]
+"""Told of a backend (by its identity) that seems to be dead, and that does no longer."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What is decided once, for all switches."""
+
+    desired: Desired
+    store: Assignments
+    events: EventLog
+    clock: Callable[[], float]
+
+    def double(self) -> "Shared":
+        """What decisions can be tried out with."""
+        events = Unheard()
+        return Shared(self.desired.copy(events), Nowhere(), events, self.clock)
+
+
+class SwitchState:
+    """What there is of one switch, whether it is connected or not."""
+
+    def __init__(self, shared: Shared, suspected: Suspected) -> None:
+        self.shared = shared
+        self.suspected = suspected
+        self.work = Work()
+        self.frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(FRAMES_WAITING)
+        """Frames of ours that wait to be sent: port and bytes."""
+        self.neighbors = Neighbors(self._send, self._ask, shared.events, shared.clock)
+        self.counters = Counters()
+        self.silence = Silence()
+        self.path_mtus = PathMtus(shared.events, shared.clock)
+        self.tracer = Tracer()
+        self.memory = Memory()
+        """Of the entries that were wanted."""
+        self.brought_up = False
+        """In the present connection, it has been given what it should hold, as far as it takes it."""
+        self.trouble = ""
+        """Why it does not hold what it should."""
+        self.written = 0
+        """Entries that it took, in all connections."""
+        self.session: Session | None = None
+        """The present one, while the switch is connected and has been read back."""
+
+    def _send(self, port: int, frame: bytes) -> None:
+        if not self.frames.full():
+            self.frames.put_nowait((port, frame))
+
+    def _ask(self) -> None:
+        self.work.ask()
+
+    def double(self) -> "SwitchState":
+        """What a session can work with that is only to show what it would do."""
+        other = SwitchState(self.shared.double(), lambda number, suspect: None)
+        events = other.shared.events
+        other.neighbors, other.path_mtus = self.neighbors.copy(events), self.path_mtus.copy(events)
+        other.counters, other.silence, other.memory = self.counters, self.silence, self.memory
+        return other
+
+    def follow_configuration(self) -> None:
+        """Neighbors are wanted for what is configured, and for the backends in the tables."""
+        desired = self.shared.desired
+        config = desired.config
+        self.neighbors.configure(
+            config.switch.mac,
+            config.interfaces,
+            config.routes,
+            config.neighbors,
+            {backend.address for pool in config.pools for backend in pool.backends} | desired.backends(),
+            (vip.address for vip in config.vips),
+        )
+
+    def wanted(self, probes: Probes | None = None, assignment: Assignment | None = None) -> Wanted:
+        """What the switch should hold now, or with another assignment."""
+        desired = self.shared.desired
+        assignment = assignment or desired.assignment
+        known = assignment.pools if self.path_mtus.known() else {}
+        names = {n: f"{pool}/{i.name}" for pool, one in known.items() for n, i in one.backends.items()}
+        mtus = self.path_mtus.present(names)
+        rows = self.neighbors.rows()
+        return wanted(desired.config, assignment, rows, desired.announced, probes, mtus, self.memory)
