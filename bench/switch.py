@@ -18,8 +18,9 @@ on the same wires.
 
 The generator, the switch and the hosts share the machine's cores.
 
-Exit status: 0 every goal that was measured is held, 1 one is missed, 2 BMv2 or root is missing. What is not
-measured for want of a program is said. Figures go to bench/out/switch.json.
+Exit status: 0 every goal that was measured is held, 1 one is missed, 2 BMv2 or root is missing, or others
+took too much of the processors (bench/elsewhere.py). What is not measured for want of a program is said.
+Figures go to bench/out/switch.json.
 """
 
 import argparse
@@ -41,7 +42,8 @@ from rich.table import Table
 
 from bench import command, dnat, iperf, processor
 from bench.balancer import FLOWS, FRAME_LENGTH, MTU, entries, road, traffic
-from bench.command import NOT_MEASURED, add_rounds, add_window, lacks_root
+from bench.command import NOT_MEASURED, add_rounds, add_window, is_busy, lacks_root, status
+from bench.elsewhere import Elsewhere
 from bench.latency import Latency, latency
 from bench.rings import PACKET_THREAD, TODAY, bare_worker, forwarder
 from bench.search import AS_MANY_AS_WILL_GO, Capacity, capacity
@@ -226,10 +228,10 @@ class Goal:
     def missed(self) -> bool:
         return self.reached is not None and self.reached < self.wanted
 
-    def line(self) -> str:
+    def line(self, *, judged: bool) -> str:
         if self.reached is None:
             return f"not measured  {self.name}: at least {self.wanted:,g}"
-        verdict = "MISSED" if self.missed else "held"
+        verdict = "not judged" if not judged else "MISSED" if self.missed else "held"
         return f"{verdict:12}  {self.name}: {self.reached:,.4g} (at least {self.wanted:,g})"
 
 
@@ -324,28 +326,29 @@ def main() -> int:
         "TCP": iperf.missing(),
     }
     kinds = [kind for kind in TITLES if not absent.get(kind)]
-    figures = measure(kinds, options.rounds, options.window, console)
+    with Elsewhere() as elsewhere:
+        figures = measure(kinds, options.rounds, options.window, console)
     print_tables(console, figures)
     for what, why in absent.items():
         if why:
             console.print(f"Without {TITLES.get(what, what)}: {why}.")
     reached = goals(figures)
     for goal in reached:
-        console.print(goal.line())
+        console.print(goal.line(judged=not is_busy(elsewhere)))
     record = {
         **asdict(figures),
         "goals": [asdict(goal) for goal in reached],
         "frame_bytes": FRAME_LENGTH,
         "flows": FLOWS,
         "window_seconds": options.window,
+        "elsewhere": elsewhere.share,
         "machine": machine(),
     }
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(record, indent=2) + "\n")
     console.print(f"figures: {OUT}")
-    if absent[REFERENCE]:
-        return NOT_MEASURED
-    return 1 if any(goal.missed for goal in reached) else 0
+    reached_status = status(elsewhere, (not goal.missed for goal in reached))
+    return NOT_MEASURED if absent[REFERENCE] else reached_status
 
 
 if __name__ == "__main__":

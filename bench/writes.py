@@ -14,8 +14,8 @@ entries that the packets do not need, in the tables that they go through. In a t
 writes go to a second switch, which no packet goes through: generator, client and switches share the
 machine's cores, and what is lost there too is lost for want of a core.
 
-Exit status: 0 all goals are held, 1 one is missed, 2 it could not be measured (no BMv2, no root). Figures
-go to bench/out/writes.json.
+Exit status: 0 all goals are held, 1 one is missed, 2 it could not be measured (no BMv2, no root, a busy
+machine). Figures go to bench/out/writes.json.
 """
 
 import argparse
@@ -37,7 +37,8 @@ from rich.table import Table
 
 from bench import command
 from bench.balancer import FIRST_BACKEND, MTU, entries, road, traffic
-from bench.command import NOT_MEASURED, add_rounds, add_window, lacks_root
+from bench.command import NOT_MEASURED, add_rounds, add_window, is_busy, lacks_root, status
+from bench.elsewhere import Elsewhere
 from bench.search import capacity
 from bench.switch import bmv2_version, machine
 from bench.traffic import Road
@@ -266,7 +267,7 @@ def main() -> int:
     if lacks_root("writes", "network namespaces and packet sockets"):
         return NOT_MEASURED
     names = Names.load()
-    with contextlib.ExitStack() as running:
+    with Elsewhere() as elsewhere, contextlib.ExitStack() as running:
         folder = running.enter_context(tempfile.TemporaryDirectory(prefix="sluice-writes-"))
         file = Path(folder) / "phases"
         kinds = ["embedded", "bmv2"] if bmv2_version() else ["embedded"]
@@ -296,16 +297,18 @@ def main() -> int:
         "updates_a_second": found,
         "losses": [asdict(one) for one in lost],
         "goals": [{"held": held, "what": what} for held, what in outcome],
+        "elsewhere": elsewhere.share,
         "machine": machine(),
     }
     OUT.write_text(json.dumps(figures, indent=2) + "\n")
     for held, what in outcome:
-        console.print(f"{'held  ' if held else 'MISSED'}  {what}")
+        verdict = "not judged" if is_busy(elsewhere) else "held" if held else "MISSED"
+        console.print(f"{verdict:10}  {what}")
     console.print(f"figures: {OUT}")
     if "bmv2" not in found:
         console.print("simple_switch_grpc is not on PATH: nothing was compared with it.")
         return NOT_MEASURED
-    return 0 if all(held for held, _ in outcome) else 1
+    return status(elsewhere, (held for held, _ in outcome))
 
 
 if __name__ == "__main__":
