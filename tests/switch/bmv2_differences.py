@@ -22,6 +22,8 @@ from tests.switch.client import (
     refusals,
 )
 from tests.switch.differences import Difference
+from tests.switch.packet_client import PacketClient
+from tests.switch.packet_client import request as packet_request
 from tests.switch.service import (
     CPU_PORT,
     bridge,
@@ -38,8 +40,6 @@ from tests.switch.service import (
     table_entry,
     ternary,
 )
-from tests.switch.test_server_dataplane import PacketClient
-from tests.switch.test_server_dataplane import request as packet_request
 from tests.switch.test_server_meters import BURSTS, meter
 from tests.switch.test_server_meters import CONFIG as METERS
 from tests.switch.test_server_tables import FIRST, FORWARD, MARK

@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from switch.server.device import Device
-from switch.server.packet_service import PacketServer
-from switch.server.server import Server
-from tests.switch.client import DEVICE_ID, Client
+from tests.switch.both_switches import Addresses
 from tests.switch.language import arithmetic, beyond, flow, keys, selection, telling, unions, wide
 from tests.switch.language.case import Case, Door, run
-from tests.switch.service import CPU_PORT
-from tests.switch.test_server_dataplane import PacketClient
 
 CASES = [
     case
@@ -26,19 +21,9 @@ DOCUMENTATION = HERE.parents[1] / "docs" / "switch.md"
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[Door]:
-    packet_server = PacketServer(DEVICE_ID, CPU_PORT, "127.0.0.1:0")
-    packet_server.start()
-    device = Device(DEVICE_ID, packet_server.plane)
-    server = Server(device, "127.0.0.1:0")
-    server.start()
-    packets = PacketClient(packet_server.address)
-    with Client(server.address) as client:
-        yield Door(client, client.become_primary(), packets)
-    packets.close()
-    server.stop()
-    device.close()
-    packet_server.stop()
+def door(embedded: Addresses) -> Iterator[Door]:
+    with Door.of(embedded) as door:
+        yield door
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -1,6 +1,5 @@
 """The cases of language/, unchanged, on the reference switch: it is the oracle of what they expect."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,13 +7,12 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.switch.both_switches import free_port, wait_for
-from tests.switch.client import DEVICE_ID, Client, pipeline_config
+from tests.switch.both_switches import reference_switch
+from tests.switch.client import pipeline_config
 from tests.switch.language.case import Case, Door, run
+from tests.switch.packet_client import PacketClient
 from tests.switch.patience import eventually
-from tests.switch.service import CPU_PORT
 from tests.switch.test_language import CASES
-from tests.switch.test_server_dataplane import PacketClient
 
 pytestmark = pytest.mark.bmv2
 
@@ -42,22 +40,8 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
 
 @contextmanager
 def started(folder: Path) -> Iterator[Door]:
-    address, packets_address = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    command = ["simple_switch_grpc", "--no-p4", "--device-id", str(DEVICE_ID)]
-    command += ["--notifications-addr", f"ipc://{folder}/notifications.ipc"]
-    command += ["--", "--grpc-server-addr", address, "--dp-grpc-server-addr", packets_address]
-    command += ["--cpu-port", str(CPU_PORT)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        wait_for(address, process, folder / "log")
-        packets = PacketClient(packets_address)
-        with Client(address) as client:
-            yield Door(client, client.become_primary(), packets)
-        packets.close()
-    finally:
-        process.kill()
-        process.wait()
+    with reference_switch(folder, packets=True) as addresses, Door.of(addresses) as door:
+        yield door
 
 
 def warm_up(door: Door, program: str) -> None:

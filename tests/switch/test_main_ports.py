@@ -1,5 +1,6 @@
 """`sluice switch` as a process: packets by gRPC, links by gNMI, recorded packets, certificates."""
 
+import re
 import shutil
 import struct
 from collections.abc import Iterator
@@ -13,13 +14,16 @@ from switch.recorder import FILE_HEADER
 from tests.switch import service
 from tests.switch.certificates import make_certificate
 from tests.switch.client import DEADLINE, Client
+from tests.switch.packet_client import PacketClient, request
 from tests.switch.patience import eventually
 from tests.switch.service import action, bridge, frame
 from tests.switch.test_main_switch import Switch, failing, started
-from tests.switch.test_server_dataplane import PacketClient, request
 from tests.switch.test_server_gnmi import OPER_STATUS, Watch, on_change, status
 from tests.switch.test_server_tls import capabilities, channel
 from tests.switch.wires import Wire, ip, own_network
+
+COMPILED = 60.0
+"""Seconds in which the traced program is surely compiled."""
 
 
 def test_packets_by_grpc_need_neither_interfaces_nor_rights() -> None:
@@ -34,6 +38,32 @@ def test_packets_by_grpc_need_neither_interfaces_nor_rights() -> None:
             assert packets.exchange(request(3, frame(1), id=42)) == [(42, 9, frame(1))]
         packets.close()
         assert switch.end() == (0, "")
+
+
+def test_what_packets_do_is_logged(tmp_path: Path) -> None:
+    """Of those that the filter chooses; from the first program, and on with the next."""
+    log = tmp_path / "log"
+    flags = ("--no-p4", "--trace=port=3", "--log-file", str(log))
+
+    def comes(text: str, times: int = 1) -> bool:
+        return eventually(lambda: log.read_text().count(text) == times, COMPILED)
+
+    with started(*flags, packets="127.0.0.1:0") as switch, Client(switch.address) as client:
+        packets = PacketClient(switch.ready_line.split("packets on ")[1].split(",")[0])
+        client.become_primary()
+        assert comes(" INFO no program yet: waiting for one\n")
+        for times in (1, 2):
+            client.set_pipeline(service.CONFIG)
+            client.insert(bridge(1, action("forward", 9)))
+            assert comes(" INFO tracing\n", times)
+            assert packets.exchange(request(4, frame(1)), request(3, frame(1))) == [(0, 9, frame(1))] * 2
+            assert comes("\n  emit       port=0x9, length=0x3c\n", times)
+        packets.close()
+        assert switch.end() == (0, "")
+    told = log.read_text()
+    assert re.findall(r" INFO .* port (\d+), 60 bytes\n", told) == ["3", "3"]
+    assert " INFO the program was exchanged\n" in told
+    assert re.search(r"\n  table      ServiceIngress\.bridge hit=True, .* +\(service\.p4:\d+\)\n", told)
 
 
 def test_an_address_for_packets_that_is_in_use() -> None:

@@ -7,8 +7,8 @@ import pytest
 from tests.switch import service
 from tests.switch.both_switches import reference_switch
 from tests.switch.client import Client
+from tests.switch.packet_client import PacketClient
 from tests.switch.test_server_dataplane import (
-    PacketClient,
     test_a_packet_comes_out_with_its_id,
     test_copies_have_the_id_too,
     test_one_client_at_a_time,

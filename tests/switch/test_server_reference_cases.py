@@ -17,9 +17,10 @@ from finsy.proto import gnmi, gnmi_grpc, p4r
 
 from switch.server.packet_messages import OPER_STATUS_DOWN, OPER_STATUS_UP
 from tests.switch.client import DEADLINE, Client, Refused, Stream, pipeline_config
+from tests.switch.packet_client import PacketClient, request
 from tests.switch.patience import eventually
 from tests.switch.service import exact, group, lpm, octets, optional, replica, session, ternary
-from tests.switch.test_server_dataplane import PacketClient, refused, request
+from tests.switch.test_server_dataplane import refused
 
 CONFIG = pipeline_config("doors")
 IDS = {

@@ -1,16 +1,19 @@
 """A case, and how it is run on a switch that is reached by P4Runtime and the packet service."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from finsy import P4DigestList, P4Schema
 from finsy.p4entity import P4IdleTimeoutNotification
 from finsy.proto import p4r
 
+from tests.switch.both_switches import Addresses
 from tests.switch.client import Client, Stream, pipeline_config
-from tests.switch.test_server_dataplane import PacketClient, request
+from tests.switch.packet_client import PacketClient, request
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 
@@ -80,6 +83,16 @@ class Door:
     client: Client
     stream: Stream
     packets: PacketClient
+
+    @classmethod
+    @contextmanager
+    def of(cls, addresses: Addresses) -> Iterator[Self]:
+        packets = PacketClient(addresses[1])
+        try:
+            with Client(addresses[0]) as client:
+                yield cls(client, client.become_primary(), packets)
+        finally:
+            packets.close()
 
 
 @cache
