@@ -4,6 +4,7 @@ from functools import cache as cached
 from pathlib import Path
 
 from switch.build import RUNTIME, build
+from switch.compiler.layout import USUAL_KEY_WORDS, longest_key
 from switch.compiler.model import Program
 from switch.compiler.program import write_program
 
@@ -35,11 +36,13 @@ def compiled(config: bytes, program: Program, *, traced: bool, cache: Path | Non
 
     cache: as for build.build. Raises LoadError or BuildError.
     """
+    words = longest_key(program)
+    defines = [f"MAX_KEY_WORDS={words}"] if words > USUAL_KEY_WORDS else []
     return build(
         "traced" if traced else "program",
         (*SOURCES, RUNTIME / "tracer.c") if traced else SOURCES,
         generate=lambda: write_program(program),
         inputs=(config, *_compiler_sources()),
         cache=cache,
-        defines=["TRACE"] if traced else [],
+        defines=["TRACE", *defines] if traced else defines,
     )

@@ -41,7 +41,9 @@ class KeyPacker:
         self._exact = table.kind is MatchKind.EXACT
         self._bytes = self._layout.words * WORD_BYTES
         self._bounds = struct.Struct(f"={2 * self._layout.ranges}Q")
-        self._fields = [(place.kind, place.shift, ones(place.bits)) for place in self._layout.places]
+        self._fields = [
+            (place.kind, place.shift, ones(place.bits), place.words) for place in self._layout.places
+        ]
 
     def pack(self, match: Sequence[Match], priority: int) -> PackedKey:
         """Raises BadEntry, with the field's name and what would be right."""
@@ -58,7 +60,8 @@ class KeyPacker:
         for field, key, place in zip(match, keys, self._layout.places, strict=True):
             low, second = self._check(field, key)
             if key.kind is MatchKind.RANGE:
-                bounds += (low, second)
+                for word in range(place.words)[::-1]:
+                    bounds += (low >> WORD * word & ones(WORD), second >> WORD * word & ones(WORD))
                 continue
             if key.kind is MatchKind.LPM and self._lpm:
                 rank = second.bit_count()
@@ -73,14 +76,14 @@ class KeyPacker:
         """The match of a packed key's words."""
         value = int.from_bytes(words[: self._bytes], "little")
         if self._exact:
-            return tuple(Exact(value >> shift & limit) for _, shift, limit in self._fields)
+            return tuple(Exact(value >> shift & limit) for _, shift, limit, _ in self._fields)
         mask = int.from_bytes(words[self._bytes : 2 * self._bytes], "little")
         bounds = self._bounds.unpack(words[2 * self._bytes :])
         return tuple(
-            Range(*bounds[2 * shift : 2 * shift + 2])
+            Range(*(joined(bounds[at : at + 2 * words : 2]) for at in (2 * shift, 2 * shift + 1)))
             if kind is MatchKind.RANGE
             else _matched(kind, value >> shift & limit, mask >> shift & limit)
-            for kind, shift, limit in self._fields
+            for kind, shift, limit, words in self._fields
         )
 
     def _check(self, field: Match, key: TableKey) -> tuple[int, int]:
@@ -102,6 +105,14 @@ class KeyPacker:
         if not good or not all(0 <= number <= limit for number in result):
             raise BadEntry(f"{self._table.name}: {key.name} has {key.bits} bits; {field!r} does not fit them")
         return result
+
+def joined(words: Sequence[int]) -> int:
+    """The number that words are, the highest first."""
+    number = 0
+    for word in words:
+        number = number << WORD | word
+    return number
+
 
 
 def _matched(kind: MatchKind, value: int, mask: int) -> Match:

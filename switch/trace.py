@@ -12,6 +12,7 @@ from switch.compiler.pipelines import conditions
 from switch.compiler.primitives import log_messages
 from switch.compiler.widths import ones
 from switch.entries import Entry, MatchKind
+from switch.packing import joined
 from switch.table import RunningTable
 
 MAX_WORDS = 1 << 16
@@ -146,7 +147,8 @@ class TraceReader:
         whole = sum(word << (WORD * place) for place, word in enumerate(key[: layout.words]))
         for field, place in zip(table.keys, layout.places, strict=True):
             if place.kind is MatchKind.RANGE:
-                values[field.name] = key[layout.words + place.shift]
+                first = layout.words + place.shift
+                values[field.name] = joined(key[first : first + place.words])
             else:
                 values[field.name] = whole >> place.shift & ones(place.bits)
         entry = None if address is None else entries.at(table.name, address)

@@ -2,22 +2,26 @@
 that reads them.
 
 A key is a number of 64-bit words. Fields are placed in order, each into the current word if it still fits,
-else into the next; one wider than 64 bits gets words of its own. Range fields have a word each, apart.
+else into the next; one wider than 64 bits gets words of its own. Range fields have words of their own, apart,
+and the highest of each is the first.
 Parameters lie as a C compiler lays out a struct.
 """
 
 from dataclasses import dataclass
 
 from switch.compiler.jsonin import placed, refuse
-from switch.compiler.model import Action, TableNode, ValueSet
+from switch.compiler.model import Action, Program, TableNode, ValueSet
 from switch.compiler.symbols import identifier
 from switch.compiler.widths import storage
 from switch.entries import MatchKind
 
 WORD = 64
 WORD_BYTES = 8
-MAX_KEY_WORDS = 16
-"""As in tables.h."""
+USUAL_KEY_WORDS = 16
+"""MAX_KEY_WORDS in tables.h, for which a program with a longer key is compiled anew."""
+
+MAX_KEY_WORDS = 1024
+"""A packet's key and its mask lie on the packet thread's stack."""
 
 ENTRY_HEAD = 16
 """Bytes of `struct entry` before the words."""
@@ -41,12 +45,19 @@ TARGET_SIZE = 16
 class KeyPlace:
     """Where a key field is.
 
-    Shift counts bits from the low end of the first word, or is the number of a range.
+    Shift counts bits from the low end of the first word, or words of ranges to the first of this one.
     """
 
     kind: MatchKind
+    @property
+    def words(self) -> int:
+        """As many as hold its bits."""
+        return -(-self.bits // WORD)
+
     bits: int
     shift: int
+
+    """ranges: words of range fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +73,8 @@ class KeyLayout:
         end = ranges = 0
         for key in table.keys:
             if key.kind is MatchKind.RANGE:
-                if key.bits > WORD:
-                    raise refuse(what, f"range key '{key.name}' has over {WORD} bits")
                 places.append(KeyPlace(key.kind, key.bits, ranges))
-                ranges += 1
+                ranges += places[-1].words
                 continue
             room = -end % WORD
             if key.bits > room:
@@ -74,6 +83,12 @@ class KeyLayout:
             end += key.bits
         words = -(-end // WORD)
         if words + ranges > MAX_KEY_WORDS:
+    @property
+    def lower(self) -> list[bool] | None:
+        """`lower` of struct table_shape in tables.h."""
+        sizes = [place.words for place in self.places if place.kind is MatchKind.RANGE]
+        return [word > 0 for size in sizes for word in range(size)] if any(n > 1 for n in sizes) else None
+
             raise refuse(what, f"its key has over {MAX_KEY_WORDS * WORD} bits")
         return cls(tuple(places), words, ranges)
 
@@ -95,6 +110,14 @@ def words_of(value_set: ValueSet) -> int:
     if words > MAX_KEY_WORDS:
         what = placed(f"value set '{value_set.name}'", value_set.source)
         raise refuse(what, f"has over {MAX_KEY_WORDS * WORD} bits")
+def longest_key(program: Program) -> int:
+    """Words of the longest key in the program."""
+    layouts = map(KeyLayout.of, program.tables.values())
+    return max(
+        (*(one.words + one.ranges for one in layouts), *map(words_of, program.value_sets.values())), default=0
+    )
+
+
     return words
 
 

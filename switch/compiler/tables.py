@@ -33,6 +33,8 @@ def write_shapes(w: Writer, program: Program, symbols: Symbols) -> None:
                 w.line(f".kind = {KINDS[table.kind]},")
                 w.line(f".key_words = {layout.words},")
                 w.line(f".ranges = {layout.ranges},")
+                if layout.lower is not None:
+                    w.line(f".lower = {_booleans(layout.lower)},")
                 w.line(f".stateful = {str(table.stateful).lower()},")
                 w.line(f".data_offset = {layout.data_offset(table.kind)},")
                 w.line(f".data_size = {data_size(table)},")
@@ -48,6 +50,10 @@ def write_shapes(w: Writer, program: Program, symbols: Symbols) -> None:
 def _describe(table: TableNode) -> str:
     keys = ", ".join(f"{key.name}: {key.kind} {key.bits}" for key in table.keys)
     return f"{table.name}({keys})"
+
+
+def _booleans(values: list[bool]) -> str:
+    return f"(const bool[]){{{', '.join(str(value).lower() for value in values)}}}"
 
 
 def write_find(w: Writer, program: Program, symbols: Symbols) -> None:
@@ -78,22 +84,26 @@ def _write_find(w: Writer, symbols: Symbols, table: TableNode) -> None:
                 w.line(f"{text},")
         if layout.ranges:
             w.line(f"TRACE_BYTES(TRACE_KEY, TABLE_{name}, range, {WORD_BYTES * layout.ranges});")
-        w.line(f"return ternary_find({at}, key, {layout.words}, range, {layout.ranges});")
+        arguments = f"{at}, key, {layout.words}, range, {layout.ranges}"
+        if layout.lower is None:
+            w.line(f"return ternary_find({arguments});")
+        else:
+            w.line(f"return wide_ternary_find({arguments}, {_booleans(layout.lower)});")
 
 
 def _key_words(symbols: Symbols, table: TableNode, layout: KeyLayout) -> tuple[list[list[str]], list[str]]:
-    """(for each word the terms to be joined, the range fields)."""
+    """(for each word the terms to be joined, the words of the range fields)."""
     words: list[list[str]] = [[] for _ in range(layout.words)]
     ranges: list[str] = []
     expressions = Expressions(symbols, placed(f"table '{table.name}'", table.source))
     for key, place in zip(table.keys, layout.places, strict=True):
         value = _key_value(expressions, key)
         if place.kind is MatchKind.RANGE:
-            ranges.append(value.closed)
+            ranges += [value.closed] if place.words == 1 else word_texts(value, place.words)[::-1]
             continue
         word, shift = divmod(place.shift, WORD)
-        if key.bits > WORD:
-            for at, text in enumerate(word_texts(value, -(-key.bits // WORD))):
+        if place.words > 1:
+            for at, text in enumerate(word_texts(value, place.words)):
                 words[word + at].append(text)
         elif value.type.bits > WORD or shift:
             words[word].append(f"(uint64_t){value.closed}" + (f" << {shift}" if shift else ""))

@@ -251,7 +251,9 @@ static void tuple_mask(const struct table *t, const uint64_t *words, uint64_t *m
     memcpy(mask, words + key, key * sizeof *mask);
     for (unsigned r = 0; r < t->shape.ranges; r++) {
         const uint64_t *bounds = words + 2 * key + 2 * r, differ = bounds[0] ^ bounds[1];
-        mask[key + r] = differ ? ~(UINT64_MAX >> __builtin_clzll(differ)) : UINT64_MAX;
+        alike |= !t->shape.lower || !t->shape.lower[r];
+        mask[key + r] = !alike ? 0 : differ ? ~(UINT64_MAX >> __builtin_clzll(differ)) : UINT64_MAX;
+        alike &= differ == 0;
     }
 }
 
@@ -280,6 +282,7 @@ static struct tuple *tuple_add(struct table *t, const uint64_t *mask, int64_t be
     memcpy(tuple->mask, mask, mask_words(t) * sizeof *mask);
     return more[count] = tuple;
 }
+    bool alike = true; /* whether the bounds are, in all higher words of the number */
 
 /*
  * Computes the tuples' bests anew: removals leave them too high, which costs lookups time. Without memory for it, they

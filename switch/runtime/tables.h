@@ -27,7 +27,10 @@
 #include "meters.h"
 #include "reclaim.h"
 
-enum { MAX_KEY_WORDS = 16 };
+#ifndef MAX_KEY_WORDS
+#define MAX_KEY_WORDS 16 /* more where the program has a longer key (compiler/layout.py) */
+#endif
+
 enum { LOOKUP_TRIES = 4 }; /* before a lookup asks the writer to wait */
 
 enum table_kind { TABLE_EXACT, TABLE_TERNARY };
@@ -66,7 +69,7 @@ struct entry {
     uint32_t action;
     int32_t rank; /* ternary: priority or prefix length, the larger wins; exact: 0 */
     uint64_t words[];
-    /* exact: the value; ternary: a struct place, value, mask, then low and high of each range.
+    /* exact: the value; ternary: a struct place, value, mask, then low and high of each range's words.
        After that, at the next multiple of 16 bytes, the action's data. */
 };
 
@@ -117,9 +120,10 @@ enum { HEAD_WORDS = sizeof(struct tuple_head) / sizeof(uint64_t) };
 /* What the program fixes about a table. */
 struct table_shape {
     enum table_kind kind;
-    uint8_t key_words;
-    uint8_t ranges;
-    bool stateful; /* whether entries have an entry_state */
+    uint16_t key_words;
+    uint16_t ranges;    /* words of the range fields; of one over 64 bits the highest word comes first */
+    const bool *lower;  /* of each such word: whether it goes on the number of the one before; NULL: none does */
+    bool stateful;      /* whether entries have an entry_state */
     uint32_t data_offset; /* of the action's data within an entry, in bytes */
     uint32_t data_size;   /* the most that an action has of it */
 };
@@ -222,8 +226,22 @@ static inline const struct entry *tuple_list(const struct table *t, struct index
     }
 }
 
+/* Whether all ranges hold. A word decides only while those above it, of the same number, equal the bound's. */
+static inline bool within_bounds(const uint64_t *range, const uint64_t *bounds, unsigned ranges, const bool *lower)
+{
+    bool within = true, at_low = true, at_high = true;
+    for (unsigned r = 0; r < ranges; r++) {
+        const uint64_t low = bounds[2 * r], high = bounds[2 * r + 1];
+        const bool first = !lower || !lower[r];
+        within &= (!(first | at_low) | (range[r] >= low)) & (!(first | at_high) | (range[r] <= high));
+        at_low = (first | at_low) & (range[r] == low);
+        at_high = (first | at_high) & (range[r] == high);
+    }
+    return within;
+}
+
 static inline const struct entry *tuples_find(const struct table *t, const uint64_t *key, unsigned words,
-                                              const uint64_t *range, unsigned ranges)
+                                              const uint64_t *range, unsigned ranges, const bool *lower)
 {
     const struct tuples *tuples = atomic_load_explicit(&t->tuples, memory_order_acquire);
     struct index *index = atomic_load_explicit(&t->index, memory_order_acquire);
@@ -245,11 +263,7 @@ static inline const struct entry *tuples_find(const struct table *t, const uint6
         else if (!entry_alike(e, mask, masked, words, ranges))
             continue;
         for (; e; e = atomic_load_explicit(&entry_place(e)->next, memory_order_acquire)) {
-            const uint64_t *bounds = entry_value(e, TABLE_TERNARY) + 2 * words;
-            bool within = true;
-            for (unsigned r = 0; r < ranges; r++)
-                within &= range[r] >= bounds[2 * r] && range[r] <= bounds[2 * r + 1];
-            if (within)
+            if (within_bounds(range, entry_value(e, TABLE_TERNARY) + 2 * words, ranges, lower))
                 break;
         }
         if (e && (!best || e->rank > best->rank ||
@@ -259,13 +273,13 @@ static inline const struct entry *tuples_find(const struct table *t, const uint6
     return best;
 }
 
-/* ranges: the values of the range fields, one word each. */
-static inline const struct entry *ternary_find(struct table *t, const uint64_t *key, unsigned words,
-                                               const uint64_t *range, unsigned ranges)
+/* range: the words of the range fields. lower: as in the shape. */
+static inline const struct entry *wide_ternary_find(struct table *t, const uint64_t *key, unsigned words,
+                                                    const uint64_t *range, unsigned ranges, const bool *lower)
 {
     for (unsigned tries = 0;; tries++) {
         const uint64_t changes = atomic_load_explicit(&t->changes, memory_order_acquire);
-        const struct entry *e = tuples_find(t, key, words, range, ranges);
+        const struct entry *e = tuples_find(t, key, words, range, ranges, lower);
         if (__builtin_expect(atomic_load_explicit(&t->changes, memory_order_relaxed) == changes, 1)) {
             if (__builtin_expect(tries >= LOOKUP_TRIES, 0))
                 atomic_store_explicit(&t->looking, false, memory_order_release);
@@ -274,6 +288,13 @@ static inline const struct entry *ternary_find(struct table *t, const uint64_t *
         if (tries == LOOKUP_TRIES)
             atomic_store_explicit(&t->looking, true, memory_order_seq_cst);
     }
+}
+
+/* Of a table whose ranges have a word each. */
+static inline const struct entry *ternary_find(struct table *t, const uint64_t *key, unsigned words,
+                                               const uint64_t *range, unsigned ranges)
+{
+    return wide_ternary_find(t, key, words, range, ranges, NULL);
 }
 
 static inline const struct entry *table_miss(const struct table *t)
@@ -291,7 +312,7 @@ bool table_init(struct table *t, const struct table_shape *shape, uint64_t seed)
 void table_free(struct table *t);
 
 /*
- * words: exact: the value; ternary: value, mask, low and high of each range. now: microseconds.
+ * words: exact: the value; ternary: value, mask, low and high of each range's words. now: microseconds.
  *
  * table_same: the entry with exactly these words and this rank, or NULL. The entry is the handle for the functions
  * below. table_insert: the caller knows that there is none yet.

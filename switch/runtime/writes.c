@@ -66,6 +66,15 @@ static void prefix_mask(unsigned bits, unsigned length, uint64_t *words)
     }
 }
 
+/* Whether a is not above b. */
+static bool in_order(const struct number *a, const struct number *b, unsigned bits)
+{
+    for (unsigned w = words_of(bits); w-- > 0;)
+        if (a->words[w] != b->words[w])
+            return a->words[w] < b->words[w];
+    return true;
+}
+
 static bool within_mask(const struct number *value, const struct number *mask, unsigned bits)
 {
     uint64_t beyond = 0;
@@ -80,6 +89,14 @@ static bool is_zero(const struct number *number, unsigned bits)
     for (unsigned w = 0; w < words_of(bits); w++)
         any |= number->words[w];
     return any == 0;
+}
+
+/* Into the bounds of a range, whose highest word comes first. end: 0 for the low one, 1 for the high one. */
+static void put_bound(uint64_t *ranges, const struct field_shape *field, const struct number *number, unsigned end)
+{
+    const unsigned count = words_of(field->bits);
+    for (unsigned w = 0; w < count; w++)
+        ranges[2 * (field->shift + w) + end] = number->words[count - 1 - w];
 }
 
 /* Into the place of the field. A field that does not begin a word is within one. */
@@ -111,14 +128,14 @@ static bool pack_field(const struct field_shape *field, const struct match_field
         if (!read_number(match->second, field->bits, mask.words) || is_zero(&mask, field->bits))
             return false;
         break;
-    case MATCH_RANGE: { /* of at most 64 bits */
+    case MATCH_RANGE: {
         struct number high, all;
         prefix_mask(field->bits, field->bits, all.words);
-        if (!read_number(match->second, field->bits, high.words) || value.words[0] > high.words[0] ||
-            (value.words[0] == 0 && high.words[0] == all.words[0]))
+        if (!read_number(match->second, field->bits, high.words) || !in_order(&value, &high, field->bits) ||
+            (is_zero(&value, field->bits) && in_order(&all, &high, field->bits)))
             return false;
-        ranges[2 * field->shift] = value.words[0];
-        ranges[2 * field->shift + 1] = high.words[0];
+        put_bound(ranges, field, &value, 0);
+        put_bound(ranges, field, &high, 1);
         return true;
     }
     }
@@ -156,8 +173,11 @@ static bool pack_key(const struct table_shape *shape, const struct table_writes 
             continue;
         if (fields[f].kind == MATCH_EXACT)
             return false;
-        if (fields[f].kind == MATCH_RANGE)
-            prefix_mask(fields[f].bits, fields[f].bits, &ranges[2 * fields[f].shift + 1]);
+        if (fields[f].kind == MATCH_RANGE) {
+            struct number all;
+            prefix_mask(fields[f].bits, fields[f].bits, all.words);
+            put_bound(ranges, &fields[f], &all, 1);
+        }
     }
     if ((table->rank == RANK_PRIORITY) != (update->priority > 0))
         return false;

@@ -1,4 +1,4 @@
-"""Fields of more than 128 bits, beside Python's integers: programs/wide.p4."""
+"""Fields of more than 128 bits, beside Python's integers, and keys of more than 1024: programs/wide.p4."""
 
 import random
 from collections.abc import Iterator
@@ -67,15 +67,18 @@ def operands() -> Iterator[tuple[int, int, int]]:
         yield a, b, choose.choice([0, 1, 63, 64, 65, 128, 200, 255])
 
 
-def computed() -> Iterator[Exchange]:
+def in_turn(*packets: tuple[int, int, int, int]) -> Iterator[Exchange]:
+    """Of (a, b, by, given): each finds in the register what the one before left there."""
     before = 0
-    for a, b, by in operands():
-        yield answers(a, b, by, before, 0)
+    for a, b, by, given in packets:
+        yield answers(a, b, by, before, given)
         before = a << 48 | b % (1 << 48)
 
 
 KEY, OTHER, DATA = 0xABCD << 240 | 5, 0xABCD << 240 | 6, 0x1234 << 288 | 0x5678
 PREFIX = 0xFF << 248
+LOW, HIGH = (3 << 192) - 2, 5 << 192 | 7
+FIXED = 0xFE
 
 
 def entry(table: str, data: int, priority: int = 0, **key: object) -> P4TableEntry:
@@ -84,7 +87,7 @@ def entry(table: str, data: int, priority: int = 0, **key: object) -> P4TableEnt
 
 
 CASES = (
-    Case("wide", "arithmetic and registers", tuple(computed())),
+    Case("wide", "arithmetic and registers", tuple(in_turn(*((*three, 0) for three in operands())))),
     Case(
         "wide",
         "keys and action data",
@@ -94,10 +97,62 @@ CASES = (
                 entry("masked", 1, 20, a=(0xABCD << 240, 0xFFFF << 240), b=(PREFIX, 8)),
                 entry("masked", 2, 10, a=(6, 0xFF)),
             ),
-            answers(KEY, 0, 0, 0, DATA),
-            answers(OTHER, PREFIX | 1, 0, KEY << 48, 1),
-            answers(OTHER, 1, 0, OTHER << 48 | 1, 2),
-            answers(7, 1, 0, OTHER << 48 | 1, 0),
+            *in_turn((KEY, 0, 0, DATA), (OTHER, PREFIX | 1, 0, 1), (OTHER, 1, 0, 2), (7, 1, 0, 0)),
+        ),
+    ),
+    Case(
+        "wide",
+        "ranges of more than 64 bits",
+        (
+            write(
+                entry("between", 1, 20, a=(LOW, HIGH), b=(5, 5), by=1),
+                entry("between", 2, 10, a=(LOW, LOW + 1), by=1),
+                entry("between", 3, 30, b=(1 << 128, TOP - 1), by=1),
+            ),
+            *in_turn(
+                (LOW - 1, 5, 1, 0),
+                (LOW, 5, 1, 1),
+                (HIGH, 5, 1, 1),
+                (HIGH + 1, 5, 1, 0),
+                (HIGH, 6, 1, 0),
+                (LOW, 6, 1, 2),
+                (LOW + 1, 6, 1, 2),
+                (LOW + 2, 6, 1, 0),
+                (LOW, 1 << 128, 1, 3),
+                (HIGH + 1, TOP - 1, 1, 3),
+                (LOW, (1 << 128) - 1, 1, 2),
+            ),
+        ),
+    ),
+    Case(
+        "wide",
+        "ranges of more than 64 bits, in the program's own entries",
+        tuple(
+            in_turn(
+                (1, (1 << 64) - 1, FIXED, 0),
+                (1, 1 << 64, FIXED, 1),
+                (1, 5 << 64 | 0xFF, FIXED, 1),
+                (1, 5 << 64 | 0x100, FIXED, 2),
+                (1, 8 << 192, FIXED, 2),
+                (1, 8 << 192 | 1, FIXED, 0),
+            )
+        ),
+    ),
+    Case(
+        "wide",
+        "keys of more than 1024 bits",
+        (
+            write(
+                entry("longest", 1, 3, a=3, b=(1 << 70, 1 << 80), joined=(3 << 256, 0xF << 256)),
+                entry("longest", 2, 2, a=3, product=(3 << 80) + 3),
+                entry("longest", 3, 1, a=3),
+            ),
+            *in_turn(
+                (3, 1 << 75, 0, 1),
+                (3, (1 << 80) + 1, 0, 2),
+                (3, (1 << 80) + 2, 0, 3),
+                (19, 1 << 75, 0, 0),
+            ),
         ),
     ),
 )

@@ -1,5 +1,5 @@
 /*
- * Fields of more than 128 bits: computed with, matched, kept in a register, given by an entry.
+ * Fields of more than 128 bits: computed with, matched, kept in a register, given by an entry. Keys of more than 1024.
  */
 #include <core.p4>
 #include <v1model.p4>
@@ -49,6 +49,30 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
         actions = { give; NoAction; }
         default_action = NoAction;
     }
+    table between {
+        key = { hdr.wide.a: range; hdr.wide.b: range; hdr.wide.by: exact; }
+        actions = { give; NoAction; }
+        default_action = NoAction;
+    }
+    table longest {
+        key = {
+            hdr.wide.a:       exact;
+            hdr.wide.b:       range;
+            hdr.wide.joined:  ternary;
+            hdr.wide.product: optional;
+        }
+        actions = { give; NoAction; }
+        default_action = NoAction;
+    }
+    table fixed {
+        key = { hdr.wide.b: range; }
+        actions = { give; NoAction; }
+        default_action = NoAction;
+        const entries = {
+            0x1_0000000000000000 .. 0x5_00000000000000ff:                              give(1);
+            0x5_0000000000000000 .. 0x8_0000000000000000_0000000000000000_0000000000000000: give(2);
+        }
+    }
 
     apply {
         sm.egress_spec = sm.ingress_port;
@@ -69,6 +93,12 @@ control MyIngress(inout headers_t hdr, inout metadata_t meta, inout standard_met
         kept.write(1, hdr.wide.a ++ hdr.wide.b[47:0]);
         if (!exactly.apply().hit) {
             masked.apply();
+        }
+        if (!between.apply().hit) {
+            longest.apply();
+        }
+        if (hdr.wide.by == 0xfe) {
+            fixed.apply();
         }
     }
 }
