@@ -28,7 +28,7 @@ LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down test check soak same-bytes p4 p4sh bench-switch bench-failover bench-consistency bench-shares
-.PHONY: bench-controller bench-health bench-rings bench-writes bench-tables
+.PHONY: bench-controller bench-health bench-rings bench-writes bench-reads bench-tables
 .PHONY: conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
@@ -70,6 +70,9 @@ bench-switch: install ## packets, latency and TCP of the embedded switch, beside
 bench-writes: install ## P4Runtime writes per second beside BMv2, and what they do to the packets meanwhile
 	$(VENV)/python -m bench.writes
 
+bench-reads: install ## P4Runtime reads per second beside BMv2
+	$(VENV)/python -m bench.reads
+
 bench-tables: install ## ternary and LPM tables by themselves: lookups and changes by the number of entries
 	$(VENV)/python -m bench.tables
 
@@ -82,9 +85,10 @@ bench-failover: rights install ## how long a dead server gets new connections, b
 conformance: install ## p4c's own end-to-end programs on the embedded switch (needs P4C_SOURCE)
 	@$(VENV)/python -m tests.conformance '$(P4C_SOURCE)' '$(P4C)'
 
-fuzz: install ## packets and writes for sanitized programs, JSON, P4Runtime messages, the API: for FUZZ seconds each
+fuzz: install ## packets, writes and reads for sanitized programs, JSON, P4Runtime messages, the API: for FUZZ seconds each
 	SLUICE_FUZZ='$(FUZZ)' $(VENV)/python -m pytest -q tests/switch/test_engine_fuzz.py \
-		tests/switch/test_server_native_writes.py tests/switch/test_server_fuzz.py tests/integration/test_api_fuzz.py
+		tests/switch/test_server_native_writes.py tests/switch/test_server_native_reads.py \
+		tests/switch/test_server_fuzz.py tests/integration/test_api_fuzz.py
 
 bench-consistency: install ## connections broken by a change of servers: ours beside hashing, Maglev, and a cache
 	$(VENV)/python -m bench.consistency

@@ -20,6 +20,7 @@ SOURCES = tuple(
         "profiles.c",
         "messages.c",
         "writes.c",
+        "reads.c",
     )
 )
 """What is compiled together with a program."""

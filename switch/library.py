@@ -1,7 +1,7 @@
 """The shared object of a compiled program, as functions.
 
-Their C side is runtime/core.c, runtime/meters.c, runtime/profiles.c, runtime/lifetime.h and,
-for a traced build, runtime/tracer.c.
+Their C side is in runtime: core.c, tables.c, writes.c, reads.c, meters.c, profiles.c, lifetime.h and,
+for a traced build, tracer.c.
 """
 
 import ctypes
@@ -11,6 +11,12 @@ from typing import Any
 
 EmitFunction = ctypes.CFUNCTYPE(None, c_void_p, c_uint, c_void_p, c_uint)
 """emit_fn of program.h."""
+
+
+class Ordering(ctypes.Structure):
+    """struct ordering of tables.h."""
+
+    _fields_ = (("size", c_uint64), ("exact_words", c_uint32), ("priorities", c_uint32))
 
 
 class Replica(ctypes.Structure):
@@ -34,8 +40,11 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "core_table_size": (c_uint64, (c_void_p, c_uint)),
     "core_table_list": (None, (c_void_p, c_uint, POINTER(c_uint64))),
     "core_table_copy": (None, (c_void_p, c_uint, c_void_p)),
+    "entries_order": (c_bool, (c_void_p, c_uint64, POINTER(Ordering), POINTER(c_uint64))),
     "core_table_expired": (c_uint64, (c_void_p, c_uint, c_uint64, POINTER(c_uint64))),
     "writes_apply": (c_uint64, (c_void_p, c_void_p, c_char_p, c_void_p, c_uint64, c_uint64, c_uint64)),
+    "reads_most": (c_uint64, (c_void_p, c_uint32)),
+    "reads_encode": (c_uint64, (c_void_p, c_void_p, c_void_p, c_uint64, c_void_p, c_uint64)),
     "core_entry_size": (c_uint64, (c_void_p, c_uint)),
     "core_entry_rates": (c_bool, (c_uint64, POINTER(c_uint64))),
     "core_entry_idle_timeout": (c_uint64, (c_uint64,)),

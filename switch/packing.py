@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from switch.compiler.layout import (
-    AGE_OFFSET,
     ENTRY_HEAD,
     PLACE_WORDS,
     WORD,
@@ -106,13 +105,13 @@ class KeyPacker:
             raise BadEntry(f"{self._table.name}: {key.name} has {key.bits} bits; {field!r} does not fit them")
         return result
 
+
 def joined(words: Sequence[int]) -> int:
     """The number that words are, the highest first."""
     number = 0
     for word in words:
         number = number << WORD | word
     return number
-
 
 
 def _matched(kind: MatchKind, value: int, mask: int) -> Match:
@@ -179,18 +178,10 @@ class EntryReader:
             layout.words if exact else 2 * (layout.words + layout.ranges)
         )
         self._data = layout.data_offset(table.kind)
-        self._age = None if exact else ENTRY_HEAD + AGE_OFFSET
 
     def key(self, octets: bytes) -> PackedKey:
         _, _, rank = _HEAD.unpack_from(octets)
         return PackedKey(octets[self._words : self._words_end], rank)
-
-    def order(self, octets: bytes) -> tuple[int, int]:
-        """To sort by: descending priority, then age; in an exact table, the key."""
-        rank = _HEAD.unpack_from(octets)[2] if self._priorities else 0
-        if self._age is None:
-            return 0, int.from_bytes(octets[self._words : self._words_end], "little")
-        return -rank, int.from_bytes(octets[self._age : self._age + WORD_BYTES], "little")
 
     def read(self, octets: bytes, target: Target | None) -> Entry:
         """target: what the entry refers to, in a table with an action profile."""

@@ -29,6 +29,7 @@ from switch.entries import (
     Ternary,
 )
 from switch.errors import BadEntry, EntryExists, ImmutableTable, LoadError, NoSuchEntry, TableFull
+from switch.library import Ordering
 from switch.packing import MAX_PRIORITY, DataPacker, EntryReader, KeyPacker, PackedKey
 from switch.profiles import ActionProfile, Holding
 
@@ -61,7 +62,8 @@ class TableLayout:
     """How the entries of a table lie in memory, for who writes them past RunningTable.
 
     number: of the table in the program. actions: by name, their numbers in the program and their data.
-    plain: whether an entry is its key and its action alone, and all of them may be changed.
+    own_actions: whether it has entries, and they have an action each rather than a target.
+    plain: whether besides an entry is its key and its action alone, and all of them may be changed.
     """
 
     number: int
@@ -69,6 +71,7 @@ class TableLayout:
     kind: MatchKind
     size: int
     actions: Mapping[str, tuple[int, DataLayout]]
+    own_actions: bool
     plain: bool
 
 
@@ -76,25 +79,36 @@ Targets = dict[PackedKey, tuple[Target, Holding]]
 """Of the entries of a table with an action profile: what they refer to, and what that keeps in use."""
 
 
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A table's entries at one moment: by descending priority, the older first; in an exact table by key.
 
-    They become objects when they are taken, which may be at any time and needs no lock.
+    They are put in order, and become objects, when they are taken: at any time, and without a lock.
     """
 
-    _reader: EntryReader
-    _octets: bytes
-    _size: int
-    """Bytes of an entry."""
-    _targets: Targets
+    def __init__(
+        self, library: Any, reader: EntryReader, ordering: Ordering, copies: Any, targets: Targets
+    ) -> None:
+        """copies: as the C side made them, a ctypes array of characters."""
+        self._library = library
+        self._reader = reader
+        self._ordering = ordering
+        self.copies = copies
+        self._targets = targets
 
     def __iter__(self) -> Iterator[Entry]:
-        copies = (self._octets[at : at + self._size] for at in range(0, len(self._octets), self._size))
-        return map(self._read, sorted(copies, key=self._reader.order))
+        size = self._ordering.size
+        octets = memoryview(self.copies)
+        return (self._read(bytes(octets[at : at + size])) for at in self.order())
 
     def __len__(self) -> int:
-        return len(self._octets) // self._size
+        return len(self.copies) // self._ordering.size
+
+    def order(self) -> Any:
+        """Where in the copies the entries begin, in bytes: an array of numbers of 64 bits."""
+        order = (ctypes.c_uint64 * len(self))()
+        if not self._library.entries_order(self.copies, len(self), self._ordering, order):
+            raise MemoryError("no memory to put a table's entries in order")
+        return order
 
     def _read(self, octets: bytes) -> Entry:
         target, _ = self._targets[self._reader.key(octets)] if self._targets else (None, None)
@@ -126,6 +140,11 @@ class RunningTable:
         self._actions = {a.name: (numbers[a.id], DataPacker(a)) for a in node.actions}
         self._reader = EntryReader(node, {n: (name, packer) for name, (n, packer) in self._actions.items()})
         self._size = library.core_entry_size(state, number)
+        self._ordering = Ordering(
+            size=self._size,
+            exact_words=KeyLayout.of(node).words if node.kind is MatchKind.EXACT else 0,
+            priorities=node.kind is MatchKind.TERNARY,
+        )
         self._targets: Targets = {}
         self.default: tuple[str, tuple[int, ...]] | None = None
         try:
@@ -194,17 +213,19 @@ class RunningTable:
         """All entries as they are now."""
         copies = ctypes.create_string_buffer(len(self) * self._size)
         self._library.core_table_copy(self._state, self._number, copies)
-        return Snapshot(self._reader, copies.raw, self._size, dict(self._targets))
+        return Snapshot(self._library, self._reader, self._ordering, copies, dict(self._targets))
 
     def layout(self) -> TableLayout:
         node = self._node
+        own_actions = bool(node.keys) and self._profile is None
         return TableLayout(
             number=self._number,
             key=KeyLayout.of(node),
             kind=node.kind,
             size=node.size,
             actions={a.name: (self._actions[a.name][0], DataLayout.of(a)) for a in node.actions},
-            plain=bool(node.keys) and not self._fixed and self._profile is None and node.meter is None,
+            own_actions=own_actions,
+            plain=own_actions and not self._fixed and node.meter is None,
         )
 
     def __len__(self) -> int:

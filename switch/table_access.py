@@ -1,5 +1,6 @@
 """The tables of a running program, as everybody who has the engine reaches them."""
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,10 +56,22 @@ class TableAccess:
         with self._guard:
             return self._table(table).layout()
 
-    def apply_writes(self, writes: int, request: bytes, spans: Any, first: int, count: int) -> int:
-        """writes_apply of runtime/writes.h. writes: the address of its struct; spans: UpdateSpans."""
+    def apply_writes(self, described: int, request: bytes, spans: Any, first: int, count: int) -> int:
+        """writes_apply of runtime/writes.h. described: the address of its struct; spans: UpdateSpans."""
         with self._guard:
-            return self._library.writes_apply(self.state, writes, request, spans, first, count, self.now())
+            return self._library.writes_apply(self.state, described, request, spans, first, count, self.now())
+
+    def most_octets(self, described: int, table: int) -> int:
+        """reads_most of runtime/reads.h."""
+        return self._library.reads_most(described, table)
+
+    def encode_entries(self, described: int, reading: Any, count: int, room: Any) -> int:
+        """reads_encode of runtime/reads.h, now. room: an array of bytes."""
+        with self._guard:
+            reading.now = self.now()
+            return self._library.reads_encode(
+                self.state, described, ctypes.byref(reading), count, room, len(room)
+            )
 
     def release_entries(self, table: str) -> None:
         """Let the program's own entries be changed, and others be added: P4's `entries` without `const`.

@@ -29,9 +29,6 @@ ENTRY_HEAD = 16
 PLACE_WORDS = 3
 """Of `struct place`, which the words of an entry that is not exact begin with."""
 
-AGE_OFFSET = 16
-"""Of `age` in it, in bytes."""
-
 DATA_ALIGNMENT = 16
 
 MEMBER_DATA = ENTRY_HEAD
@@ -49,19 +46,19 @@ class KeyPlace:
     """
 
     kind: MatchKind
+    bits: int
+    shift: int
+
     @property
     def words(self) -> int:
         """As many as hold its bits."""
         return -(-self.bits // WORD)
 
-    bits: int
-    shift: int
-
-    """ranges: words of range fields."""
-
 
 @dataclass(frozen=True, slots=True)
 class KeyLayout:
+    """ranges: words of range fields."""
+
     places: tuple[KeyPlace, ...]
     words: int
     ranges: int
@@ -83,14 +80,14 @@ class KeyLayout:
             end += key.bits
         words = -(-end // WORD)
         if words + ranges > MAX_KEY_WORDS:
+            raise refuse(what, f"its key has over {MAX_KEY_WORDS * WORD} bits")
+        return cls(tuple(places), words, ranges)
+
     @property
     def lower(self) -> list[bool] | None:
         """`lower` of struct table_shape in tables.h."""
         sizes = [place.words for place in self.places if place.kind is MatchKind.RANGE]
         return [word > 0 for size in sizes for word in range(size)] if any(n > 1 for n in sizes) else None
-
-            raise refuse(what, f"its key has over {MAX_KEY_WORDS * WORD} bits")
-        return cls(tuple(places), words, ranges)
 
     def data_offset(self, kind: MatchKind) -> int:
         """Where an entry's action data begins, in bytes."""
@@ -110,15 +107,15 @@ def words_of(value_set: ValueSet) -> int:
     if words > MAX_KEY_WORDS:
         what = placed(f"value set '{value_set.name}'", value_set.source)
         raise refuse(what, f"has over {MAX_KEY_WORDS * WORD} bits")
+    return words
+
+
 def longest_key(program: Program) -> int:
     """Words of the longest key in the program."""
     layouts = map(KeyLayout.of, program.tables.values())
     return max(
         (*(one.words + one.ranges for one in layouts), *map(words_of, program.value_sets.values())), default=0
     )
-
-
-    return words
 
 
 def data_size(table: TableNode) -> int:

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "tables.h"
 
 #include <sched.h>
@@ -170,6 +171,36 @@ void table_copy(const struct table *t, void *copies)
     }
 }
 
+static int in_order(const void *a, const void *b, void *context)
+{
+    const struct ordering *ordering = context;
+    const struct entry *one = *(const struct entry *const *)a, *other = *(const struct entry *const *)b;
+    for (unsigned w = ordering->exact_words; w-- > 0;)
+        if (one->words[w] != other->words[w])
+            return one->words[w] < other->words[w] ? -1 : 1;
+    if (ordering->exact_words)
+        return 0;
+    if (ordering->priorities && one->rank != other->rank)
+        return one->rank > other->rank ? -1 : 1;
+    const uint64_t age = entry_place(one)->age, other_age = entry_place(other)->age;
+    return (age > other_age) - (age < other_age);
+}
+
+__attribute__((visibility("default"))) bool entries_order(const uint8_t *copies, uint64_t count,
+                                                          const struct ordering *ordering, uint64_t *order)
+{
+    const uint8_t **begins = malloc((count + 1) * sizeof *begins);
+    if (!begins)
+        return false;
+    for (uint64_t i = 0; i < count; i++)
+        begins[i] = copies + i * ordering->size;
+    qsort_r(begins, count, sizeof *begins, in_order, (void *)ordering);
+    for (uint64_t i = 0; i < count; i++)
+        order[i] = (uint64_t)(begins[i] - copies);
+    free(begins);
+    return true;
+}
+
 uint64_t table_expired(const struct table *t, uint64_t now, const struct entry **found)
 {
     uint64_t count = 0;
@@ -249,6 +280,7 @@ static void tuple_mask(const struct table *t, const uint64_t *words, uint64_t *m
 {
     const unsigned key = t->shape.key_words;
     memcpy(mask, words + key, key * sizeof *mask);
+    bool alike = true; /* whether the bounds are, in all higher words of the number */
     for (unsigned r = 0; r < t->shape.ranges; r++) {
         const uint64_t *bounds = words + 2 * key + 2 * r, differ = bounds[0] ^ bounds[1];
         alike |= !t->shape.lower || !t->shape.lower[r];
@@ -282,7 +314,6 @@ static struct tuple *tuple_add(struct table *t, const uint64_t *mask, int64_t be
     memcpy(tuple->mask, mask, mask_words(t) * sizeof *mask);
     return more[count] = tuple;
 }
-    bool alike = true; /* whether the bounds are, in all higher words of the number */
 
 /*
  * Computes the tuples' bests anew: removals leave them too high, which costs lookups time. Without memory for it, they

@@ -334,6 +334,19 @@ void table_list(const struct table *t, const struct entry **found);
 size_t entry_size(const struct table *t);
 void table_copy(const struct table *t, void *copies);
 
+/* How copied entries are put in order; see entries_order. */
+struct ordering {
+    uint64_t size; /* of a copy, in bytes */
+    uint32_t exact_words; /* of an exact table's key; 0: another table */
+    uint32_t priorities;  /* whether ranks are priorities */
+};
+
+/*
+ * Where the copies begin, in bytes: an exact table's by key, others by descending priority, where there are priorities, and
+ * then the older first. False: no memory.
+ */
+bool entries_order(const uint8_t *copies, uint64_t count, const struct ordering *ordering, uint64_t *order);
+
 /*
  * Those whose idle timeout is over and that were not told yet, into an array of table.entries elements; one that stays
  * idle is told once more after each further timeout. Returns how many. now: microseconds.

@@ -16,17 +16,17 @@ struct number {
     uint64_t words[MAX_KEY_WORDS];
 };
 
-static const struct table_writes *find_table(const struct writes *writes, uint32_t id)
+static const struct described_table *find_table(const struct described *described, uint32_t id)
 {
-    uint32_t low = 0, high = writes->tables;
+    uint32_t low = 0, high = described->tables;
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
-        if (writes->table[middle].id < id)
+        if (described->table[middle].id < id)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < writes->tables && writes->table[low].id == id ? &writes->table[low] : NULL;
+    return low < described->tables && described->table[low].id == id ? &described->table[low] : NULL;
 }
 
 static unsigned words_of(unsigned bits) { return (bits + 63) / 64; }
@@ -148,7 +148,7 @@ static bool pack_field(const struct field_shape *field, const struct match_field
 }
 
 /* Whether the update has a valid key, which is packed then. */
-static bool pack_key(const struct table_shape *shape, const struct table_writes *table, const struct field_shape *fields,
+static bool pack_key(const struct table_shape *shape, const struct described_table *table, const struct field_shape *fields,
                      const struct table_update *update, struct key *key)
 {
     const unsigned words = shape->key_words;
@@ -186,15 +186,15 @@ static bool pack_key(const struct table_shape *shape, const struct table_writes 
 }
 
 /* The action of the update when it is valid, and its data. */
-static const struct action_shape *pack_action(const struct writes *writes, const struct table_writes *table,
+static const struct action_shape *pack_action(const struct described *described, const struct described_table *table,
                                               const struct table_update *update, uint8_t *data)
 {
-    const struct action_shape *action = writes->action + table->first_action, *end = action + table->actions;
+    const struct action_shape *action = described->action + table->first_action, *end = action + table->actions;
     while (action < end && action->id != update->action)
         action++;
-    if (!update->has_action || action == end || update->params != action->params)
+    if (!update->has_action || action == end || !action->for_entries || update->params != action->params)
         return NULL;
-    const struct param_shape *params = writes->param + action->first_param;
+    const struct param_shape *params = described->param + action->first_param;
     memset(data, 0, action->data_size);
     uint64_t seen = 0;
     for (unsigned i = 0; i < update->params; i++) {
@@ -213,20 +213,20 @@ static const struct action_shape *pack_action(const struct writes *writes, const
 }
 
 /* Whether the update was done. */
-static bool apply(struct core *core, const struct writes *writes, const struct table_update *update, uint64_t now)
+static bool apply(struct core *core, const struct described *described, const struct table_update *update, uint64_t now)
 {
-    const struct table_writes *table = find_table(writes, update->table);
-    if (!table || !table->enabled)
+    const struct described_table *table = find_table(described, update->table);
+    if (!table || !table->written)
         return false;
     struct table *t = &core->tables[table->number];
     struct key key;
-    if (!pack_key(&t->shape, table, writes->field + table->first_field, update, &key))
+    if (!pack_key(&t->shape, table, described->field + table->first_field, update, &key))
         return false;
     const struct entry *same = table_same(t, key.words, key.rank);
     if (update->type == UPDATE_DELETE)
         return same && table_remove(&core->reclaimer, t, same);
     _Alignas(16) uint8_t data[MOST_DATA];
-    const struct action_shape *action = pack_action(writes, table, update, data);
+    const struct action_shape *action = pack_action(described, table, update, data);
     if (!action)
         return false;
     if (update->type == UPDATE_INSERT)
@@ -239,7 +239,7 @@ static bool apply(struct core *core, const struct writes *writes, const struct t
     return e;
 }
 
-__attribute__((visibility("default"))) uint64_t writes_apply(void *state, const struct writes *writes,
+__attribute__((visibility("default"))) uint64_t writes_apply(void *state, const struct described *described,
                                                              const uint8_t *request,
                                                              const struct update_span *updates, uint64_t first,
                                                              uint64_t count, uint64_t now)
@@ -247,7 +247,7 @@ __attribute__((visibility("default"))) uint64_t writes_apply(void *state, const 
     struct table_update update;
     while (first < count && updates[first].plain &&
            update_read(request + updates[first].offset, updates[first].length, &update) &&
-           apply(state, writes, &update, now))
+           apply(state, described, &update, now))
         first++;
     return first;
 }

@@ -18,7 +18,9 @@ from switch.p4info_check import check_schema
 from switch.ports import Port, Ports
 from switch.server.actions import ActionCodec
 from switch.server.digests import DigestLists
-from switch.server.native_writes import NativeWrites, TableWrites
+from switch.server.native_reads import NativeReads
+from switch.server.native_tables import NativeTables, TableInC
+from switch.server.native_writes import NativeWrites
 from switch.server.packets import HeaderCodec
 from switch.server.profiles import Profile
 from switch.server.replication import Replication
@@ -70,21 +72,21 @@ class TableState:
     """A table's codec, and the annotations of its entries; None stands for the default entry.
 
     default_written: whether the default action is a controller's rather than the program's.
-    written_in_c: how C writes entries, which knows nothing of annotations; None: it does not.
+    in_c: how C writes and reads entries, which knows nothing of annotations; None: it does not.
     """
 
     codec: TableCodec
     annotations: dict[EntryKey | None, Annotations] = field(default_factory=dict)
     default_written: bool = False
-    written_in_c: TableWrites | None = None
+    in_c: TableInC | None = None
 
     def annotate(self, key: EntryKey | None, annotations: Annotations | None) -> None:
         if annotations is not None:
             self.annotations[key] = annotations
         elif self.annotations:
             self.annotations.pop(key, None)
-        if self.written_in_c is not None:
-            self.written_in_c.enabled = not self.annotations
+        if self.in_c is not None:
+            self.in_c.annotated(any_=bool(self.annotations))
 
 
 def _actions(schema: Schema, profile: ProfileInfo, engine: Engine) -> Iterator[ActionCodec]:
@@ -120,7 +122,9 @@ class Pipeline:
             )
             for info in schema.tables.values()
         }
-        self.writes = NativeWrites(self.tables.values(), engine)
+        described = NativeTables(self.tables.values(), engine)
+        self.writes = NativeWrites(described, engine)
+        self.reads = NativeReads(described, engine)
         self.aging = {
             state.codec.name: state for state in self.tables.values() if state.codec.info.idle_timeouts
         }

@@ -12,7 +12,8 @@ from finsy.proto import p4d, p4r
 
 from switch.entries import Entry, Rates
 from switch.errors import NoSuchEntry
-from switch.p4info import CounterInfo, CounterUnit, MeterInfo, RegisterInfo
+from switch.p4info import CounterInfo, CounterUnit, MeterInfo, RegisterInfo, TableInfo
+from switch.server.native_reads import Told
 from switch.server.pipeline import Annotations, EntryKey, Pipeline, TableState, show
 from switch.server.profiles import selected
 from switch.server.status import invalid, not_found, unimplemented
@@ -29,10 +30,24 @@ from switch.table import Snapshot
 NANOSECONDS = 1000
 """In a microsecond."""
 
-Entities = Iterable[p4r.Entity]
+Entities = Iterable[p4r.Entity | bytes]
+"""Octets: of a ReadResponse with the usual table entries, which C has encoded."""
 
 
-def entities(pipeline: Pipeline, wanted: p4r.Entity) -> Entities:
+def entities(pipeline: Pipeline, wanted: p4r.Entity) -> Iterator[p4r.Entity]:
+    """As `select`, without octets."""
+    return _decoded(select(pipeline, wanted))
+
+
+def _decoded(found: Entities) -> Iterator[p4r.Entity]:
+    for one in found:
+        if isinstance(one, bytes):
+            yield from p4r.ReadResponse.FromString(one).entities
+        else:
+            yield one
+
+
+def select(pipeline: Pipeline, wanted: p4r.Entity) -> Entities:
     """What a filter selects. Raises RequestError or EngineError when it is no valid filter."""
     kind = wanted.WhichOneof("entity")
     if kind is None:
@@ -86,8 +101,21 @@ def _one_table(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) ->
     if wanted.is_default_action:
         return _default_entry(pipeline, state, wanted)
     entries = _selected(pipeline, state, wanted)
+    if state.in_c is not None and isinstance(entries, Snapshot) and not state.annotations:
+        return pipeline.reads.responses(state, entries, _told(state.codec.info, wanted))
     annotations = dict(state.annotations)
     return _encoded(pipeline, state, entries, annotations, wanted)
+
+
+def _told(info: TableInfo, wanted: p4r.TableEntry) -> Told:
+    told = Told.ACTION
+    if info.direct_counter is not None and wanted.HasField("counter_data"):
+        told |= Told.COUNTER
+    if info.direct_meter and wanted.HasField("meter_config"):
+        told |= Told.RATES
+    if info.idle_timeouts and wanted.HasField("time_since_last_hit"):
+        told |= Told.LAST_HIT
+    return told
 
 
 def _selected(pipeline: Pipeline, state: TableState, wanted: p4r.TableEntry) -> list[Entry] | Snapshot:
@@ -256,7 +284,12 @@ def _direct_counter_entries(pipeline: Pipeline, wanted: p4r.DirectCounterEntry) 
     return (entity for state, entries in found for entity in _direct_counters(pipeline, state, entries))
 
 
-def _direct_counters(pipeline: Pipeline, state: TableState, entries: Iterable[Entry]) -> Iterator[p4r.Entity]:
+def _direct_counters(
+    pipeline: Pipeline, state: TableState, entries: list[Entry] | Snapshot
+) -> Iterator[p4r.Entity | bytes]:
+    if state.in_c is not None and isinstance(entries, Snapshot):
+        yield from pipeline.reads.responses(state, entries, Told.COUNTER)
+        return
     codec = state.codec
     unit = codec.info.direct_counter
     assert unit is not None

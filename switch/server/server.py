@@ -11,8 +11,9 @@ from switch.server.device import Device
 from switch.server.gnmi import InterfaceService
 from switch.server.inspection import Inspection
 from switch.server.listening import Tls, grpc_server, listen
+from switch.server.native_reads import ENTITIES_PER_RESPONSE
 from switch.server.pipeline import Pipeline
-from switch.server.service import ENTITIES_PER_RESPONSE, MAX_STREAMS, P4RuntimeService, add_service
+from switch.server.service import MAX_STREAMS, P4RuntimeService, add_service
 from switch.server.status import RequestError
 
 # Streams and subscriptions keep a thread each; the others are for requests.

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import islice
 from typing import NoReturn
 
 import grpc
@@ -17,6 +16,7 @@ from switch.server.batch import Outcome, all_or_none, each, each_written
 from switch.server.device import Device
 from switch.server.direct_call import DirectCall, direct_call
 from switch.server.pipeline import Pipeline
+from switch.server.read_responses import responses
 from switch.server.status import (
     ERROR_SPACE,
     STATUS_DETAILS,
@@ -38,9 +38,6 @@ LOG = logging.getLogger(__name__)
 
 SERVICE_NAME = "p4.v1.P4Runtime"
 API_VERSION = "1.5.0"
-
-# finsy takes messages up to 4 MB: an entity is far below 4 KB.
-ENTITIES_PER_RESPONSE = 1000
 
 # Each stream keeps one of the server's threads. A few more than clients: some have not said yet who they are.
 MAX_STREAMS = MAX_CLIENTS + 8
@@ -105,7 +102,8 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
 
     # ---- Read ----
 
-    def Read(self, request: p4r.ReadRequest, context: grpc.ServicerContext) -> Iterator[p4r.ReadResponse]:
+    def Read(self, request: p4r.ReadRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
+        """Responses as octets: most come so from C."""
         try:
             self._check_addressee(request.device_id, request.role)
             found: list[read.Entities] = []
@@ -113,15 +111,15 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
                 with self._device.lock:
                     pipeline = lease.enter_context(self._device.pipeline())
                     errors = each(
-                        request.entities, lambda wanted: found.append(read.entities(pipeline, wanted))
+                        request.entities, lambda wanted: found.append(read.select(pipeline, wanted))
                     )
                 entities = (entity for some in found for entity in some)
                 # gRPC leaves a generator that is not read to its end to the garbage collector.
                 if not context.add_callback(lease.close):
                     return
-                while batch := list(islice(entities, ENTITIES_PER_RESPONSE)):
+                for response in responses(entities):
                     with self.watchdog.limit(STALL_TIMEOUT, context.cancel):
-                        yield p4r.ReadResponse(entities=batch)
+                        yield response
         except RequestError as error:
             _abort(context, error)
         except EngineError:
@@ -321,7 +319,8 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
 
 
 def add_service(service: P4RuntimeService, server: grpc.Server) -> DirectCall | None:
-    """As generated code would, but that Write reads its requests by itself, in C, and is served directly.
+    """As generated code would, but that Write reads its requests by itself, in C, and is served directly, and
+    that Read gives octets.
 
     Returns what serves Write, to be started and stopped with the server. Raises BuildError.
     """
@@ -331,9 +330,7 @@ def add_service(service: P4RuntimeService, server: grpc.Server) -> DirectCall | 
     )
     handlers = {
         "Write": write,
-        "Read": grpc.unary_stream_rpc_method_handler(
-            service.Read, p4r.ReadRequest.FromString, p4r.ReadResponse.SerializeToString
-        ),
+        "Read": grpc.unary_stream_rpc_method_handler(service.Read, p4r.ReadRequest.FromString, None),
         "SetForwardingPipelineConfig": grpc.unary_unary_rpc_method_handler(
             service.SetForwardingPipelineConfig,
             p4r.SetForwardingPipelineConfigRequest.FromString,

@@ -39,7 +39,7 @@ def random_match(choose: random.Random, table: Table) -> tuple[Match, ...]:
                 mask = choose.choice([0, top, choose.randint(0, top)])
                 found.append(Ternary(value & mask, mask))
             case MatchKind.RANGE:
-                low, high = sorted((value, choose.randint(0, top)))
+                low, high = sorted((value, choose.choice([top, choose.randint(0, top)])))
                 found.append(Range(low, high))
     return tuple(found)
 

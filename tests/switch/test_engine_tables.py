@@ -250,6 +250,28 @@ def test_all_kinds_in_one_table(engine: Engine) -> None:
     assert answer(engine, MIXED, a=0x0A0000FF, b=15, c=1, wide=5) == 2
 
 
+# Reading them.
+
+
+def test_entries_come_in_an_order(engine: Engine) -> None:
+    """In an exact table by key, else by descending priority and the older first, modified or not."""
+    for value in (7, 1 << 31, 300, 2, 1 << 16):
+        engine.insert("MyIngress.exact_one", counted(value, value & 0xFF))
+    found = engine.entries("MyIngress.exact_one")
+    assert [entry.match for entry in found] == [(Exact(n),) for n in (2, 7, 300, 1 << 16, 1 << 31)]
+    table = "MyIngress.masked"
+    entries = [masked((n, ALL_32), (0, 0), n, priority) for n, priority in enumerate((5, 9, 5, 1, 9, 5))]
+    for entry in entries:
+        engine.insert(table, entry)
+    engine.modify(table, entries[0])
+    assert engine.entries(table) == [entries[n] for n in (1, 4, 0, 2, 5, 3)]
+    table = "MyIngress.lpm_32"
+    prefixes = [give(Lpm(n << 24, length), result=n) for n, length in enumerate((8, 32, 16, 24))]
+    for entry in prefixes:
+        engine.insert(table, entry)
+    assert engine.entries(table) == prefixes
+
+
 # What the program fixes.
 
 

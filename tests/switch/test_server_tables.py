@@ -8,7 +8,7 @@ from finsy.proto import p4r
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from switch.server.service import ENTITIES_PER_RESPONSE
+from switch.server.native_reads import ENTITIES_PER_RESPONSE
 from tests.switch import service
 from tests.switch.client import Client, Refused
 from tests.switch.conftest import Running
