@@ -26,7 +26,7 @@ from tests.switch.client import PROGRAMS
 from tests.switch.fuzz_packets import random_match
 
 OURS = Path(__file__).resolve().parents[2] / "p4src" / "compiled"
-CONFIGS = (PROGRAMS / "tables", PROGRAMS / "service", OURS / "sluice")
+CONFIGS = (*(PROGRAMS / name for name in ("tables", "service", "wide")), OURS / "sluice")
 KINDS = (p4r.Update.INSERT, p4r.Update.INSERT, p4r.Update.MODIFY, p4r.Update.DELETE)
 ROUNDS = 20
 """Requests between two looks at all tables."""
