@@ -80,6 +80,7 @@ class DirectCall:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="direct")
         self._queue = cygrpc.CompletionQueue()
         self._open = 0
+        self._stopping = False
         self._thread = threading.Thread(target=self._serve, name="direct")
         core.register_method(method)
         core.register_completion_queue(self._queue)
@@ -90,10 +91,9 @@ class DirectCall:
         self._thread.start()
 
     def stop(self) -> None:
-        """After the server has stopped, and ended its calls."""
-        self._pool.shutdown()
-        self._queue.shutdown()
+        """After the server has stopped; waits until its calls have ended."""
         self._thread.join()
+        self._pool.shutdown()
 
     def _serve(self) -> None:
         while (event := self._queue.poll(None)).completion_type != cygrpc.CompletionType.queue_shutdown:
@@ -105,7 +105,9 @@ class DirectCall:
 
     def _begin(self, event: Any) -> None:
         if not event.success:
-            return  # the server stops
+            self._stopping = True
+            self._close_when_done()
+            return
         call = event.call
         self._open += 1
         if self._open > MOST_OPEN:
@@ -157,6 +159,12 @@ class DirectCall:
     def _ended(self, _call: Any, _event: Any) -> None:
         """The call is kept until here."""
         self._open -= 1
+        self._close_when_done()
+
+    def _close_when_done(self) -> None:
+        """Nothing may be asked of a queue that is shut down, and so of no call that is still open."""
+        if self._stopping and not self._open:
+            self._queue.shutdown()
 
 
 def direct_call(

@@ -152,10 +152,24 @@ def test_who_is_not_primary_does_not_wait_behind_a_write_that_does(switch: Runni
     assert len(client.read(bridge(1))) == 1
 
 
-def test_a_server_stops_while_a_call_stalls() -> None:
-    with running(InProcess()) as switch:
-        silent = Silent(switch.address)
-        with switch.client() as client:
-            client.become_primary()
-    assert silent.code == grpc.StatusCode.UNAVAILABLE
-    silent.close()
+def test_a_server_stops_while_calls_come_and_others_stall() -> None:
+    for _ in range(5):
+        with running(InProcess()) as switch:
+            silent = [Silent(switch.address) for _ in range(5)]
+            writer = threading.Thread(target=_write_until_it_ends, args=(switch,))
+            writer.start()
+            with switch.client() as client:
+                client.become_primary()
+        writer.join()
+        for call in silent:
+            assert call.code == grpc.StatusCode.UNAVAILABLE
+            call.close()
+
+
+def _write_until_it_ends(switch: Running) -> None:
+    code = grpc.StatusCode.PERMISSION_DENIED
+    with switch.client(7) as client:
+        while code == grpc.StatusCode.PERMISSION_DENIED:
+            with pytest.raises(Refused) as caught:
+                client.insert(bridge(1, FORWARD))
+            code = caught.value.code
