@@ -32,7 +32,7 @@ from controller.explain import Names, arrival, explain
 from controller.explanation import Explanation
 from controller.identities import Server, server_of
 from controller.memory import Memory
-from controller.model import Config, State
+from controller.model import Backend, Config
 from controller.pair import Pair, Peer
 from controller.plan import Plan
 from controller.prediction import predict
@@ -400,10 +400,10 @@ class Controller:
         desired, counters = self._shared.desired, self._switch.counters
         configured = self.config.pool(pool)
         assigned = desired.assignment.pools.get(pool)
-        states: dict[Server, State] = {server_of(one): one.state for one in configured.backends}
+        backends: dict[Server, Backend] = {server_of(one): one for one in configured.backends}
         identities = [one for one in assigned.backends.values() if one.name == backend] if assigned else []
         if not assigned or not identities:
-            return without_flows(pool, configured.backend(backend))
+            return without_flows(pool, configured.backend(backend), time.time())
         # Of two that bear the name, one that is on its way out is meant.
         identity = max(identities, key=lambda one: one.removed or 0.0)
         traffic = counters.backends.get(identity.id)
@@ -411,12 +411,13 @@ class Controller:
             configured,
             assigned,
             identity,
-            states.get(identity.server, "removing"),
+            backends.get(identity.server),
             desired.settling,
             desired.peaks,
             recorded=recorded.by_backend.get(identity.id, 0) if recorded else None,
             packets=traffic.packets if traffic else 0,
             counted=counters.read,
+            now=time.time(),
         )
 
     async def diagnose(self) -> list[Finding]:

@@ -111,6 +111,26 @@ def test_sighup_has_the_file_read_again(daemon: Daemon) -> None:
     assert daemon.backends()["b1"].weight == 3
 
 
+# Deadlines
+
+
+def test_a_deadline_is_kept_by_a_daemon_that_was_killed_meanwhile(daemon: Daemon) -> None:
+    process = daemon.start()
+    # The command ends at once: exit code 1, since there is no switch.
+    drain = ("backend", "drain", "web", "b1", "--deadline", "2s", "--at-deadline", "cut")
+    assert daemon.run(*drain).returncode == 1
+    assert daemon.backends()["b1"].deadline is not None
+    process.kill()
+    process.wait(PATIENCE)
+    daemon.start()
+    wait_for(lambda: daemon.backends()["b1"].state == "disabled")
+    assert daemon.backends()["b1"].deadline is None
+    (event,) = [event for event in daemon.events() if event.subject == "web/b1"]
+    assert event.text == "is disabled: the deadline of its drain has passed"
+    changed = daemon.status().changed
+    assert (changed.who, changed.what) == ("deadline", "backend web/b1: disabled at its deadline")
+
+
 # systemd
 
 
