@@ -27,7 +27,13 @@ from controller.cli import (
     vips,
 )
 from controller.cli.output import line
-from controller.cli.place import AUTHORITY_VARIABLE, SERVER_VARIABLE, SOCKET_VARIABLE, TOKEN_VARIABLE
+from controller.cli.place import (
+    AUTHORITY_VARIABLE,
+    SERVER_VARIABLE,
+    SOCKET_VARIABLE,
+    TOKEN_VARIABLE,
+    use_socket,
+)
 
 REFUSED, NOT_REACHABLE = 1, 3
 
@@ -98,8 +104,7 @@ def sluice(
     named = {SERVER_VARIABLE: server, TOKEN_VARIABLE: token_file, AUTHORITY_VARIABLE: ca_file}
     os.environ |= {variable: str(value) for variable, value in named.items() if value}
     if socket:
-        os.environ[SOCKET_VARIABLE] = str(socket)
-        os.environ.pop(SERVER_VARIABLE, None)
+        use_socket(socket)
 
 
 daemon.register(app)
