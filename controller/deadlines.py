@@ -22,6 +22,9 @@ from controller.values import format_moment
 LOOK = 1.0
 """Seconds between two looks at the clocks, while there is a deadline."""
 
+PATIENCE = 2.0
+"""Seconds that counting the flows that are left may take."""
+
 
 class Drain(NamedTuple):
     """One that has a deadline."""
@@ -92,23 +95,31 @@ class Deadlines:
     async def _end(self, drain: Drain) -> None:
         if drain.deadline.then is AtDeadline.KEEP and drain in self._told:
             return
-        report = await self._controller.draining(drain.pool, drain.backend)
-        left = flows_left(report)
+        drained, left = await self._left(drain)
         if drain.deadline.then is AtDeadline.KEEP:
             kept = "the deadline of its drain has passed: it has drained"
-            if not report.drained:
+            if not drained:
                 kept = f"the deadline of its drain has passed with {left}"
-            cause = "" if report.drained else "they go on, and so does the drain"
-            self._tell(drain, kept, cause, Severity.INFO if report.drained else Severity.WARNING)
+            cause = "" if drained else "they go on, and so does the drain"
+            self._tell(drain, kept, cause, Severity.INFO if drained else Severity.WARNING)
             return
         before = self._controller.revision.number
         await self._controller.change(
             f"backend {drain.name}: disabled at its deadline", drain_ended(drain), who="deadline", wait=0
         )
         if self._controller.revision.number != before:
-            cause = "it had drained" if report.drained else f"this cut {left}"
-            severity = Severity.INFO if report.drained else Severity.WARNING
+            cause = "it had drained" if drained else f"this cut {left}"
+            severity = Severity.INFO if drained else Severity.WARNING
             self._tell(drain, "is disabled: the deadline of its drain has passed", cause, severity)
+
+    async def _left(self, drain: Drain) -> tuple[bool, str]:
+        """Whether it has drained, and how many flows are left. A switch that hangs is not waited for."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                report = await self._controller.draining(drain.pool, drain.backend)
+        except TimeoutError:
+            return False, "flows that the switch does not tell of"
+        return report.drained, flows_left(report)
 
     def _tell(self, drain: Drain, text: str, cause: str, severity: Severity = Severity.ERROR) -> None:
         """An event, unless it was the last that was told of this drain."""

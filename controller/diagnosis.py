@@ -11,7 +11,7 @@ from enum import StrEnum
 from controller.events import Event, Kind
 from controller.model import Config, NoCheck
 from controller.recorded import Recorded
-from controller.report import Fact, PoolReport, Report
+from controller.report import Fact, PoolReport, Report, is_overdue
 from controller.revision import Revision
 
 HOUR = 3600.0
@@ -209,6 +209,13 @@ def _backends(facts: Facts, pool: PoolReport) -> Iterator[Finding]:
         elif one.health == "unknown" and checked:
             remedy = "wait for the first checks; without a VIP or a port nobody knows where to ask"
             yield Finding(subject=subject, state=State.WARNING, text="no verdict yet", remedy=remedy)
+        if is_overdue(one, facts.report.time):
+            text = "still has flows, and the deadline of its drain has passed"
+            remedy = (
+                f"`sluice backend drain {pool.name} {one.name} --wait` says how many, "
+                f"`sluice backend disable {pool.name} {one.name}` cuts them"
+            )
+            yield Finding(subject=subject, state=State.WARNING, text=text, remedy=remedy)
         if one.suspect:
             text = "does not answer the switch's probes: new connections go to others"
             remedy = (

@@ -93,6 +93,11 @@ class BackendReport(Fact):
     """What becomes then of the flows that are left; None without a deadline."""
 
 
+def is_overdue(backend: BackendReport, now: float) -> bool:
+    """Whether it still has flows after its drain's deadline; `now` in seconds since the epoch."""
+    return backend.deadline is not None and backend.deadline <= now and not backend.drained
+
+
 class PoolReport(Fact):
     """A pool. `moving` buckets have two backends; `unmoved` counts SYNs that found no room to move.
 

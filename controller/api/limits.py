@@ -26,7 +26,7 @@ DOCUMENTS = ("PUT", "/v1/config")
 """The one request that brings a document."""
 
 MAX_DOCUMENTS = 2
-"""Documents in the memory at a time; more wait, which their time to send them includes."""
+"""Documents in the memory at a time; more wait until they may send theirs."""
 
 HEADER_TIME = 10.0
 BODY_TIME = 30.0

@@ -206,6 +206,20 @@ async def test_a_standby_leaves_it_to_the_active_until_it_takes_over(world: Worl
     assert world.backend.state is State.DISABLED
 
 
+async def test_a_switch_that_hangs_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(*_: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("controller.deadlines.PATIENCE", 0.01)
+    monkeypatch.setattr(world.controller, "draining", hang)
+    await world.drain(CUT)
+    world.watch.go_on(700)
+    await world.deadlines.look()
+    assert world.backend.state is State.DISABLED
+    (told,) = world.told()
+    assert told.endswith("this cut flows that the switch does not tell of")
+
+
 async def test_what_cannot_be_stored_is_told_and_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from controller.api.limits import Connections, Ended
 from controller.api.schemas import Refusal
 from controller.api.serving import Server
 from controller.events import Kind
-from tests.fakes.controller import FakeController
+from tests.fakes.controller import DOCUMENT, FakeController
 
 PATIENCE = 20.0
 SOON = 0.2
@@ -122,6 +122,30 @@ async def test_a_body_that_does_not_come(
     assert answer.status_code == 408
     assert Refusal.model_validate(answer.json()).error == f"the body did not arrive within {SOON} s"
     assert controller.changes == []
+
+
+async def test_documents_wait_for_each_other_and_delay_nothing_else(
+    api: httpx.AsyncClient, controller: FakeController
+) -> None:
+    sent, rest = asyncio.Queue[int](), asyncio.Event()
+
+    async def document(number: int) -> AsyncIterator[bytes]:
+        sent.put_nowait(number)
+        yield DOCUMENT[:10].encode()
+        await rest.wait()
+        yield DOCUMENT[10:].encode()
+
+    async with asyncio.timeout(PATIENCE):
+        putting = [
+            asyncio.create_task(api.put("/v1/config", content=document(number)))
+            for number in range(limits.MAX_DOCUMENTS + 1)
+        ]
+        assert [await sent.get() for _ in range(limits.MAX_DOCUMENTS)] == [*range(limits.MAX_DOCUMENTS)]
+        assert (await api.get("/v1/vips")).status_code == 200
+        assert sent.empty()
+        rest.set()
+        assert {answer.status_code for answer in await asyncio.gather(*putting)} == {200}
+    assert len(controller.changes) == limits.MAX_DOCUMENTS + 1
 
 
 # Connections
