@@ -5,8 +5,9 @@
 The guard is the *subreaper* of all that is below it (prctl(2)): whoever loses its parent becomes a child of
 the guard, whatever session or process group it is in. When the process of the checks ends, however that
 comes about, the guard ends all that it has left, and then itself. It does nothing else, so that nothing can
-hold it up. If it is the guard that dies, the process of the checks is sent SIGTERM by the kernel; that
-belongs to the thread that has forked (PR_SET_PDEATHSIG in prctl(2)), and the guard has but one.
+hold it up. If it is the guard that dies, the process of the checks is sent SIGTERM by the kernel, and ends
+the process groups of its programs; the signal belongs to the thread that has forked (PR_SET_PDEATHSIG in
+prctl(2)), and the guard has but one.
 """
 
 import ctypes

@@ -19,8 +19,12 @@ PATIENCE = 20.0
 
 
 def tcp_options(folder: Path, role: Role = Role.WRITE) -> TcpOptions:
-    """What a daemon needs for a port of its own, in the folder; the token is in its file `token`."""
-    certificate, key = make_certificate(folder, "api")
+    """What a daemon needs for a port of its own, in the folder.
+
+    The token is in its file `token`, and who signed the certificate in `authority.pem`.
+    """
+    make_certificate(folder, "authority")
+    certificate, key = make_certificate(folder, "api", "authority")
     token, tokens = new_token(), folder / "tokens"
     for file, text in ((folder / "token", token), (tokens, f"alice {role} {digest(token)}")):
         file.touch(0o600)
@@ -37,7 +41,7 @@ def serving_by_tcp(controller: Controller, folder: Path) -> Iterator[Remote]:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
         thread.start()
         try:
-            yield Remote(name_of(listener), folder / "token", folder / "api.pem")
+            yield Remote(name_of(listener), folder / "token", folder / "authority.pem")
         finally:
             server.should_exit = True
             thread.join(PATIENCE)

@@ -44,7 +44,7 @@ class Place:
     async def status_by_tcp(self) -> int:
         """Of an answer to somebody with a token."""
         token = (self.folder / "token").read_text().strip()
-        trusted = ssl.create_default_context(cafile=self.folder / "api.pem")
+        trusted = ssl.create_default_context(cafile=self.folder / "authority.pem")
         async with httpx.AsyncClient(verify=trusted, timeout=PATIENCE) as client:
             address = f"https://127.0.0.1:{self.port}/v1/vips"
             answer = await client.get(address, headers={"Authorization": f"Bearer {token}"})

@@ -4,6 +4,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -238,7 +239,7 @@ def zsh() -> Iterator[Callable[[str, str], str]]:
         typed(f"{setup}\necho re''ady\n", "ready")
         yield typed
     finally:
-        os.write(terminal, b"\x03exit\n")
+        os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         os.close(terminal)
 
