@@ -184,9 +184,14 @@ def _by_socket(socket: Path, user: str, timeout: httpx.Timeout) -> httpx.Client:
 
 
 def _by_tcp(place: Remote, timeout: httpx.Timeout) -> httpx.Client:
-    url = urlsplit(place.url)
-    if url.scheme != "https" or not url.hostname or url.path.strip("/") or url.query:
-        raise Unusable(f"{place.url} must be an address such as https://lb1.example:9443")
+    wrong = Unusable(f"{place.url} must be an address such as https://lb1.example:9443")
+    try:
+        url = urlsplit(place.url)
+        port_is_right = url.port != 0
+    except ValueError:  # half a bracket, or no number for a port
+        raise wrong from None
+    if url.scheme != "https" or not url.hostname or not port_is_right or url.path.strip("/") or url.query:
+        raise wrong
     try:
         verify = ssl.create_default_context(cafile=place.authority)
     except OSError as error:  # ssl.SSLError is one

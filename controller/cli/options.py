@@ -22,7 +22,7 @@ class Format(StrEnum):
 
 def _socket(context: typer.Context, parameter: typer.CallbackParam, socket: Path) -> Path:
     """One that stands behind the command counts more than a server in the environment."""
-    if completion.is_on_the_line(context, parameter.name):
+    if not context.resilient_parsing and completion.is_on_the_line(context, parameter.name):
         use_socket(socket)
     return socket
 
