@@ -181,7 +181,12 @@ FAULTS: list[tuple[str, Facts, str, State, str, str]] = [
     (
         "nobody serves",
         facts(report=with_pool(backends=NOBODY)),
-        *("pool web", State.WRONG, "nobody serves, clients of web are refused", "add a backend"),
+        *(
+            "pool web",
+            State.WRONG,
+            "nobody serves, clients of web are refused",
+            "when the switch is connected",
+        ),
     ),
     (
         "no room to move",
