@@ -18,7 +18,7 @@ from controller.cli.place import DEFAULT_SOCKET, SOCKET_VARIABLE, remote_of
 from controller.report import BackendReport, VipReport
 from controller.values import format_service
 
-PATIENCE = 1.0
+PATIENCE = 2.0
 """Seconds that a person waits for Tab."""
 
 T = TypeVar("T")
