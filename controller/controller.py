@@ -288,7 +288,7 @@ class Controller:
             announced = moved and self._shared.desired.announced
             detail = "announced to the switch: the buckets move in a few seconds" if announced else ""
             return ChangeResult(revision, True, moved, detail)
-        why = self._problem or self._switch.trouble or f"still being written after {wait:g} s"
+        why = self._away or self._switch.trouble or f"still being written after {wait:g} s"
         return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {why}")
 
     async def take_file(self, config: Config) -> ChangeResult | None:
@@ -445,6 +445,11 @@ class Controller:
         """Entries that the switch has taken from us."""
         return self._switch.written
 
+    @property
+    def _away(self) -> str:
+        """Why we are not connected, "" once we are: also while the switch is being given our program."""
+        return "" if self._primary else self._problem
+
     def switch_report(self) -> SwitchReport:
         """How we stand with the switch."""
         switch, waits = self._switch, self.pair is not None and self.pair.waits
@@ -455,7 +460,7 @@ class Controller:
             primary=self._primary,
             synchronized=self._primary and not switch.work.pending,
             cookie=self._pipeline.cookie if self._primary else None,
-            error="" if waits else self._problem or switch.trouble,
+            error="" if waits else self._away or switch.trouble,
             role=self.pair.role if self.pair else Role.ALONE,
         )
 
