@@ -118,7 +118,7 @@ class Deadlines:
             async with asyncio.timeout(PATIENCE):
                 report = await self._controller.draining(drain.pool, drain.backend)
         except TimeoutError:
-            return False, "flows that the switch does not tell of"
+            return False, "what was left (the switch did not say in time how much)"
         return report.drained, flows_left(report)
 
     def _tell(self, drain: Drain, text: str, cause: str, severity: Severity = Severity.ERROR) -> None:

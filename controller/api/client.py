@@ -9,6 +9,7 @@ What can go wrong:
 
     ClientError
       Unreachable      no daemon answers there
+        Absent         nobody has taken that place
       Unusable         what is needed to ask is not right: an address, a token, a certificate
       Refused          the daemon answered with a Refusal
         Conflict       somebody else has changed the configuration in between
@@ -52,6 +53,10 @@ class ClientError(Exception):
 
 class Unreachable(ClientError):
     """Nobody answers there, or the connection broke."""
+
+
+class Absent(Unreachable):
+    """Nobody listens there: it is to be started, or is somewhere else."""
 
 
 class Unusable(ClientError):
@@ -167,9 +172,9 @@ class Client:
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
         if isinstance(error, httpx.ConnectError):
-            return Unreachable(f"no daemon answers at {self._place}: {_reason(error)}")
+            return Absent(f"no daemon answers at {self._place}: {_reason(error)}")
         if isinstance(error, httpx.TimeoutException):
-            return Unreachable(f"the daemon at {self._place} does not answer")
+            return Unreachable(f"the daemon at {self._place} does not answer: it is busy, or hangs")
         return Unreachable(f"the connection to the daemon at {self._place} broke")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from controller.api.client import ClientError, Refused, Unreachable
+from controller.api.client import Absent, ClientError, Refused, Unreachable
 from controller.api.schemas import Mistake, Refusal
 from controller.cli import (
     api,
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str]) -> int:
         return REFUSED
     except Unreachable as error:
         line(f"sluice: {error}", error=True)
-        if SERVER_VARIABLE not in os.environ:
+        if isinstance(error, Absent) and SERVER_VARIABLE not in os.environ:
             line(
                 "Start it with `sluice daemon -c FILE`, "
                 f"or name its socket with --socket or {SOCKET_VARIABLE}.",

@@ -48,7 +48,7 @@ class CheckProcess:
     """A `monitor.Checker` whose checks are made by a child, started when there is somebody to watch."""
 
     def __init__(self, programs: Path) -> None:
-        self._programs = programs
+        self._programs = programs.absolute()  # the programs run in a folder of their own
         self._watches: dict[str, Watch] = {}
         self._needed = asyncio.Event()
         self._child: asyncio.StreamWriter | None = None

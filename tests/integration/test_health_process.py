@@ -83,6 +83,21 @@ async def test_checks_in_a_process_of_their_own(watched: Watched, tmp_path: Path
     assert event.cause == "exit status -9"
 
 
+async def test_the_folder_of_the_programs_may_be_said_as_seen_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "true")
+    monkeypatch.chdir(tmp_path.parent)
+    watched = Watched(Path(tmp_path.name))
+    watched.monitor.update(config("check", "b1"))
+    running = asyncio.create_task(watched.monitor.run())
+    await watched.until_verdicts(1)
+    assert watched.verdicts[0][:3] == ("web", "b1", True)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 DAEMON = """
 import asyncio, sys
 from pathlib import Path

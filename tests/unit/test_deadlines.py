@@ -217,7 +217,7 @@ async def test_a_switch_that_hangs_is_not_waited_for(world: World, monkeypatch: 
     await world.deadlines.look()
     assert world.backend.state is State.DISABLED
     (told,) = world.told()
-    assert told.endswith("this cut flows that the switch does not tell of")
+    assert told.endswith("this cut what was left (the switch did not say in time how much)")
 
 
 async def test_what_cannot_be_stored_is_told_and_tried_again(
