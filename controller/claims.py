@@ -49,6 +49,13 @@ def group_id(name: str) -> int:
         raise StartError(f"there is no group {name}; name one of the system's with --group") from None
 
 
+def give_to_group(path: Path, number: int, mode: int) -> None:
+    """What is of that group already is not given to it: a service may be forbidden to do that at all."""
+    if path.stat().st_gid != number:
+        os.chown(path, -1, number)
+    path.chmod(mode)
+
+
 def make_folder_for(path: Path, group: str) -> None:
     """Makes the folder of a socket that `group` may use; one that is there stays as it is.
 
@@ -59,8 +66,7 @@ def make_folder_for(path: Path, group: str) -> None:
         return
     try:
         folder.mkdir(mode=ONLY_OWNER, parents=True)
-        os.chown(folder, -1, number)
-        folder.chmod(FOR_THE_GROUP)
+        give_to_group(folder, number, FOR_THE_GROUP)
     except OSError as error:
         raise StartError(f"cannot make {folder} for group {group}: {words(error)}") from None
 

@@ -32,7 +32,7 @@ from controller.explain import Names, arrival, explain
 from controller.explanation import Explanation
 from controller.identities import Server, server_of
 from controller.memory import Memory
-from controller.model import Config, State
+from controller.model import Backend, Config
 from controller.pair import Pair, Peer
 from controller.plan import Plan
 from controller.prediction import predict
@@ -288,7 +288,7 @@ class Controller:
             announced = moved and self._shared.desired.announced
             detail = "announced to the switch: the buckets move in a few seconds" if announced else ""
             return ChangeResult(revision, True, moved, detail)
-        why = self._problem or self._switch.trouble or f"still being written after {wait:g} s"
+        why = self._away or self._switch.trouble or f"still being written after {wait:g} s"
         return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {why}")
 
     async def take_file(self, config: Config) -> ChangeResult | None:
@@ -400,10 +400,10 @@ class Controller:
         desired, counters = self._shared.desired, self._switch.counters
         configured = self.config.pool(pool)
         assigned = desired.assignment.pools.get(pool)
-        states: dict[Server, State] = {server_of(one): one.state for one in configured.backends}
+        backends: dict[Server, Backend] = {server_of(one): one for one in configured.backends}
         identities = [one for one in assigned.backends.values() if one.name == backend] if assigned else []
         if not assigned or not identities:
-            return without_flows(pool, configured.backend(backend))
+            return without_flows(pool, configured.backend(backend), time.time())
         # Of two that bear the name, one that is on its way out is meant.
         identity = max(identities, key=lambda one: one.removed or 0.0)
         traffic = counters.backends.get(identity.id)
@@ -411,12 +411,13 @@ class Controller:
             configured,
             assigned,
             identity,
-            states.get(identity.server, "removing"),
+            backends.get(identity.server),
             desired.settling,
             desired.peaks,
             recorded=recorded.by_backend.get(identity.id, 0) if recorded else None,
             packets=traffic.packets if traffic else 0,
             counted=counters.read,
+            now=time.time(),
         )
 
     async def diagnose(self) -> list[Finding]:
@@ -444,6 +445,11 @@ class Controller:
         """Entries that the switch has taken from us."""
         return self._switch.written
 
+    @property
+    def _away(self) -> str:
+        """Why we are not connected, "" once we are: also while the switch is being given our program."""
+        return "" if self._primary else self._problem
+
     def switch_report(self) -> SwitchReport:
         """How we stand with the switch."""
         switch, waits = self._switch, self.pair is not None and self.pair.waits
@@ -454,7 +460,7 @@ class Controller:
             primary=self._primary,
             synchronized=self._primary and not switch.work.pending,
             cookie=self._pipeline.cookie if self._primary else None,
-            error="" if waits else self._problem or switch.trouble,
+            error="" if waits else self._away or switch.trouble,
             role=self.pair.role if self.pair else Role.ALONE,
         )
 

@@ -27,6 +27,7 @@ from controller.api.serving import Server
 from controller.claims import make_folder_for, taken
 from controller.controller import Controller
 from controller.credentials import SwitchTls
+from controller.deadlines import Deadlines
 from controller.difference import differences
 from controller.errors import InvalidConfig, SluiceError, StartError
 from controller.events import Kind, Severity
@@ -162,16 +163,23 @@ async def serve(controller: Controller, options: Options, tcp: Tcp | None) -> No
     reload = Reload(controller, options.config, tcp)
     with contextlib.ExitStack() as open_places, _signals(reload) as ended:
         local = open_places.enter_context(listening.unix_socket(options.socket, options.group))
-        places, about = [(Server(create_app(served)), local)], [f"socket {options.socket}"]
+        places = [(Server(create_app(served), connections=served.connections), local)]
+        about = [f"socket {options.socket}"]
         if tcp:
             port = open_places.enter_context(tcp.listening())
-            places.append((Server(create_app(served, tcp.access), tcp.tls), port))
+            places.append((Server(create_app(served, tcp.access), tcp.tls, served.connections), port))
             about.append(listening.name_of(port))
         about += [f"store {options.store}", f"switch {controller.config.switch.address}"]
         async with asyncio.TaskGroup() as tasks:
             lasting = [
                 tasks.create_task(work)
-                for work in (controller.run(), monitor.run(), reload.run(), say_alive())
+                for work in (
+                    controller.run(),
+                    monitor.run(),
+                    Deadlines(controller).run(),
+                    reload.run(),
+                    say_alive(),
+                )
             ]
             serving = [tasks.create_task(server.serve(sockets=[place])) for server, place in places]
             for server, _ in places:

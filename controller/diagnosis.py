@@ -10,8 +10,9 @@ from enum import StrEnum
 
 from controller.events import Event, Kind
 from controller.model import Config, NoCheck
+from controller.model import State as Administrative
 from controller.recorded import Recorded
-from controller.report import Fact, PoolReport, Report
+from controller.report import Fact, PoolReport, Report, is_overdue
 from controller.revision import Revision
 
 HOUR = 3600.0
@@ -180,7 +181,7 @@ def _pools(facts: Facts) -> Iterator[Finding]:
         if not serving and vips:
             names = ", ".join(vip.name for vip in vips)
             text = f"nobody serves, clients of {names} are refused"
-            remedy = f"`sluice backend add {pool.name} ...`, or see below" if found else "add a backend"
+            remedy = _who_could_serve(pool, bool(found))
             yield Finding(subject=subject, state=State.WRONG, text=text, remedy=remedy)
         if pool.unmoved:
             text = f"{pool.unmoved} new flows found no room to be recorded while their bucket moved"
@@ -190,6 +191,15 @@ def _pools(facts: Facts) -> Iterator[Finding]:
         if not found and serving:
             text = f"{len(serving)} of {len(pool.backends)} backends serve"
             yield Finding(subject=subject, state=State.OK, text=text)
+
+
+def _who_could_serve(pool: PoolReport, trouble: bool) -> str:
+    add = f"`sluice backend add {pool.name} ...`"
+    if trouble:
+        return f"{add}, or see below"
+    if any(one.state is Administrative.ACTIVE and one.weight for one in pool.backends):
+        return "the backends get their buckets when the switch is connected: see above"
+    return f"{add}, or `sluice backend enable` one of those that there are" if pool.backends else add
 
 
 def _backends(facts: Facts, pool: PoolReport) -> Iterator[Finding]:
@@ -209,6 +219,13 @@ def _backends(facts: Facts, pool: PoolReport) -> Iterator[Finding]:
         elif one.health == "unknown" and checked:
             remedy = "wait for the first checks; without a VIP or a port nobody knows where to ask"
             yield Finding(subject=subject, state=State.WARNING, text="no verdict yet", remedy=remedy)
+        if is_overdue(one, facts.report.time):
+            text = "still has flows, and the deadline of its drain has passed"
+            remedy = (
+                f"`sluice backend drain {pool.name} {one.name} --wait` says how many, "
+                f"`sluice backend disable {pool.name} {one.name}` cuts them"
+            )
+            yield Finding(subject=subject, state=State.WARNING, text=text, remedy=remedy)
         if one.suspect:
             text = "does not answer the switch's probes: new connections go to others"
             remedy = (

@@ -12,13 +12,13 @@ The switch keeps no list of flows, so three things are told, and which of them i
 """
 
 from math import log
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from controller.assignment import PoolAssignment
 from controller.identities import Identity
-from controller.model import Backend, Pool, State
+from controller.model import AtDeadline, Backend, Pool, State
 from controller.report import Fact
 from controller.settle import Settling
 
@@ -51,6 +51,11 @@ class DrainReport(Fact):
     began: float | None
     ends: float | None
     """When the pool's drain deadline settles its last bucket, whoever still needs it."""
+    deadline: float | None = None
+    """When this drain is to be over."""
+    at_deadline: AtDeadline | None = None
+    overdue: bool = False
+    """The deadline has passed."""
 
 
 class Peaks:
@@ -80,18 +85,32 @@ def estimate(busy: int, buckets: int) -> int | None:
     return round(-buckets * log(1 - busy / buckets))
 
 
+def flows_left(found: DrainReport) -> str:
+    """How many flows: `about 12 flows`, `at least 256 flows`, `no flow that was heard`."""
+    recorded = found.recorded or 0
+    if found.flows is None:
+        return f"at least {found.at_least} flows"
+    if found.flows:
+        return f"about {found.flows + recorded} flows"
+    if recorded:
+        return f"{recorded} flow{'' if recorded == 1 else 's'}"
+    return "no flow that was heard" if found.unheard else "no flow"
+
+
 def drain_report(
     pool: Pool,
     assigned: PoolAssignment,
     identity: Identity,
-    state: State | Literal["removing"],
+    backend: Backend | None,
     settling: Settling,
     peaks: Peaks,
     *,
     recorded: int | None,
     packets: int,
     counted: float,
+    now: float,
 ) -> DrainReport:
+    """Of a backend in the tables; `backend` is what is configured of it, None if it is being removed."""
     buckets = assigned.buckets
     old = buckets.moving & (buckets.previous == identity.id)
     heard = int(settling.slots.heard(buckets.motion[old]).sum())
@@ -100,7 +119,7 @@ def drain_report(
     return DrainReport(
         pool=pool.name,
         backend=identity.name,
-        state=state,
+        state=backend.state if backend else "removing",
         drained=settling.is_drained(pool, assigned, identity),
         new_flow_buckets=int((buckets.current == identity.id).sum()),
         buckets=left,
@@ -114,10 +133,18 @@ def drain_report(
         counted=counted,
         began=float(began.min()) if left else None,
         ends=float(began.max()) + pool.drain_deadline if left else None,
+        **_deadline(backend, now),
     )
 
 
-def without_flows(pool: str, backend: Backend) -> DrainReport:
+def _deadline(backend: Backend | None, now: float) -> dict[str, Any]:
+    if backend is None or backend.deadline is None:
+        return {}
+    at = backend.deadline.at.timestamp()
+    return {"deadline": at, "at_deadline": backend.deadline.then, "overdue": now >= at}
+
+
+def without_flows(pool: str, backend: Backend, now: float) -> DrainReport:
     """Of a backend that is in no table, since it is down or disabled."""
     return DrainReport(
         pool=pool,
@@ -136,4 +163,5 @@ def without_flows(pool: str, backend: Backend) -> DrainReport:
         counted=0.0,
         began=None,
         ends=None,
+        **_deadline(backend, now),
     )

@@ -24,11 +24,13 @@ from controller.values import (
     HostAddress,
     InterfaceAddress,
     Mac,
+    Moment,
     Name,
     PortRange,
     Ports,
     Prefix,
     Share,
+    format_moment,
     refuse,
 )
 
@@ -80,6 +82,13 @@ class State(StrEnum):
     ACTIVE = "active"
     DRAIN = "drain"
     DISABLED = "disabled"
+
+
+class AtDeadline(StrEnum):
+    """What becomes of the flows that a draining backend still has at its deadline."""
+
+    KEEP = "keep"  # they go on, and so does the drain
+    CUT = "cut"  # the backend is disabled
 
 
 class OnNoBackend(StrEnum):
@@ -171,8 +180,18 @@ class Liveness(Part):
     misses: Int = Field(default=3, ge=1, le=1000)
 
 
+class Deadline(Part):
+    """When a drain is to be over, by the controller's clock, and what then."""
+
+    at: Moment
+    then: AtDeadline = AtDeadline.KEEP
+
+    def __str__(self) -> str:
+        return f"{format_moment(self.at)}, then {self.then}"
+
+
 class Backend(Part):
-    """One server of a pool. Without `port` packets keep the VIP's port."""
+    """One server of a pool. Without `port` packets keep the VIP's port. `deadline` is for one that drains."""
 
     name: Name
     address: HostAddress
@@ -181,6 +200,15 @@ class Backend(Part):
     state: State = State.ACTIVE
     tier: Int = Field(default=0, ge=0, le=LAST_TIER)
     """Those of a higher number serve when there are not enough of the lower ones."""
+    deadline: Deadline | None = None
+
+    @field_validator("deadline")
+    @classmethod
+    def _drains(cls, deadline: Deadline | None, info: ValidationInfo) -> Deadline | None:
+        state = info.data.get("state", State.DRAIN)
+        if deadline and state != State.DRAIN:
+            raise refuse(f"is for a backend that drains, and the state of this one is {state}")
+        return deadline
 
 
 class Tunnel(Part):
@@ -379,7 +407,12 @@ def remove_backend(config: Config, pool: str, name: str) -> Config:
 
 
 def change_backend(config: Config, pool: str, name: str, **values: Any) -> Config:
-    """With other values of one backend, such as `weight=2` or `state=State.DRAIN`."""
+    """With other values of one backend, such as `weight=2` or `state=State.DRAIN`.
+
+    A deadline goes when the drain is called off.
+    """
+    if values.get("state", State.DRAIN) != State.DRAIN:
+        values = {"deadline": None} | values
     old = config.pool(pool).backend(name)
     try:
         new = Backend.model_validate(old.model_dump() | values)

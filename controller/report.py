@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from controller.model import Mode, Protocol, State
+from controller.model import AtDeadline, Mode, Protocol, State
 
 
 class Fact(BaseModel):
@@ -87,6 +87,15 @@ class BackendReport(Fact):
     """New flows that went to its standbys while it was suspect."""
     path_mtu: int | None = None
     """Bytes that its tunnel carries at most, as the underlay has complained; None if nothing was said."""
+    deadline: float | None = None
+    """When its drain is to be over, in seconds since the epoch."""
+    at_deadline: AtDeadline | None = None
+    """What becomes then of the flows that are left; None without a deadline."""
+
+
+def is_overdue(backend: BackendReport, now: float) -> bool:
+    """Whether it still has flows after its drain's deadline; `now` in seconds since the epoch."""
+    return backend.deadline is not None and backend.deadline <= now and not backend.drained
 
 
 class PoolReport(Fact):

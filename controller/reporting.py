@@ -144,6 +144,8 @@ class _Facts:
             penalty=self._desired.flaps.penalty(name, time.time(), self._pool.damping),
             held_back=backend.name in self._held_back,
             drained=drains and self._is_drained(identity) if identity else backend.state is not State.ACTIVE,
+            deadline=backend.deadline.at.timestamp() if backend.deadline else None,
+            at_deadline=backend.deadline.then if backend.deadline else None,
             **self._in_tables(identity),
         )
 

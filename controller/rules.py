@@ -37,7 +37,7 @@ def check(config: "Config", sound: "Config | None" = None) -> None:
 
 
 def _alike(one: "Config", other: "Config") -> bool:
-    """Whether they are the same for the rules, which do not read a backend's weight, state or tier."""
+    """Whether they are the same for the rules, which read neither weights nor states, tiers, deadlines."""
     parts = [name for name in type(one).model_fields if name != "pools"]
     return (
         len(one.pools) == len(other.pools)

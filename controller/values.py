@@ -1,13 +1,14 @@
-"""The scalar types of the configuration: durations, shares, MAC addresses, IP addresses, ports, names.
+"""The scalar types of the configuration: durations, moments, shares, MAC and IP addresses, ports, names.
 
 Each accepts what an operator writes, and says what would be right when it cannot. In Python a duration is a
-float of seconds, a share one from 0 to 1, a MAC address its lower-case text, an IP address an object of
-`ipaddress`.
+float of seconds, a moment a `datetime` of a whole second in UTC, a share a float from 0 to 1, a MAC address
+its lower-case text, an IP address an object of `ipaddress`.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from ipaddress import (
     IPv4Address,
@@ -20,6 +21,7 @@ from ipaddress import (
     ip_interface,
     ip_network,
 )
+from math import ceil
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer, StringConstraints
@@ -66,6 +68,29 @@ def format_duration(seconds: float) -> str:
     exact = Decimal(repr(seconds))
     text = f"{(exact * 1000).normalize():f}ms"
     return text if parse_duration(text) == seconds else f"{exact:f}s"
+
+
+def parse_moment(value: Any) -> datetime:
+    """From `2026-11-23T07:10:00Z` or another time with its zone (ISO 8601), rounded up to whole seconds."""
+    example = "2026-11-23T07:10:00Z"
+    moment = value
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise refuse(f"is {value!r}, must be a time such as {example}") from None
+    if not isinstance(moment, datetime):
+        raise refuse(f"is {value}, must be a time such as {example}")
+    if moment.tzinfo is None:
+        raise refuse(f"is {value}, and names no time zone: write it as in {example}")
+    try:
+        return datetime.fromtimestamp(ceil(moment.timestamp()), UTC)
+    except (ValueError, OverflowError):
+        raise refuse(f"is {value}, must be a time such as {example}") from None
+
+
+def format_moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def parse_share(value: Any) -> float:
@@ -216,6 +241,11 @@ Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(parse_moment),
+    PlainSerializer(format_moment, return_type=str, when_used="json"),
 ]
 Share = Annotated[
     float,

@@ -7,9 +7,22 @@ import os
 import sys
 from importlib.metadata import version
 
+NOT_READ = 1
+"""Exit code when nobody reads what is printed, as typer and rich have it."""
+
 
 def main() -> int:
     """Run the command line; returns the exit code."""
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has seen enough, as in `sluice events | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_READ
+    return code
+
+
+def _run() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] == ["--version"]:
         print(f"sluice {version('sluice')}")

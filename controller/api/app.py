@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from controller.api import document, metrics, refusals
 from controller.api.access import Access
-from controller.api.limits import BodyLimit, Followers
+from controller.api.limits import BodyLimit, Connections, Followers
 from controller.api.routes import router
 from controller.api.tracking import Measures, Tracking
 from controller.controller import Controller
@@ -24,8 +24,10 @@ class Served:
 
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
-        self.followers = Followers()
-        self.registry = metrics.registry(controller.report, controller.events, self.followers)
+        self.followers, self.connections = Followers(), Connections()
+        self.registry = metrics.registry(
+            controller.report, controller.events, self.followers, self.connections
+        )
         self.measures = Measures(self.registry)
 
 

@@ -9,6 +9,7 @@ What can go wrong:
 
     ClientError
       Unreachable      no daemon answers there
+        Absent         nobody has taken that place
       Unusable         what is needed to ask is not right: an address, a token, a certificate
       Refused          the daemon answered with a Refusal
         Conflict       somebody else has changed the configuration in between
@@ -52,6 +53,10 @@ class ClientError(Exception):
 
 class Unreachable(ClientError):
     """Nobody answers there, or the connection broke."""
+
+
+class Absent(Unreachable):
+    """Nobody listens there: it is to be started, or is somewhere else."""
 
 
 class Unusable(ClientError):
@@ -167,9 +172,9 @@ class Client:
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
         if isinstance(error, httpx.ConnectError):
-            return Unreachable(f"no daemon answers at {self._place}: {_reason(error)}")
+            return Absent(f"no daemon answers at {self._place}: {_reason(error)}")
         if isinstance(error, httpx.TimeoutException):
-            return Unreachable(f"the daemon at {self._place} does not answer")
+            return Unreachable(f"the daemon at {self._place} does not answer: it is busy, or hangs")
         return Unreachable(f"the connection to the daemon at {self._place} broke")
 
 
@@ -184,9 +189,14 @@ def _by_socket(socket: Path, user: str, timeout: httpx.Timeout) -> httpx.Client:
 
 
 def _by_tcp(place: Remote, timeout: httpx.Timeout) -> httpx.Client:
-    url = urlsplit(place.url)
-    if url.scheme != "https" or not url.hostname or url.path.strip("/") or url.query:
-        raise Unusable(f"{place.url} must be an address such as https://lb1.example:9443")
+    wrong = Unusable(f"{place.url} must be an address such as https://lb1.example:9443")
+    try:
+        url = urlsplit(place.url)
+        port_is_right = url.port != 0
+    except ValueError:  # half a bracket, or no number for a port
+        raise wrong from None
+    if url.scheme != "https" or not url.hostname or not port_is_right or url.path.strip("/") or url.query:
+        raise wrong
     try:
         verify = ssl.create_default_context(cafile=place.authority)
     except OSError as error:  # ssl.SSLError is one

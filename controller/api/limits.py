@@ -5,8 +5,10 @@ followers here.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -24,7 +26,7 @@ DOCUMENTS = ("PUT", "/v1/config")
 """The one request that brings a document."""
 
 MAX_DOCUMENTS = 2
-"""Documents in the memory at a time; more wait, which their time to send them includes."""
+"""Documents in the memory at a time; more wait until they may send theirs."""
 
 HEADER_TIME = 10.0
 BODY_TIME = 30.0
@@ -37,8 +39,28 @@ HANDSHAKE_TIME = 5.0
 MAX_CONNECTIONS = 128
 """On each of the sockets; more wait to be accepted."""
 
+MAX_CONNECTIONS_OF_ONE = 64
+"""By TCP, from one address: more are closed at once, so that no one client takes all places."""
+
 MAX_FOLLOWERS = 32
 """Of events, together."""
+
+
+class Ended(StrEnum):
+    """Why a connection was closed that its client might have kept."""
+
+    HANDSHAKE = "handshake"  # TLS was not agreed upon, or not in time
+    REQUEST = "request"  # the head of a request did not arrive in time
+    READING = "reading"  # an answer was not taken
+    TOO_MANY = "too_many"  # its client has enough others
+
+
+class Connections:
+    """How many there are at each listening socket, and how many were ended for one of these reasons."""
+
+    def __init__(self) -> None:
+        self.present: Counter[str] = Counter()
+        self.ended: Counter[tuple[str, Ended]] = Counter()
 
 
 class BodyLimit:

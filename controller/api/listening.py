@@ -11,7 +11,7 @@ from pathlib import Path
 
 from controller.api.access import Access
 from controller.api.tokens import Tokens
-from controller.claims import group_id, words
+from controller.claims import give_to_group, group_id, words
 from controller.errors import StartError
 from controller.values import format_service
 
@@ -131,8 +131,7 @@ def unix_socket(path: Path, group: str | None) -> Iterator[socket.socket]:
 
 def _give_to(path: Path, group: str) -> None:
     try:
-        os.chown(path, -1, group_id(group))
-        path.chmod(FOR_THE_GROUP)
+        give_to_group(path, group_id(group), FOR_THE_GROUP)
     except OSError as error:
         raise StartError(
             f"cannot give {path} to group {group}: {words(error)}; run as root, or as a user of that group"

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, disable_creat
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from controller.api.limits import Followers
+from controller.api.limits import Connections, Ended, Followers
 from controller.events import EventLog, Kind, Severity
 from controller.model import State
 from controller.report import Report
@@ -22,6 +22,7 @@ from controller.values import format_service
 
 HEALTH = ("healthy", "down", "unknown")
 STATES = (*State, "removing")
+LISTENERS = ("socket", "tcp")
 
 
 class ReportCollector(Collector):
@@ -42,9 +43,9 @@ class ReportCollector(Collector):
 class DaemonCollector(Collector):
     """What the daemon is and has done."""
 
-    def __init__(self, events: EventLog, followers: Followers) -> None:
+    def __init__(self, events: EventLog, followers: Followers, connections: Connections) -> None:
         self._events = events
-        self._followers = followers
+        self._followers, self._connections = followers, connections
 
     def collect(self) -> Iterator[Metric]:
         build = GaugeMetricFamily("sluice_build_info", "1; the labels say what runs.", labels=["version"])
@@ -56,14 +57,32 @@ class DaemonCollector(Collector):
                 events.add_metric([kind, severity], self._events.counts[kind, severity])
         yield events
         yield _gauge("sluice_event_followers", "Clients that follow the events.", self._followers.present)
+        yield from self._of_connections()
+
+    def _of_connections(self) -> Iterator[Metric]:
+        present = GaugeMetricFamily(
+            "sluice_api_connections", "Connections of clients of the API.", labels=["listener"]
+        )
+        ended = CounterMetricFamily(
+            "sluice_api_connections_ended",
+            "Connections that were closed because of what their clients did, or did not do.",
+            labels=["listener", "reason"],
+        )
+        for listener in LISTENERS:
+            present.add_metric([listener], self._connections.present[listener])
+            for reason in Ended:
+                ended.add_metric([listener, reason], self._connections.ended[listener, reason])
+        yield from (present, ended)
 
 
-def registry(report: Callable[[], Report], events: EventLog, followers: Followers) -> CollectorRegistry:
+def registry(
+    report: Callable[[], Report], events: EventLog, followers: Followers, connections: Connections
+) -> CollectorRegistry:
     """All metrics of one daemon; those of the process too."""
     disable_created_metrics()  # a second series for each counter, of no use for rates
     result = CollectorRegistry(auto_describe=False)
     result.register(ReportCollector(report))
-    result.register(DaemonCollector(events, followers))
+    result.register(DaemonCollector(events, followers, connections))
     ProcessCollector(registry=result)
     return result
 

@@ -1,17 +1,19 @@
 """What goes over the API, in both directions, beyond what `model`, `report`, `events` and `store` define."""
 
-from typing import Self
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from controller.difference import Difference
 from controller.health.settings import Damping, Health
-from controller.model import Config, State, UdpFlows
+from controller.model import AtDeadline, Config, Deadline, State, UdpFlows
 from controller.parts import Int
 from controller.plan import Plan
 from controller.report import PoolReport, Report
 from controller.revision import Revision
-from controller.values import Duration, Share, refuse
+from controller.values import Duration, Moment, Share, refuse
 
 USER_HEADER = "X-Sluice-User"
 """Who asks for a change by the unix socket, as the client says: for the history. Access is ruled by the
@@ -88,14 +90,44 @@ class Change(Schema):
     plan: Plan | None = None
 
 
+class DeadlineChange(Schema):
+    """A time, or how long from now by the daemon's clock."""
+
+    after: Duration | None = None
+    at: Moment | None = None
+    then: AtDeadline = AtDeadline.KEEP
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.after is None) == (self.at is None):
+            raise refuse("needs one of after (such as 10m) and at (such as 2026-11-23T07:10:00Z)")
+        return self
+
+    def deadline(self, now: float) -> Deadline:
+        at = self.at or datetime.fromtimestamp(ceil(now + (self.after or 0)), UTC)
+        return Deadline(at=at, then=self.then)
+
+
 class BackendChange(Schema):
-    """The values of a backend that are to change; what is left out stays."""
+    """The values of a backend that are to change; what is left out stays.
+
+    `deadline` is for a backend that drains, or is to; null takes it away.
+    """
 
     weight: Int | None = None
     state: State | None = None
+    deadline: DeadlineChange | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.weight is None and self.state is None:
-            raise refuse("has nothing to change: give weight or state")
+        if not self.changed(0):
+            raise refuse("has nothing to change: give weight, state or deadline")
         return self
+
+    def changed(self, now: float) -> dict[str, Any]:
+        """The values of a `Backend` that are to be others; `now` in seconds since the epoch."""
+        values: dict[str, Any] = {"weight": self.weight, "state": self.state}
+        changed = {name: value for name, value in values.items() if value is not None}
+        if "deadline" in self.model_fields_set:
+            changed["deadline"] = self.deadline and self.deadline.deadline(now)
+        return changed

@@ -2,7 +2,7 @@
 
 uvicorn itself waits for a request's head without end, and for a client that does not read its answer; and it
 cannot serve a plain socket beside one with TLS. So there is a `Server` for each listening socket, which
-accepts connections itself, no more than there is room for.
+accepts connections itself, no more than there is room for. What it has to end is counted.
 """
 
 import asyncio
@@ -10,7 +10,9 @@ import contextlib
 import logging
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -18,6 +20,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from controller.api import limits
+from controller.api.limits import Connections, Ended
 
 logger = logging.getLogger("sluice.api")
 
@@ -31,9 +34,9 @@ ACCEPT_AGAIN = 0.1
 class Protocol(H11Protocol):
     """HTTP/1.1 on one connection, with a clock."""
 
-    def __init__(self, gone: Callable[[], None], **rest: Any) -> None:
+    def __init__(self, gone: Callable[[], None], ended: Callable[[Ended], None], **rest: Any) -> None:
         super().__init__(**rest)
-        self._gone = gone
+        self._gone, self._ended = gone, ended
         self._request_due: asyncio.TimerHandle | None = None
         self._reading_due: asyncio.TimerHandle | None = None
 
@@ -50,11 +53,15 @@ class Protocol(H11Protocol):
         if self.cycle and not self.cycle.response_complete:
             self._request_due = _cancelled(self._request_due)
         elif self._request_due is None:
-            self._request_due = self.loop.call_later(limits.HEADER_TIME, self.transport.abort)
+            self._request_due = self.loop.call_later(limits.HEADER_TIME, self._end, Ended.REQUEST)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._reading_due = self.loop.call_later(limits.STALL_TIME, self.transport.abort)
+        self._reading_due = self.loop.call_later(limits.STALL_TIME, self._end, Ended.READING)
+
+    def _end(self, why: Ended) -> None:
+        self._ended(why)
+        self.transport.abort()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -78,7 +85,9 @@ class Server(uvicorn.Server):
     Signals are the program's own affair.
     """
 
-    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, tls: ssl.SSLContext | None = None, connections: Connections | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -94,7 +103,11 @@ class Server(uvicorn.Server):
         )
         self.ready = asyncio.Event()
         self._tls = tls
+        self._listener = "tcp" if tls else "socket"
+        self._counts = connections or Connections()
         self._places = asyncio.Semaphore(limits.MAX_CONNECTIONS)
+        self._clients: Counter[str] = Counter()
+        """Connections by address, where clients have one."""
         self._tasks = set[asyncio.Task[None]]()
 
     @contextlib.contextmanager
@@ -125,21 +138,44 @@ class Server(uvicorn.Server):
         while True:
             await self._places.acquire()
             try:
-                connection, _ = await loop.sock_accept(listener)
+                connection, peer = await loop.sock_accept(listener)
             except OSError as error:
                 self._places.release()
                 logger.warning("a connection cannot be accepted: %s", error.strerror)
                 await asyncio.sleep(ACCEPT_AGAIN)
             else:
-                self._begin(self._connect(connection))
+                self._take(connection, peer[0] if self._tls else "")
 
-    async def _connect(self, connection: socket.socket) -> None:
+    def _take(self, connection: socket.socket, client: str) -> None:
+        """Begins to serve a connection; `client` is its address, "" where there is none."""
+        if client and self._clients[client] >= limits.MAX_CONNECTIONS_OF_ONE:
+            self._ended(Ended.TOO_MANY)
+            connection.close()
+            self._places.release()
+            return
+        self._clients[client] += 1
+        self._counts.present[self._listener] += 1
+        self._begin(self._connect(connection, client))
+
+    def _gone(self, client: str) -> None:
+        self._places.release()
+        self._counts.present[self._listener] -= 1
+        self._clients[client] -= 1
+        if not self._clients[client]:
+            del self._clients[client]
+
+    def _ended(self, why: Ended) -> None:
+        self._counts.ended[self._listener, why] += 1
+
+    async def _connect(self, connection: socket.socket, client: str) -> None:
         loop = asyncio.get_running_loop()
+        gone = partial(self._gone, client)
         made = False
 
         def protocol() -> Protocol:
             return Protocol(
-                self._places.release,
+                gone,
+                self._ended,
                 config=self.config,
                 server_state=self.server_state,
                 app_state=self.lifespan.state,
@@ -155,8 +191,9 @@ class Server(uvicorn.Server):
             )
             made = True
         except (OSError, ssl.SSLError) as error:  # TimeoutError among them
+            self._ended(Ended.HANDSHAKE)
             logger.debug("a connection was not made: %s", error)
         finally:
             if not made:
                 connection.close()
-                self._places.release()
+                gone()

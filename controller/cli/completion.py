@@ -1,25 +1,27 @@
 """What a shell offers behind Tab: the names that the running daemon knows.
 
-The scripts themselves are Typer's (`sluice --install-completion`). A daemon that is not there, or that is
-slow, offers nothing: completion must neither wait nor complain.
+The scripts themselves are Typer's (`sluice --install-completion`). A daemon that is not there, that is slow,
+or that does not let us in offers nothing: completion must neither wait nor complain.
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
-import httpx
 import typer
 
-from controller.api.client import Client, ClientError
+from controller.api.client import Client, Remote
 from controller.api.schemas import PoolView
-from controller.cli.place import DEFAULT_SOCKET, SOCKET_VARIABLE
+from controller.cli.place import DEFAULT_SOCKET, SOCKET_VARIABLE, remote_of
 from controller.report import BackendReport, VipReport
 from controller.values import format_service
 
-PATIENCE = httpx.Timeout(1.0)
+PATIENCE = 2.0
 """Seconds that a person waits for Tab."""
 
+T = TypeVar("T")
 Offer = tuple[str, str]
 """A name, and what is said beside it by shells that show that."""
 
@@ -42,14 +44,9 @@ def backends(context: typer.Context, incomplete: str) -> list[Offer]:
 
 
 def vips(context: typer.Context, incomplete: str) -> list[Offer]:
-    with _daemon(context) as daemon:
-        try:
-            found = daemon.get(list[VipReport], "vips")
-        except ClientError:
-            return []
     return [
         (vip.name, f"{format_service(vip.address, vip.port)}/{vip.protocol}")
-        for vip in found
+        for vip in _ask(context, VipReport, "vips")
         if vip.name.startswith(incomplete)
     ]
 
@@ -62,19 +59,46 @@ def _backends_of(context: typer.Context) -> Iterator[BackendReport]:
 
 
 def _pools(context: typer.Context) -> list[PoolView]:
-    with _daemon(context) as daemon:
+    return _ask(context, PoolView, "pools")
+
+
+def _ask(context: typer.Context, kind: type[T], what: str) -> list[T]:
+    """All there are of a kind; none when that takes too long, or when anything at all is wrong.
+
+    In a thread that may be left behind: looking a name up, for one, has no time limit of its own.
+    """
+    found: list[T] = []
+
+    def ask() -> None:
         try:
-            return daemon.get(list[PoolView], "pools")
-        except ClientError:
-            return []
+            with Client(_place(context)) as daemon:
+                found.extend(daemon.get(list[kind], what))
+        except Exception:
+            pass  # what is wrong is told by the command itself; here it would stand in the middle of its line
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return [*found]
 
 
-def _daemon(context: typer.Context) -> Client:
-    """At the socket that the line so far names: behind the command, before it, or by the environment."""
-    behind, before = context.params.get("socket"), context.find_root().params.get("socket")
-    if behind and str(behind) != os.environ.get(SOCKET_VARIABLE, str(DEFAULT_SOCKET)):
-        return Client(Path(behind), timeout=PATIENCE)
-    return Client(Path(before or os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET), timeout=PATIENCE)
+def _place(context: typer.Context) -> Path | Remote:
+    """What the line so far names: behind the command, before it, or by the environment. Raises BadParameter
+    for a server without a token."""
+    before = context.find_root().params
+    if is_on_the_line(context, "socket"):
+        return context.params["socket"]
+    if before.get("socket"):
+        return before["socket"]
+    if before.get("server"):
+        return remote_of(before["server"], before.get("token_file"), before.get("ca_file"))
+    return Path(os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET)
+
+
+def is_on_the_line(context: typer.Context, parameter: str | None) -> bool:
+    """Whether it was given there, and not by the environment or by default."""
+    source = context.get_parameter_source(parameter) if parameter else None
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def subjects(context: typer.Context, incomplete: str) -> list[Offer]:

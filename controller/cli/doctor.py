@@ -3,7 +3,7 @@
 import typer
 from rich.text import Text
 
-from controller.api.client import Client, ClientError
+from controller.api.client import Absent, Client, ClientError, Unreachable
 from controller.cli import machine
 from controller.cli.options import Format, Output, Socket, session
 from controller.cli.output import line, print_data, print_table
@@ -32,11 +32,15 @@ def doctor(output: Output = Format.TABLE, socket: Socket = DEFAULT_SOCKET) -> No
         raise typer.Exit(SOMETHING_IS_WRONG)
 
 
+START = "start it: `sluice daemon -c FILE`, or name its socket: --socket"
+BUSY = "see what it does: its log, `systemctl status sluice`; one that hangs systemd starts again"
+
+
 def _of_daemon(daemon: Client) -> list[Finding]:
     try:
         found = daemon.get(list[Finding], "diagnosis")
     except ClientError as error:
-        remedy = "start it: `sluice daemon -c FILE`, or name its socket: --socket"
+        remedy = BUSY if isinstance(error, Unreachable) and not isinstance(error, Absent) else START
         return [Finding(subject="daemon", state=State.WRONG, text=str(error), remedy=remedy)]
     return [Finding(subject="daemon", state=State.OK, text="answers"), *found]
 

@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
+from datetime import datetime
 from time import monotonic, sleep, time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,11 +13,12 @@ from controller.api.client import Client
 from controller.api.schemas import PoolView
 from controller.cli.changes import report
 from controller.cli.options import BackendName, Format, Output, PoolName, Socket, session
-from controller.cli.output import console, line, print_data
+from controller.cli.output import console, line, print_data, roughly
 from controller.cli.place import DEFAULT_SOCKET
-from controller.draining import DrainReport
-from controller.model import State
-from controller.values import format_duration, parse_duration
+from controller.cli.pools import THEN
+from controller.draining import DrainReport, flows_left
+from controller.model import AtDeadline, State
+from controller.values import format_duration, format_moment, parse_duration, parse_moment
 
 INTERVAL = 1.0
 """Seconds between two looks."""
@@ -29,11 +30,6 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
 
 
-class AtDeadline(StrEnum):
-    KEEP = "keep"
-    CUT = "cut"
-
-
 def drain(
     pool: PoolName,
     name: BackendName,
@@ -43,30 +39,44 @@ def drain(
     deadline: Annotated[
         str | None,
         typer.Option(
-            "--deadline", metavar="TIME", show_default=False, help="With --wait: for so long, such as 10m."
+            "--deadline",
+            metavar="WHEN",
+            show_default=False,
+            help="It is to be over by then: 10m from now, or 2026-11-23T07:10. none: at no time.",
         ),
     ] = None,
     at_deadline: Annotated[
-        AtDeadline,
-        typer.Option("--at-deadline", help="keep: let the flows that are left go on. cut: break them."),
-    ] = AtDeadline.KEEP,
+        AtDeadline | None,
+        typer.Option(
+            "--at-deadline",
+            show_default="keep",
+            help="keep: let the flows that are left go on. cut: break them.",
+        ),
+    ] = None,
     output: Output = Format.TABLE,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Give a backend no new flows. Those that it has go on.
 
-    With --wait, until none is left. Ctrl-C ends the waiting, not the drain; `undrain` calls the drain off. A
-    deadline is this command's, in addition to the pool's drain_deadline; when it passes with flows left, they
-    are kept (exit code 1), or cut by disabling the backend.
+    The daemon keeps the deadline, whether somebody waits or not: when it passes, the flows that are left are
+    kept, which an event tells, or cut by disabling the backend. A drain that goes on already keeps the one
+    that it has.
+
+    With --wait, the command shows how far the drain is until no flow is left (or flows are kept at the
+    deadline: exit code 1). Ctrl-C ends the waiting, not the drain; `undrain` calls the drain off.
     """
-    seconds = _seconds(deadline)
-    if seconds is not None and not wait:
-        raise typer.BadParameter("--deadline needs --wait: the daemon has the pool's drain_deadline")
+    body: dict[str, Any] = {"state": State.DRAIN}
+    note = ""
+    if deadline is not None:
+        body["deadline"] = wanted = _deadline(deadline, at_deadline)
+        note = f" with deadline {deadline}, then {wanted['then']}" if wanted else " without a deadline"
+    elif at_deadline:
+        raise typer.BadParameter("--at-deadline needs --deadline")
     with session(socket) as daemon:
-        change = daemon.patch("pools", pool, "backends", name, body={"state": State.DRAIN})
-        report(change, f"{pool}/{name} drains", output)
+        change = daemon.patch("pools", pool, "backends", name, body=body)
+        report(change, f"{pool}/{name} drains{note}", output)
         if wait:
-            Waiting(daemon, pool, name, output).until_empty(seconds, at_deadline)
+            Waiting(daemon, pool, name, output).until_empty()
 
 
 def undrain(
@@ -96,18 +106,18 @@ class Waiting:
         self._daemon, self._pool, self._backend, self._form = daemon, pool, name, form
         self._seen: list[DrainReport] = []
 
-    def until_empty(self, seconds: float | None, at_deadline: AtDeadline) -> None:
+    def until_empty(self) -> None:
         """Exits with NOT_EMPTY or INTERRUPTED when it ends otherwise."""
         began = monotonic()
         try:
             with self._telling() as tell:
                 found = self._look()
-                while not found.drained:
+                while not found.drained and found.state != State.DISABLED:
                     tell(found)
                     if found.state == State.ACTIVE:
                         line(f"{self._name} drains no longer: somebody has called it off", error=True)
                         raise typer.Exit(NOT_EMPTY)
-                    if seconds is not None and monotonic() - began >= seconds:
+                    if found.overdue and found.at_deadline is AtDeadline.KEEP:
                         break
                     sleep(INTERVAL)
                     found = self._look()
@@ -118,13 +128,19 @@ class Waiting:
                 error=True,
             )
             raise typer.Exit(INTERRUPTED) from None
-        if found.drained:
+        if found.state == State.DISABLED:
+            self._say(self._disabled())
+        elif found.drained:
             if self._form is not Format.TABLE:
                 print_data(found, self._form, one_of_many=True)
             took = format_duration(round(monotonic() - began))
             self._say(f"{self._name} is empty after {took}: no bucket needs it, no flow is left")
         else:
-            self._at_deadline(found, at_deadline)
+            line(
+                f"The deadline has passed: {self._name} still has {flows_left(found)}. "
+                "They go on, and so does the drain."
+            )
+            raise typer.Exit(NOT_EMPTY)
 
     @property
     def _name(self) -> str:
@@ -135,16 +151,13 @@ class Waiting:
         self._seen.append(found)
         return found
 
-    def _at_deadline(self, found: DrainReport, at_deadline: AtDeadline) -> None:
-        if at_deadline is AtDeadline.CUT:
-            self._daemon.patch("pools", self._pool, "backends", self._backend, body={"state": State.DISABLED})
-            self._say(f"{self._name} is disabled at the deadline, which cut {left(found)}")
-            return
-        line(
-            f"The deadline has passed: {self._name} still has {left(found)}. "
-            "They go on, and so does the drain."
-        )
-        raise typer.Exit(NOT_EMPTY)
+    def _disabled(self) -> str:
+        """It was cut meanwhile: at its deadline, or by somebody."""
+        if len(self._seen) == 1:
+            return f"{self._name} is disabled: it has no flows"
+        before = self._seen[-2]
+        why = "at its deadline" if before.deadline is not None else "by somebody"
+        return f"{self._name} was disabled {why}, which cut {flows_left(before)}"
 
     @contextmanager
     def _telling(self) -> Iterator[Callable[[DrainReport], None]]:
@@ -178,24 +191,12 @@ class Waiting:
             line(text)
 
 
-def left(found: DrainReport) -> str:
-    """How many flows: `about 12 flows`, `at least 256 flows`, `no flow that was heard`."""
-    recorded = found.recorded or 0
-    if found.flows is None:
-        return f"at least {found.at_least} flows"
-    if found.flows:
-        return f"about {found.flows + recorded} flows"
-    if recorded:
-        return f"{recorded} flow{'' if recorded == 1 else 's'}"
-    return "no flow that was heard" if found.unheard else "no flow"
-
-
 def progress(seen: list[DrainReport]) -> str:
     """Where the latest of some reports is, and how fast it goes."""
     found = seen[-1]
     if found.new_flow_buckets:
         return f"announced to the switch: {found.new_flow_buckets} buckets move in a few seconds"
-    parts = [left(found)]
+    parts = [flows_left(found)]
     if found.buckets:
         parts.append(
             f"{found.buckets} of {found.buckets_at_first} buckets "
@@ -205,8 +206,11 @@ def progress(seen: list[DrainReport]) -> str:
         parts.append(f"{found.recorded} recorded")
     if (rate := _packets_per_second(seen)) is not None:
         parts.append(f"{rate:.0f} packets/s")
+    if found.deadline is not None:
+        then = THEN[found.at_deadline]
+        parts.append(f"{then} in {roughly(found.deadline - time())}" if not found.overdue else f"{then} now")
     if found.ends is not None:
-        parts.append(f"at most {_roughly(found.ends - time())} more")
+        parts.append(f"at most {roughly(found.ends - time())} more")
     return "; ".join(parts)
 
 
@@ -217,21 +221,25 @@ def _packets_per_second(seen: list[DrainReport]) -> float | None:
     return (last.packets - before.packets) / (last.counted - before.counted) if before else None
 
 
-def _roughly(seconds: float) -> str:
-    """In whole minutes, or in tens of seconds when it is soon."""
-    step = 60 if seconds >= 120 else 10
-    return format_duration(max(step, round(seconds / step) * step))
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
+def _deadline(text: str, then: AtDeadline | None) -> dict[str, Any] | None:
+    """As the API has it; a time without a zone is in the reader's."""
+    if text == "none":
+        if then:
+            raise typer.BadParameter("--at-deadline needs a deadline, and --deadline none takes it away")
         return None
+    at_deadline = {"then": then or AtDeadline.KEEP}
     try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} {error}") from None
+        return at_deadline | {"after": format_duration(parse_duration(text))}
+    except ValueError:
+        pass
+    try:
+        return at_deadline | {"at": format_moment(parse_moment(datetime.fromisoformat(text).astimezone()))}
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is neither a duration such as 10m, nor a time such as 2026-11-23T07:10, nor none"
+        ) from None
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: sluice backend drain web b5 --wait --deadline 10m --at-deadline cut")(drain)
+    app.command(epilog="Example: sluice backend drain web b5 --deadline 10m --at-deadline cut --wait")(drain)
     app.command(epilog="Example: sluice backend undrain web b5")(undrain)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from controller.api.client import ClientError, Refused, Unreachable
+from controller.api.client import Absent, ClientError, Refused, Unreachable
 from controller.api.schemas import Mistake, Refusal
 from controller.cli import (
     api,
@@ -27,7 +27,13 @@ from controller.cli import (
     vips,
 )
 from controller.cli.output import line
-from controller.cli.place import AUTHORITY_VARIABLE, SERVER_VARIABLE, SOCKET_VARIABLE, TOKEN_VARIABLE
+from controller.cli.place import (
+    AUTHORITY_VARIABLE,
+    SERVER_VARIABLE,
+    SOCKET_VARIABLE,
+    TOKEN_VARIABLE,
+    use_socket,
+)
 
 REFUSED, NOT_REACHABLE = 1, 3
 
@@ -98,8 +104,7 @@ def sluice(
     named = {SERVER_VARIABLE: server, TOKEN_VARIABLE: token_file, AUTHORITY_VARIABLE: ca_file}
     os.environ |= {variable: str(value) for variable, value in named.items() if value}
     if socket:
-        os.environ[SOCKET_VARIABLE] = str(socket)
-        os.environ.pop(SERVER_VARIABLE, None)
+        use_socket(socket)
 
 
 daemon.register(app)
@@ -126,7 +131,7 @@ def main(arguments: Sequence[str]) -> int:
         return REFUSED
     except Unreachable as error:
         line(f"sluice: {error}", error=True)
-        if SERVER_VARIABLE not in os.environ:
+        if isinstance(error, Absent) and SERVER_VARIABLE not in os.environ:
             line(
                 "Start it with `sluice daemon -c FILE`, "
                 f"or name its socket with --socket or {SOCKET_VARIABLE}.",

@@ -11,7 +11,7 @@ import typer
 
 from controller.api.client import Client
 from controller.cli import completion
-from controller.cli.place import SOCKET_VARIABLE, remote
+from controller.cli.place import SOCKET_VARIABLE, remote, use_socket
 
 
 class Format(StrEnum):
@@ -20,7 +20,17 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
-Socket = Annotated[Path, typer.Option("--socket", envvar=SOCKET_VARIABLE, help="The daemon's socket.")]
+def _socket(context: typer.Context, parameter: typer.CallbackParam, socket: Path) -> Path:
+    """One that stands behind the command counts more than a server in the environment."""
+    if not context.resilient_parsing and completion.is_on_the_line(context, parameter.name):
+        use_socket(socket)
+    return socket
+
+
+Socket = Annotated[
+    Path,
+    typer.Option("--socket", envvar=SOCKET_VARIABLE, callback=_socket, help="The daemon's socket."),
+]
 Output = Annotated[Format, typer.Option("--output", "-o", help="For people, or for programs.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Again each second until Ctrl-C.")]
 PoolName = Annotated[

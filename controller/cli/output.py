@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli.options import Format
+from controller.values import format_duration
 
 T = TypeVar("T")
 
@@ -90,6 +91,12 @@ def _scaled(number: float, gap: str = "") -> str:
 
 def percent(share: float) -> str:
     return f"{share * 100:.1f}%"
+
+
+def roughly(seconds: float) -> str:
+    """How long, in whole minutes, or in tens of seconds when it is short."""
+    step = 60 if seconds >= 120 else 10
+    return format_duration(max(step, round(seconds / step) * step))
 
 
 def moment(seconds: float, short: bool = False) -> str:

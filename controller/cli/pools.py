@@ -1,15 +1,17 @@
 """`sluice pool ...`"""
 
 from collections.abc import Sequence
+from time import time
 
 from rich.text import Text
 
 from controller.api.schemas import PoolView
 from controller.cli.options import Format, Output, PoolName, Socket, Watch, group, session
-from controller.cli.output import count, line, percent, print_table
+from controller.cli.output import count, line, moment, percent, print_table, roughly
 from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.watch import present
 from controller.health.settings import ExecCheck, HttpCheck, HttpsCheck, NoCheck
+from controller.model import AtDeadline
 from controller.report import BackendReport, PoolReport
 from controller.values import format_duration, format_service, format_share
 
@@ -24,6 +26,10 @@ STYLES = {
     "removing": "yellow",
     "disabled": "dim",
 }
+
+
+THEN = {AtDeadline.KEEP: "kept", AtDeadline.CUT: "cut", None: ""}
+"""What becomes of the flows that are left at a deadline."""
 
 
 @app.command("list", epilog="Example: sluice pool list")
@@ -124,6 +130,11 @@ def _print_pool(pool: PoolView) -> None:
         if backend.path_mtu is not None
     ]
     remarks += [
+        (f"{one.name} drains until {moment(one.deadline)}; what is left then is {THEN[one.at_deadline]}", "")
+        for one in pool.backends
+        if one.deadline is not None
+    ]
+    remarks += [
         (f"{one.name} goes up and down, and is held back: its penalty is {one.penalty:.1f}", "yellow")
         for one in pool.backends
         if one.held_back
@@ -156,10 +167,16 @@ def _tier(backend: BackendReport, pool: PoolView) -> str:
 
 
 def state_of(backend: BackendReport) -> Text:
-    """`active`, `drain, empty` when its connections have ended, `active, 40%` in its slow start."""
+    """`active`, `drain, empty` when its connections have ended, `active, 40%` in its slow start.
+
+    A drain that has a deadline: `drain, 9m` until then, `drain, overdue`.
+    """
     text = Text(backend.state, STYLES[backend.state])
     if backend.drained and backend.state != "active":
         text.append(", empty")
+    elif backend.deadline is not None:
+        left = backend.deadline - time()
+        text.append(f", {roughly(left)}" if left > 0 else ", overdue")
     return text if backend.slow_start == 1 else text.append(f", {format_share(backend.slow_start)}", "yellow")
 
 

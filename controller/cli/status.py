@@ -12,7 +12,7 @@ from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.pools import healthy
 from controller.cli.vips import service
 from controller.cli.watch import present
-from controller.report import Report, Role, SwitchReport, Traffic
+from controller.report import Report, Role, SwitchReport, Traffic, is_overdue
 
 
 def status(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET) -> None:
@@ -103,6 +103,8 @@ def _attention(status: Status) -> list[str]:
                 found.append(f"{pool.name}/{backend.name} is down: {backend.reason}")
             elif backend.held_back:
                 found.append(f"{pool.name}/{backend.name} goes up and down, and is held back")
+            if is_overdue(backend, status.time):
+                found.append(f"{pool.name}/{backend.name} still has flows at the deadline of its drain")
         if pool.panic:
             found.append(f"{pool.name} is in panic: too few are healthy, all backends serve")
         elif pool.tier > min((backend.tier for backend in pool.backends), default=0):

@@ -6,7 +6,7 @@
 
 Each message is a length (4 bytes, network order) and a pickled object. Both ends are of one version and one
 user, and the pipe is theirs alone. The child ends when its end of the pipe is closed, however that comes
-about, and with it every program that it runs.
+about, and with it every program that it runs; if it is killed itself, a `guard` ends these.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from typing import Any
 
 from controller.health.asker import Asker
 from controller.health.checks import Watch
+from controller.health.guard import guarded
 from controller.health.schedule import CONCURRENCY, Schedule, Seen, Tell, Trouble
 
 logger = logging.getLogger("sluice.health")
@@ -47,7 +48,7 @@ class CheckProcess:
     """A `monitor.Checker` whose checks are made by a child, started when there is somebody to watch."""
 
     def __init__(self, programs: Path) -> None:
-        self._programs = programs
+        self._programs = programs.absolute()  # the programs run in a folder of their own
         self._watches: dict[str, Watch] = {}
         self._needed = asyncio.Event()
         self._child: asyncio.StreamWriter | None = None
@@ -103,7 +104,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(LAST_WORDS):
             await child.wait()
     except TimeoutError:
-        child.kill()
+        child.terminate()  # the guard has all of them killed
         await child.wait()
 
 
@@ -142,6 +143,7 @@ async def work(programs: Path, orders_from: int, news_to: int) -> None:
         schedule = Schedule(asker.ask, concurrency=_room())
         checking = asyncio.create_task(schedule.run(tell))
         following = asyncio.create_task(_follow(orders, schedule))
+        loop.add_signal_handler(signal.SIGTERM, following.cancel)
         await asyncio.wait([checking, following], return_when=asyncio.FIRST_COMPLETED)
         for task in (checking, following):
             task.cancel()
@@ -164,9 +166,10 @@ def _room() -> int:
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which ends us in good order
+    guarded()
     news_to = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not end up among the news
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which ends us in good order
     asyncio.run(work(Path(sys.argv[1]), sys.stdin.fileno(), news_to))
 
 

@@ -15,10 +15,9 @@ from finsy.proto import U128, p4r
 from controller.api.client import Client, ClientError
 from controller.api.schemas import Status
 from controller.events import Event
-from tests.crash.clients import Clients
 from tests.crash.daemons import Zygote
-from tests.crash.world import IDLE, NAMES, PATIENCE, TICK, VIP, VIP_PORT, Backends, document
-from tests.fakes.embedded import EmbeddedSwitch
+from tests.crash.stage import daemon_order
+from tests.crash.world import NAMES, PATIENCE, Backends, document, stage
 from tests.fakes.proxy import Forward, Proxy
 
 BACKENDS: Backends = {name: (1, "active") for name in NAMES[:4]}
@@ -36,20 +35,9 @@ class Member:
     def start(self) -> None:
         place = self._zygote.disk / self._folder.name / self.name
         place.mkdir(parents=True, exist_ok=True)
-        file = self._folder / f"{self.name}.yaml"
-        file.write_text(document(self.proxy.address, BACKENDS, "0s"))
-        self.pid = self._zygote.ask(
-            {
-                "config": str(file),
-                "checks": str(self._folder),
-                "socket": str(self.socket),
-                "store": str(place / "sluice.db"),
-                "peer": str(self._other),
-                "log_level": "info",
-                "log": str(self._folder / f"{self.name}.log"),
-                "down": str(self._folder / "down"),
-            }
-        )
+        (self._folder / f"{self.name}.yaml").write_text(document(self.proxy.address, BACKENDS, "0s"))
+        order = daemon_order(self._folder, self.name, place, self.socket)
+        self.pid = self._zygote.ask(order | {"peer": str(self._other)})
 
     def kill(self) -> None:
         if self.pid:
@@ -104,25 +92,17 @@ class Two:
         self._under_way = set[asyncio.Task[bytes]]()
 
     def __enter__(self) -> Self:
-        self.switch = EmbeddedSwitch()
-        self.switch.start()
-        self.clients = Clients(self.switch, VIP, VIP_PORT, patience=0.7 * IDLE)
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._stage = stage()
+        self.switch, self.clients, self.wait = self._stage.switch, self._stage.clients, self._stage.wait
         self.a, self.b = (self._member(name, other) for name, other in (("a", "b"), ("b", "a")))
-        self._ended = threading.Event()
-        self._talk = threading.Thread(target=self._keep_talking)
-        self._talk.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._talk.join()
+        self._stage.silence()
         for member in (self.a, self.b):
             member.kill()
             self.wait(member.proxy.cut())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self.switch.kill()
+        self._stage.end()
 
     def _member(self, name: str, other: str) -> Member:
         proxy = Proxy(self.switch.address)
@@ -150,15 +130,8 @@ class Two:
         self.wait(proxy.heal())
         return Member(name, self._folder, self._zygote, proxy, self._folder / f"{other}.sock")
 
-    def wait(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
-
     def end_streams_of(self, member: Member) -> None:
-        self._loop.call_soon_threadsafe(member.proxy.end_streams)
-
-    def _keep_talking(self) -> None:
-        while not self._ended.wait(TICK):
-            self.clients.speak()
+        self._stage.loop.call_soon_threadsafe(member.proxy.end_streams)
 
     def nobody_is_disturbed(self) -> None:
         """No flow was broken, and no two have written in turns."""

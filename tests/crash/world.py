@@ -29,9 +29,8 @@ from controller.program import Rows, Table, narrow
 from controller.revision import Revision
 from p4src import build
 from tests.crash import disk
-from tests.crash.clients import Clients
 from tests.crash.daemons import Zygote
-from tests.fakes.embedded import EmbeddedSwitch
+from tests.crash.stage import Stage, daemon_order
 from tests.fakes.proxy import Forward, Proxy
 
 PATIENCE = 30.0
@@ -48,6 +47,10 @@ TICK = 0.03
 
 Backends = dict[str, tuple[int, str]]
 """Weight and administrative state by name."""
+
+
+def stage() -> Stage:
+    return Stage((VIP, VIP_PORT), tick=TICK, silence=0.7 * IDLE, patience=PATIENCE)
 
 
 def address(name: str) -> IPv4Address:
@@ -128,49 +131,30 @@ class World:
         self._pool = ThreadPoolExecutor(2)
 
     def __enter__(self) -> Self:
-        self.switch = EmbeddedSwitch()
-        self.switch.start()
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._stage = stage()
+        self.switch, self.clients = self._stage.switch, self._stage.clients
         self._proxy = Proxy(self.switch.address)
         self._proxy.otherwise = self._between_writes
-        self._wait(self._proxy.heal())
-        self.clients = Clients(self.switch, VIP, VIP_PORT, patience=0.7 * IDLE)
+        self._stage.wait(self._proxy.heal())
         self._codec = Codec(parse_p4info((build.COMPILED / build.P4INFO).read_text()))
         self.first = {name: (1, "active") for name in NAMES[:4]}
         self._document = document(self._proxy.address, self.first, self._announcement)
         (self._folder / "sluice.yaml").write_text(self._document)
-        self._ended = threading.Event()
-        self._talk = threading.Thread(target=self._keep_talking)
-        self._talk.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._talk.join()
+        self._stage.silence()
         if self._pid:
             self.kill()
         self._pool.shutdown()
-        self._wait(self._proxy.cut())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self.switch.kill()
-
-    def _wait(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
+        self._stage.wait(self._proxy.cut())
+        self._stage.end()
 
     # the daemon
 
     def start(self) -> None:
         """A daemon begins; it may be killed before it is ready."""
-        order = {
-            "config": str(self._folder / "sluice.yaml"),
-            "checks": str(self._folder),
-            "socket": str(self._folder / "sluice.sock"),
-            "store": str(self._disk / "sluice.db"),
-            "log_level": "info",
-            "log": str(self._folder / "daemon.log"),
-            "down": str(self._down_file),
-        }
+        order = daemon_order(self._folder, "sluice", self._disk, self._folder / "sluice.sock")
         self._pid = self._zygote.ask(order | ({"fault": self._fault} if self._fault else {}))
 
     def kill(self) -> None:
@@ -348,7 +332,7 @@ class World:
                     self._past = {number: api.text("revisions", str(number)) for number in numbers}
                     return
             except ClientError:
-                assert time.monotonic() < deadline, (self._folder / "daemon.log").read_text()[-3000:]
+                assert time.monotonic() < deadline, (self._folder / "sluice.log").read_text()[-3000:]
                 time.sleep(0.01)
 
     def _check_configuration(self) -> None:
@@ -412,10 +396,6 @@ class World:
                 return {}
         rows = [row for answer in answers for entity in answer.entities if (row := self._codec.read(entity))]
         return {key: do for _, key, do in rows}
-
-    def _keep_talking(self) -> None:
-        while not self._ended.wait(TICK):
-            self.clients.speak()
 
 
 def _disabled(backends: Backends) -> frozenset[str]:

@@ -242,4 +242,6 @@ def _backend(backend: Backend, pool: Pool, share: float) -> BackendReport:
         probe_answers=None if down else 96_000,
         suspected=17 if backend.name == "b3" else 0,
         path_mtu=1376 if backend.name == "d1" else None,
+        deadline=backend.deadline.at.timestamp() if backend.deadline else None,
+        at_deadline=backend.deadline.then if backend.deadline else None,
     )

@@ -4,13 +4,13 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from controller.events import EventLog
+from controller.health.guard import children_of
 from controller.health.monitor import Monitor
 from controller.health.process import CheckProcess
 from controller.model import Config
@@ -55,15 +55,8 @@ def config(check: str, *backends: str) -> Config:
     )
 
 
-def children() -> Iterator[int]:
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            if status.read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
-                yield int(status.parent.name)
-
-
 async def test_checks_in_a_process_of_their_own(watched: Watched, tmp_path: Path) -> None:
-    before = {*children()}
+    before = {*children_of(os.getpid())}
     program(tmp_path, f"test -e {tmp_path}/$SLUICE_BACKEND")
     (tmp_path / "b1").touch()
     watched.monitor.update(config("check", "b1", "b2"))
@@ -79,7 +72,8 @@ async def test_checks_in_a_process_of_their_own(watched: Watched, tmp_path: Path
     await watched.until_verdicts(4)
     assert [verdict[:3] for verdict in watched.verdicts[2:]] == [("web", "b2", True), ("web", "b1", False)]
 
-    (child,) = {*children()} - before
+    (guard,) = {*children_of(os.getpid())} - before
+    (child,) = children_of(guard)
     os.kill(child, 9)
     (tmp_path / "b1").touch()
     await watched.until_verdicts(5)
@@ -87,6 +81,21 @@ async def test_checks_in_a_process_of_their_own(watched: Watched, tmp_path: Path
     (event,) = watched.events.since()
     assert event.text == "the process that makes the checks has ended; starting another"
     assert event.cause == "exit status -9"
+
+
+async def test_the_folder_of_the_programs_may_be_said_as_seen_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "true")
+    monkeypatch.chdir(tmp_path.parent)
+    watched = Watched(Path(tmp_path.name))
+    watched.monitor.update(config("check", "b1"))
+    running = asyncio.create_task(watched.monitor.run())
+    await watched.until_verdicts(1)
+    assert watched.verdicts[0][:3] == ("web", "b1", True)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 DAEMON = """
@@ -103,15 +112,56 @@ asyncio.run(main())
 """
 
 
-async def test_the_process_ends_with_the_one_that_needs_it_however_that_ends(tmp_path: Path) -> None:
+# Who is killed: the daemon, the process of the checks and its guard are given
+VICTIMS: dict[str, Callable[[int, int, int], list[int]]] = {
+    "daemon": lambda daemon, checks, guard: [daemon],
+    "checks": lambda daemon, checks, guard: [checks],
+    "daemon and checks": lambda daemon, checks, guard: [daemon, checks],
+    "guard": lambda daemon, checks, guard: [guard],
+}
+PROGRAM = """
+sleep 60 & one=$!
+ALONE sleep 60 & other=$!
+echo $PPID $$ $one $other > FILE.new; mv FILE.new FILE
+wait
+"""
+
+
+@pytest.mark.parametrize("who", VICTIMS)
+async def test_whoever_is_killed_nothing_is_left_of_a_check(who: str, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    program(tmp_path, f"echo $PPID $$ > {started}.new; mv {started}.new {started}; sleep 60")
+    # Without the guard, what has left the program's process group is out of reach.
+    alone = "" if who == "guard" else "setsid"
+    program(tmp_path, PROGRAM.replace("FILE", str(started)).replace("ALONE", alone))
     daemon = subprocess.Popen([sys.executable, "-c", DAEMON, str(tmp_path)])
-    async with asyncio.timeout(6 * PATIENT):
-        while not started.exists():
-            await asyncio.sleep(0.02)
+    try:
+        async with asyncio.timeout(6 * PATIENT):
+            while not started.exists():
+                await asyncio.sleep(0.02)
+            checks, *programs = map(int, started.read_text().split())
+            (guard,) = children_of(daemon.pid)
+            assert [*children_of(guard)] == [checks] and all(map(runs, programs))
+            for victim in VICTIMS[who](daemon.pid, checks, guard):
+                os.kill(victim, 9)
+            for number in (checks, guard, *programs):
+                while runs(number):
+                    await asyncio.sleep(0.02)
+    finally:
         daemon.kill()
         daemon.wait()
-        for number in started.read_text().split():
-            while runs(int(number)):
+
+
+async def test_what_a_check_has_left_behind_is_not_left_in_the_table_of_processes(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    program(tmp_path, f"sleep 0.1 & echo $PPID $! > {left}.new; mv {left}.new {left}")
+    daemon = subprocess.Popen([sys.executable, "-c", DAEMON, str(tmp_path)])
+    try:
+        async with asyncio.timeout(6 * PATIENT):
+            while not left.exists():
                 await asyncio.sleep(0.02)
+            number = left.read_text().split()[1]
+            while Path(f"/proc/{number}").exists():
+                await asyncio.sleep(0.02)
+    finally:
+        daemon.kill()
+        daemon.wait()

@@ -248,6 +248,7 @@ def _block(block: list[str], world: World) -> Iterator[str]:
 # What is another one in each run
 VARYING = [
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
     (r"\b\d\d-\d\d \d\d:\d\d:\d\d", "TIME"),
     (r"\"time\": ?[\d.]+", '"time": TIME'),
     (r"\"number\": ?\d+", '"number": N'),

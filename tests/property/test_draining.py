@@ -95,12 +95,13 @@ class Drain:
             h.pool,
             h.desired.assignment.pools["web"],
             self.identity,
-            State.DRAIN,
+            h.pool.backend(self.identity.name),
             h.desired.settling,
             h.desired.peaks,
             recorded=counted.by_backend.get(self.identity.id, 0),
             packets=0,
             counted=h.now,
+            now=h.now,
         )
 
 

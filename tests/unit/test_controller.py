@@ -167,6 +167,13 @@ def test_before_the_first_connection_the_backends_are_shown_as_configured(store:
     assert (report.switch.connected, report.switch.error) == (False, "not connected yet")
 
 
+def test_while_the_switch_is_being_given_our_program_it_is_not_called_unconnected(store: SqliteStore) -> None:
+    one = controller(store)
+    one._connected = one._primary = True
+    switch = one.report().switch
+    assert (switch.connected, switch.synchronized, switch.error) == (True, False, "")
+
+
 # the connection
 
 

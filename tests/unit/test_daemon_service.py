@@ -1,5 +1,7 @@
 """The daemon as a service: checked, reloaded, watched by systemd, reached by TCP, with TLS to the switch."""
 
+import errno
+import grp
 import os
 import re
 import shutil
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.api import listening
 from controller.api.client import Client, Refused, Remote, Unreachable
 from controller.api.schemas import Status
 from controller.api.tokens import Role, digest, new_token
@@ -111,6 +114,26 @@ def test_sighup_has_the_file_read_again(daemon: Daemon) -> None:
     assert daemon.backends()["b1"].weight == 3
 
 
+# Deadlines
+
+
+def test_a_deadline_is_kept_by_a_daemon_that_was_killed_meanwhile(daemon: Daemon) -> None:
+    process = daemon.start()
+    # The command ends at once: exit code 1, since there is no switch.
+    drain = ("backend", "drain", "web", "b1", "--deadline", "2s", "--at-deadline", "cut")
+    assert daemon.run(*drain).returncode == 1
+    assert daemon.backends()["b1"].deadline is not None
+    process.kill()
+    process.wait(PATIENCE)
+    daemon.start()
+    wait_for(lambda: daemon.backends()["b1"].state == "disabled")
+    assert daemon.backends()["b1"].deadline is None
+    (event,) = [event for event in daemon.events() if event.subject == "web/b1"]
+    assert event.text == "is disabled: the deadline of its drain has passed"
+    changed = daemon.status().changed
+    assert (changed.who, changed.what) == ("deadline", "backend web/b1: disabled at its deadline")
+
+
 # systemd
 
 
@@ -162,6 +185,20 @@ def test_a_group_may_use_the_socket(daemon: Daemon) -> None:
     daemon.start("--group", "daemon")
     for path, mode in ((daemon.socket, 0o660), (daemon.socket.parent, 0o750)):
         assert (path.group(), path.stat().st_mode & 0o777) == ("daemon", mode)
+
+
+def test_its_own_group_may_use_the_socket_of_a_daemon_that_may_not_change_owners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the unit has it: its filter of system calls lets nobody."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    path = tmp_path / "sluice.sock"
+    with listening.unix_socket(path, grp.getgrgid(os.getegid()).gr_name):
+        assert path.stat().st_mode & 0o777 == 0o660
 
 
 def test_a_group_that_there_is_not(daemon: Daemon) -> None:

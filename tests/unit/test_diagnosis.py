@@ -169,6 +169,11 @@ FAULTS: list[tuple[str, Facts, str, State, str, str]] = [
         *("web/b1", State.WARNING, "no verdict yet", "first checks"),
     ),
     (
+        "an overdue drain",
+        facts(report=with_pool(backend={"state": "drain", "deadline": NOW - 1})),
+        *("web/b1", State.WARNING, "still has flows", "sluice backend disable web b1"),
+    ),
+    (
         "a suspect",
         facts(report=with_pool(backend={"suspect": True})),
         *("web/b1", State.WARNING, "does not answer the switch's probes", "probe: none"),
@@ -176,7 +181,12 @@ FAULTS: list[tuple[str, Facts, str, State, str, str]] = [
     (
         "nobody serves",
         facts(report=with_pool(backends=NOBODY)),
-        *("pool web", State.WRONG, "nobody serves, clients of web are refused", "add a backend"),
+        *(
+            "pool web",
+            State.WRONG,
+            "nobody serves, clients of web are refused",
+            "when the switch is connected",
+        ),
     ),
     (
         "no room to move",

@@ -46,6 +46,18 @@ def test_it_is_confined(unit: Path) -> None:
     assert float(exposure) <= MOST_EXPOSURE[unit.name], done.stdout
 
 
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is absent")
+def test_systemd_makes_the_user_of_the_unit(tmp_path: Path) -> None:
+    (folder,) = {unit.parent for unit in UNITS}
+    (rules := tmp_path / "usr/lib/sysusers.d").mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    shutil.copy(folder / "sysusers.conf", rules / "sluice.conf")
+    subprocess.run(["systemd-sysusers", f"--root={tmp_path}", "sluice.conf"], check=True, capture_output=True)
+    (user,) = re.findall(r"^User=(\S+)$", (folder / "sluice.service").read_text(), re.MULTILINE)
+    name, *_, home, shell = (tmp_path / "etc/passwd").read_text().strip().split(":")
+    assert (name, home, Path(shell).name) == (user, "/var/lib/sluice", "nologin")
+
+
 def test_the_switch_takes_the_flags_of_its_unit() -> None:
     (text,) = [unit.read_text() for unit in UNITS if unit.name == "sluice-switch.service"]
     (command,) = re.findall(r"^ExecStart=((?:.*\\\n)*.*)", text, re.MULTILINE)

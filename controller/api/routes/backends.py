@@ -1,5 +1,6 @@
 """`/v1/pools` and the backends in them."""
 
+from time import time
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query
@@ -27,6 +28,9 @@ NEW = {
 VALUES = {
     "another weight": {"value": {"weight": 3}},
     "no new connections": {"value": {"state": "drain"}},
+    "no new connections, and out in ten minutes": {
+        "value": {"state": "drain", "deadline": {"after": "10m", "then": "cut"}}
+    },
     "out at once, whatever breaks": {"value": {"state": "disabled"}},
 }
 
@@ -73,9 +77,13 @@ async def change_backend(
     user: User,
     expected: Expected,
 ) -> Change:
-    """Changes a backend's weight or administrative state."""
-    changed = values.model_dump(exclude_none=True)
-    what = ", ".join(f"{key} {value}" for key, value in changed.items())
+    """Changes a backend's weight or administrative state, or the deadline of its drain.
+
+    A deadline is kept by the daemon: what it asks for is done whoever is there to see it. It goes when the
+    drain is called off, or by `"deadline": null`.
+    """
+    changed = values.changed(time())
+    what = ", ".join(f"{key} {'none' if value is None else value}" for key, value in changed.items())
     return await changes.change(
         controller,
         f"backend {pool}/{backend}: {what}",

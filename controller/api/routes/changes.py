@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from controller.api.conditions import Condition
 from controller.api.schemas import Change
 from controller.controller import Controller
+from controller.deadlines import refuse_passed_deadlines
 from controller.difference import Difference, differences
 from controller.errors import RevisionConflict
 from controller.model import Config
@@ -47,6 +49,7 @@ def _recorded(controller: Controller, edit: Edit, expected: Condition) -> tuple[
         if expected.strict and expected.revision not in (None, present.number):
             raise RevisionConflict(expected.revision, present)
         after = edit(before)
+        refuse_passed_deadlines(before, after, datetime.now(UTC))
         found[:] = differences(before, after)
         return after
 

@@ -1,6 +1,7 @@
 """`/v1/config` and `/v1/revisions`: the configuration as a whole, now and before."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -11,6 +12,7 @@ from controller.api.document import CHANGE, TAGGED, refused, yaml_answer
 from controller.api.routes import changes
 from controller.api.routes.requests import DryRun, TheController, User
 from controller.api.schemas import YAML, Change, ConfigView
+from controller.deadlines import without_passed_deadlines
 from controller.difference import Difference, differences
 from controller.revision import Revision
 
@@ -128,7 +130,10 @@ async def restore_revision(
     expected: Expected,
     dry_run: DryRun = False,
 ) -> Change:
-    """Makes the configuration what it was at a revision: a new one, with the same contents."""
-    wanted = await controller.config_of(number)
+    """Makes the configuration what it was at a revision: a new one, with the same contents.
+
+    Deadlines of drains that have passed meanwhile are left out, so that nothing is cut at once.
+    """
+    wanted = without_passed_deadlines(await controller.config_of(number), datetime.now(UTC))
     what = f"back to revision {number}"
     return await changes.replace(controller, what, wanted, who=user, expected=expected, dry_run=dry_run)

@@ -14,20 +14,26 @@ import pytest
 
 from controller.api import limits
 from controller.api.app import create_app
+from controller.api.limits import Connections, Ended
 from controller.api.schemas import Refusal
 from controller.api.serving import Server
-from tests.fakes.controller import FakeController
+from controller.events import Kind
+from tests.fakes.controller import DOCUMENT, FakeController
 
 PATIENCE = 20.0
 SOON = 0.2
 """Seconds."""
 
+FOLLOW = b"GET /v1/events/stream HTTP/1.1\r\nHost: sluice\r\n\r\n"
+
 
 @asynccontextmanager
-async def served(controller: FakeController, folder: Path) -> AsyncIterator[Path]:
+async def served(
+    controller: FakeController, folder: Path, connections: Connections | None = None
+) -> AsyncIterator[Path]:
     """The API on a unix socket, as the daemon serves it."""
     path = folder / "sluice.sock"
-    server = Server(create_app(controller))
+    server = Server(create_app(controller), connections=connections)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         serving = asyncio.create_task(server.serve([listener]))
@@ -118,6 +124,30 @@ async def test_a_body_that_does_not_come(
     assert controller.changes == []
 
 
+async def test_documents_wait_for_each_other_and_delay_nothing_else(
+    api: httpx.AsyncClient, controller: FakeController
+) -> None:
+    sent, rest = asyncio.Queue[int](), asyncio.Event()
+
+    async def document(number: int) -> AsyncIterator[bytes]:
+        sent.put_nowait(number)
+        yield DOCUMENT[:10].encode()
+        await rest.wait()
+        yield DOCUMENT[10:].encode()
+
+    async with asyncio.timeout(PATIENCE):
+        putting = [
+            asyncio.create_task(api.put("/v1/config", content=document(number)))
+            for number in range(limits.MAX_DOCUMENTS + 1)
+        ]
+        assert [await sent.get() for _ in range(limits.MAX_DOCUMENTS)] == [*range(limits.MAX_DOCUMENTS)]
+        assert (await api.get("/v1/vips")).status_code == 200
+        assert sent.empty()
+        rest.set()
+        assert {answer.status_code for answer in await asyncio.gather(*putting)} == {200}
+    assert len(controller.changes) == limits.MAX_DOCUMENTS + 1
+
+
 # Connections
 
 
@@ -134,13 +164,16 @@ async def test_a_client_that_dawdles_is_hung_up_on(
     controller: FakeController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     monkeypatch.setattr(limits, "HEADER_TIME", SOON)
-    async with served(controller, tmp_path) as path:
+    connections = Connections()
+    async with served(controller, tmp_path, connections) as path:
         with connected(path) as sock:
             sock.sendall(head)
             dripping = asyncio.create_task(_drip(sock))
             said = await received(sock)
             dripping.cancel()
     assert said.count(b"HTTP/1.1 200") == head.count(b"\r\n\r\n")
+    assert connections.ended == {("socket", Ended.REQUEST): 1}
+    assert connections.present == {"socket": 0}
 
 
 async def _drip(sock: socket.socket) -> None:
@@ -165,13 +198,37 @@ async def test_a_client_that_does_not_read_is_hung_up_on(
 ) -> None:
     monkeypatch.setattr(limits, "STALL_TIME", SOON)
     request = b"GET /v1/openapi.json HTTP/1.1\r\nHost: sluice\r\n\r\n"
-    async with served(controller, tmp_path) as path:
+    connections = Connections()
+    async with served(controller, tmp_path, connections) as path:
         with connected(path) as sock:
             loop = asyncio.get_running_loop()
             async with asyncio.timeout(PATIENCE):
                 with pytest.raises((BrokenPipeError, ConnectionResetError)):
                     while True:
                         await loop.sock_sendall(sock, request)
+    assert connections.ended == {("socket", Ended.READING): 1}
+
+
+async def test_a_follower_that_does_not_read_is_hung_up_on_and_delays_nobody(
+    controller: FakeController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STALL_TIME", SOON)
+    loop, connections = asyncio.get_running_loop(), Connections()
+    async with served(controller, tmp_path, connections) as path:
+        with connected(path) as lazy, connected(path) as eager:
+            for sock in (lazy, eager):
+                sock.sendall(FOLLOW)
+                assert (await loop.sock_recv(sock, 1 << 16)).startswith(b"HTTP/1.1 200 ")
+            reading = asyncio.create_task(received(eager))
+            await until(
+                lambda: bool(controller.events.record(Kind.DAEMON, "x" * 10_000, "x") and connections.ended)
+            )
+            assert connections.ended == {("socket", Ended.READING): 1}
+            controller.events.record(Kind.DAEMON, "daemon", "the last one")
+            controller.events.close()
+            said = await reading
+    assert b"the last one" in said
+    assert said.count(b"\nid: ") == controller.events.last
 
 
 async def test_who_comes_when_all_places_are_taken_waits_for_one(
@@ -193,14 +250,13 @@ async def test_the_followers_are_counted_and_bounded(
     controller: FakeController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MAX_FOLLOWERS", 2)
-    request = b"GET /v1/events/stream HTTP/1.1\r\nHost: sluice\r\n\r\n"
     loop = asyncio.get_running_loop()
     async with served(controller, tmp_path) as path:
         with connected(path) as first, connected(path) as second, connected(path) as third:
             for sock in (first, second):
-                sock.sendall(request)
+                sock.sendall(FOLLOW)
                 assert (await loop.sock_recv(sock, 1 << 16)).startswith(b"HTTP/1.1 200 ")
-            third.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            third.sendall(FOLLOW.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
             answer = await received(third)
             assert answer.startswith(b"HTTP/1.1 429 ")
             assert b"2 clients follow the events already" in answer

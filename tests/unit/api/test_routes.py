@@ -71,6 +71,14 @@ CHANGES: list[tuple[str, str, str, Any, tuple[str, str, bool], str]] = [
         "pools[web].backends[b1]",
     ),
     (
+        "a drain with a deadline",
+        "PATCH",
+        "/v1/pools/web/backends/b3",
+        {"deadline": {"at": "2030-01-01T12:00:00Z", "then": "cut"}},
+        ("backend web/b3: deadline 2030-01-01T12:00:00Z, then cut", "alice", True),
+        "pools[web].backends[b3].deadline",
+    ),
+    (
         "another weight",
         "PATCH",
         "/v1/pools/web/backends/b1",
@@ -236,7 +244,7 @@ REFUSALS: list[tuple[str, str, str, Any, int, str, str, str]] = [
         BACKENDS + "/b1",
         {},
         422,
-        "has nothing to change: give weight or state",
+        "has nothing to change: give weight, state or deadline",
         "body",
         "",
     ),

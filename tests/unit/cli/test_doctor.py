@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from controller.api.client import Unreachable
 from controller.cli import doctor, machine
 from controller.diagnosis import Finding, State
 from tests.fakes.cli import Cli
@@ -42,6 +43,14 @@ def test_something_is_wrong(cli: Cli, controller: FakeController) -> None:
     result = cli("doctor", "-o", "json")
     assert result.code == 1
     assert Finding.model_validate(result.json()[-1]) == WRONG
+
+
+def test_a_daemon_that_hangs_is_not_to_be_started() -> None:
+    def get(*_: object) -> None:
+        raise Unreachable("the daemon at /run/sluice/sluice.sock does not answer")
+
+    (finding,) = doctor._of_daemon(SimpleNamespace(get=get))  # type: ignore[arg-type]
+    assert (finding.state, finding.remedy) == (State.WRONG, doctor.BUSY)
 
 
 def test_no_daemon_is_a_finding(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 """`sluice backend drain --wait` and `undrain`: what is said, and how it ends."""
 
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from controller.cli import drain as drains
 from controller.draining import DrainReport
-from controller.model import State
+from controller.model import AtDeadline, Deadline, State
+from controller.values import parse_moment
 from tests.fakes.cli import Cli
 from tests.fakes.controller import NOW, FakeController
 
@@ -93,9 +96,12 @@ def test_each_look_is_a_json_document(cli: Cli, controller: FakeController) -> N
     ]
 
 
+OVERDUE = {"deadline": NOW - 1, "overdue": True}
+
+
 def test_flows_are_kept_at_the_deadline(cli: Cli, controller: FakeController) -> None:
-    controller.drains = [DRAINING]
-    result = cli("backend", "drain", "web", "b1", "--wait", "--deadline", "0s")
+    controller.drains = [DRAINING.model_copy(update=OVERDUE | {"at_deadline": AtDeadline.KEEP})]
+    result = cli("backend", "drain", "web", "b1", "--wait")
     assert result.code == 1
     assert result.out.splitlines()[-1] == (
         "The deadline has passed: web/b1 still has about 125 flows. They go on, and so does the drain."
@@ -103,12 +109,72 @@ def test_flows_are_kept_at_the_deadline(cli: Cli, controller: FakeController) ->
     assert controller.config.pool("web").backend("b1").state == "drain"
 
 
-def test_or_cut_if_one_says_so(cli: Cli, controller: FakeController) -> None:
-    controller.drains = [DRAINING]
-    result = cli("backend", "drain", "web", "b1", "--wait", "--deadline", "0s", "--at-deadline", "cut")
-    assert result.code == 0
-    assert result.out.splitlines()[-1] == "web/b1 is disabled at the deadline, which cut about 125 flows"
-    assert controller.config.pool("web").backend("b1").state == "disabled"
+def test_or_the_daemon_cuts_them_if_it_was_told_so(cli: Cli, controller: FakeController) -> None:
+    cut = {"at_deadline": AtDeadline.CUT}
+    overdue = DRAINING.model_copy(update=OVERDUE | cut)
+    controller.drains = [overdue, EMPTY.model_copy(update={"state": State.DISABLED})]
+    result = cli("backend", "drain", "web", "b1", "--wait")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[-2:] == [
+        "web/b1: about 125 flows; 143 of 256 buckets (97 heard, 46 silent so far); 3 recorded; cut now",
+        "web/b1 was disabled at its deadline, which cut about 125 flows",
+    ]
+
+
+def test_or_somebody_does(cli: Cli, controller: FakeController) -> None:
+    controller.drains = [DRAINING, EMPTY.model_copy(update={"state": State.DISABLED})]
+    result = cli("backend", "drain", "web", "b1", "--wait")
+    assert (result.code, result.out.splitlines()[-1]) == (
+        0,
+        "web/b1 was disabled by somebody, which cut about 125 flows",
+    )
+
+
+# Options, what the line about the change says, and the deadline after it
+DEADLINES = [
+    (
+        "--deadline 2030-01-01T13:00:00+01:00",
+        "with deadline 2030-01-01T13:00:00+01:00, then keep",
+        Deadline(at=parse_moment("2030-01-01T12:00:00Z")),
+    ),
+    (
+        "--deadline 2030-01-01T12:00 --at-deadline cut",
+        "with deadline 2030-01-01T12:00, then cut",
+        Deadline(at=parse_moment("2030-01-01T12:00:00Z"), then=AtDeadline.CUT),
+    ),
+    ("--deadline none", "without a deadline", None),
+]
+
+
+@pytest.mark.parametrize(("options", "said", "deadline"), DEADLINES)
+def test_the_daemon_is_given_the_deadline(
+    cli: Cli, controller: FakeController, options: str, said: str, deadline: Deadline | None
+) -> None:
+    result = cli("backend", "drain", "web", "b1", *options.split())
+    assert (result.code, result.out) == (0, f"web/b1 drains {said} (revision 2); no buckets moved\n")
+    assert controller.config.pool("web").backend("b1").deadline == deadline
+
+
+def test_a_deadline_is_so_long_from_now_by_the_daemon_s_clock(cli: Cli, controller: FakeController) -> None:
+    before = time.time()
+    cli("backend", "drain", "web", "b1", "--deadline", "10m", "--at-deadline", "cut")
+    deadline = controller.config.pool("web").backend("b1").deadline
+    assert deadline is not None and deadline.then is AtDeadline.CUT
+    assert before + 600 <= deadline.at.timestamp() <= time.time() + 601
+    shown = cli("pool", "show", "web").out
+    assert "b1       10.0.1.11:8080  drain, 10m  " in shown
+    assert re.search(r"^b1 drains until 20[-: 0-9]*; what is left then is cut$", shown, re.MULTILINE)
+    assert "then: cut" in cli("get", "-o", "yaml").out
+
+
+def test_a_drain_that_goes_on_keeps_its_deadline_and_undrain_ends_it(
+    cli: Cli, controller: FakeController
+) -> None:
+    cli("backend", "drain", "web", "b1", "--deadline", "10m")
+    assert cli("backend", "drain", "web", "b1").out.startswith("nothing to change")
+    assert controller.config.pool("web").backend("b1").deadline is not None
+    cli("backend", "undrain", "web", "b1")
+    assert controller.config.pool("web").backend("b1").deadline is None
 
 
 def test_somebody_else_calls_it_off(cli: Cli, controller: FakeController) -> None:
@@ -150,8 +216,10 @@ def test_a_signal_is_such_an_interrupt(controller: FakeController, cli: Cli, soc
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("--deadline 10m", "--deadline needs --wait"),
-        ("--wait --deadline soon", "must be a duration"),
+        ("--deadline soon", "'soon' is neither a duration such as 10m, nor a time such as"),
+        ("--deadline=-10m", "'-10m' is neither a duration such as 10m"),
+        ("--at-deadline cut", "--at-deadline needs --deadline"),
+        ("--deadline none --at-deadline cut", "--at-deadline needs a deadline"),
         ("--wait --at-deadline maybe", "'keep', 'cut'"),
     ],
 )
