@@ -103,6 +103,10 @@ def _attention(status: Status) -> list[str]:
                 found.append(f"{pool.name}/{backend.name} is down: {backend.reason}")
             elif backend.held_back:
                 found.append(f"{pool.name}/{backend.name} goes up and down, and is held back")
+            elif backend.ejected is not None:
+                found.append(f"{pool.name}/{backend.name} is ejected: {backend.ejected_for}")
+            elif backend.signal:
+                found.append(f"{pool.name}/{backend.name} is {backend.signal} to its clients")
         if pool.panic:
             found.append(f"{pool.name} is in panic: too few are healthy, all backends serve")
         elif pool.tier > min((backend.tier for backend in pool.backends), default=0):
