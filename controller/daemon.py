@@ -22,6 +22,7 @@ from controller import config as documents
 from controller import logs
 from controller.api import listening
 from controller.api.app import Served, create_app
+from controller.api.client import Remote
 from controller.api.listening import Tcp, TcpOptions
 from controller.api.serving import Server
 from controller.claims import make_folder_for, taken
@@ -62,8 +63,8 @@ class Options:
     """Who may use the socket, beside its owner."""
     tcp: TcpOptions | None = None
     switch_tls: SwitchTls | None = None
-    peer: Path | None = None
-    """The socket of the API of the controller that we form a pair with."""
+    peer: Path | Remote | None = None
+    """The API of the controller that we form a pair with."""
 
 
 def run(options: Options) -> int:
@@ -111,6 +112,8 @@ def _checked(options: Options) -> tuple[Config, Tcp | None]:
     config = documents.load(options.config)
     if options.switch_tls:
         options.switch_tls.check()
+    if options.peer:
+        ApiPeer(options.peer).check()
     return config, Tcp(options.tcp) if options.tcp else None
 
 

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +22,8 @@ from controller.buckets import Buckets
 from controller.errors import StoreError, UnknownRevision
 from controller.identities import Identity
 from controller.replica import (
+    PORTION,
+    Bookmark,
     Replica,
     StoredBackend,
     StoredNumbers,
@@ -93,8 +95,8 @@ class Store(Protocol):
 
     def begin_term(self, election_id: int) -> None: ...
 
-    def replica(self, epoch: str, version: int) -> Replica:
-        """What a copy lacks that has everything until `version` of `epoch`."""
+    def replica(self, copy: Bookmark) -> Replica:
+        """What a copy lacks that has come as far as that."""
         ...
 
     def take(self, replica: Replica) -> None:
@@ -262,19 +264,21 @@ class SqliteStore:
             _replace_numbers(db, TERM, election_id, {})
         self.versions.note()
 
-    def replica(self, epoch: str, version: int) -> Replica:
+    def replica(self, copy: Bookmark) -> Replica:
         versions = self.versions
-        whole = epoch != versions.epoch
+        whole = copy.epoch != versions.epoch
         with self._transaction() as db:  # nothing is written meanwhile, so it is all of one moment
-            now, revisions, pools = versions.since(version)
+            now, new, pools = versions.since(copy.version)
+            revisions, older = _revisions(db, lambda number: whole or number in new or number < copy.before)
             file = db.execute("SELECT document FROM file").fetchone()
             return Replica(
                 epoch=versions.epoch,
                 version=now,
                 whole=whole,
+                older=older,
                 term=_term(db),
                 file=_unpacked(file[0]) if file else None,
-                revisions=tuple(_revisions(db, None if whole else revisions)),
+                revisions=tuple(revisions),
                 pools=_pools(db, None if whole else pools),
                 numbers=tuple(_numbers(db)),
             )
@@ -307,13 +311,22 @@ class SqliteStore:
 # What a standby copies
 
 
-def _revisions(db: sqlite3.Connection, numbers: set[int] | None) -> Iterator[StoredRevision]:
-    """Those of these numbers; all of them for None."""
-    found = db.execute("SELECT number, time, who, what, document FROM revisions ORDER BY number")
-    for number, when, who, what, document in found:
-        if numbers is None or number in numbers:
-            text = _unpacked(document)
-            yield StoredRevision(number=number, time=when, who=who, what=what, document=text)
+def _revisions(db: sqlite3.Connection, lacks: Callable[[int], bool]) -> tuple[list[StoredRevision], int]:
+    """The newest of those that a copy lacks, by their numbers, newest first.
+
+    Also the last of them if more are to follow, 0 otherwise.
+    """
+    numbers = db.execute("SELECT number FROM revisions ORDER BY number DESC").fetchall()
+    found, letters = list[StoredRevision](), 0
+    for number in (number for (number,) in numbers if lacks(number)):
+        row = db.execute("SELECT time, who, what, document FROM revisions WHERE number = ?", (number,))
+        when, who, what, packed_document = row.fetchone()
+        document = _unpacked(packed_document)
+        letters += len(document)
+        if found and letters > PORTION:
+            return found, found[-1].number
+        found.append(StoredRevision(number=number, time=when, who=who, what=what, document=document))
+    return found, 0
 
 
 def _pools(db: sqlite3.Connection, names: set[str] | None) -> dict[str, StoredPool | None]:

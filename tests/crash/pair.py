@@ -14,23 +14,69 @@ from finsy.proto import U128, p4r
 
 from controller.api.client import Client, ClientError
 from controller.api.schemas import Status
+from controller.api.tokens import digest, new_token
 from controller.events import Event
 from tests.crash.clients import Clients
 from tests.crash.daemons import Zygote
 from tests.crash.world import IDLE, NAMES, PATIENCE, TICK, VIP, VIP_PORT, Backends, document
+from tests.fakes.daemon import closed_port
 from tests.fakes.embedded import EmbeddedSwitch
 from tests.fakes.proxy import Forward, Proxy
+from tests.switch.certificates import make_certificate
 
 BACKENDS: Backends = {name: (1, "active") for name in NAMES[:4]}
 
 
-class Member:
-    """One of the two. `other` is where the other one's API is."""
+class Sockets:
+    """The two reach each other by the sockets of their APIs."""
 
-    def __init__(self, name: str, folder: Path, zygote: Zygote, proxy: Proxy, other: Path) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def options(self, name: str, other: str) -> dict[str, str]:
+        """Of the zygote's orders."""
+        return {"peer": str(self._folder / f"{other}.sock")}
+
+
+class Tls:
+    """The two reach each other by TCP, each with a certificate and a token of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ports = {"a": closed_port(), "b": closed_port()}
+        self.tokens = {"a": new_token(), "b": new_token()}
+        make_certificate(folder, "authority")
+        for name, token in self.tokens.items():
+            make_certificate(folder, name, "authority")
+            self.write(f"{name}.token", token)
+            self.write(f"{name}.tokens", f"other peer {digest(self.tokens['b' if name == 'a' else 'a'])}")
+
+    def write(self, name: str, line: str) -> None:
+        file = self._folder / name
+        file.touch(0o600)
+        file.write_text(line + "\n")
+
+    def options(self, name: str, other: str) -> dict[str, str]:
+        """Of the zygote's orders."""
+        files = {"certificate": "pem", "key": "key", "tokens": "tokens", "peer_token_file": "token"}
+        return {
+            "listen": f"127.0.0.1:{self._ports[name]}",
+            "peer": f"https://127.0.0.1:{self._ports[other]}",
+            "peer_ca_file": str(self._folder / "authority.pem"),
+            **{option: str(self._folder / f"{name}.{kind}") for option, kind in files.items()},
+        }
+
+
+class Member:
+    """One of the two. `options` say how it reaches the other one."""
+
+    def __init__(
+        self, name: str, folder: Path, zygote: Zygote, proxy: Proxy, options: dict[str, str]
+    ) -> None:
         self.name, self.proxy = name, proxy
         self.socket = folder / f"{name}.sock"
-        self._folder, self._zygote, self._other = folder, zygote, other
+        self.log = folder / f"{name}.log"
+        self._folder, self._zygote, self._options = folder, zygote, options
         self.pid = 0
 
     def start(self) -> None:
@@ -44,10 +90,10 @@ class Member:
                 "checks": str(self._folder),
                 "socket": str(self.socket),
                 "store": str(place / "sluice.db"),
-                "peer": str(self._other),
                 "log_level": "info",
-                "log": str(self._folder / f"{self.name}.log"),
+                "log": str(self.log),
                 "down": str(self._folder / "down"),
+                **self._options,
             }
         )
 
@@ -94,8 +140,8 @@ class Member:
 class Two:
     """`written` is who wrote to the switch, and with which election id; `refused` the same, in vain."""
 
-    def __init__(self, zygote: Zygote, folder: Path) -> None:
-        self._zygote, self._folder = zygote, folder
+    def __init__(self, zygote: Zygote, folder: Path, way: type[Sockets | Tls]) -> None:
+        self._zygote, self._folder, self.way = zygote, folder, way(folder)
         (folder / "down").write_text("")
         self.written: list[tuple[str, int]] = []
         self.refused: list[tuple[str, int]] = []
@@ -148,7 +194,7 @@ class Two:
 
         proxy.otherwise = noted
         self.wait(proxy.heal())
-        return Member(name, self._folder, self._zygote, proxy, self._folder / f"{other}.sock")
+        return Member(name, self._folder, self._zygote, proxy, self.way.options(name, other))
 
     def wait(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)

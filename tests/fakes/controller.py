@@ -78,6 +78,7 @@ class FakeController(Controller):
         self.findings: list[Finding] = [Finding(subject="switch", state=Health.OK, text="primary, in step")]
         self.drains: list[DrainReport] = []
         """What is told of drains, one after the other; the last one again and again."""
+        self.pair = None
         self._config = parse(document)
         self._revision = Revision(1, NOW, "root", "sluice.yaml")
         self.past = [(self._revision, self._config)]

@@ -9,7 +9,7 @@ import pytest
 from controller.assignment import Assignment
 from controller.config import parse
 from controller.model import Pool
-from controller.replica import Replica
+from controller.replica import Bookmark, Replica
 from controller.store import SqliteStore
 
 NOW = 1_000_000.0
@@ -31,13 +31,13 @@ class Two:
 
     def __init__(self, folder: Path) -> None:
         self.active, self.copy = SqliteStore(folder / "active"), SqliteStore(folder / "copy")
-        self.seen = ("", 0)
+        self.seen = Bookmark()
         self.assignment = Assignment()
 
     def follow(self) -> Replica:
-        replica = Replica.model_validate_json(self.active.replica(*self.seen).model_dump_json())
+        replica = Replica.model_validate_json(self.active.replica(self.seen).model_dump_json())
         self.copy.take(replica)
-        self.seen = replica.epoch, replica.version
+        self.seen = replica.bookmark
         return replica
 
     def keep(self, *pools: Pool) -> None:
@@ -106,6 +106,6 @@ def test_what_followed_another_store_is_copied_as_a_whole(two: Two) -> None:
     """Who copied from us knows another history."""
     two.follow()
     before = two.copy.versions.epoch
-    two.copy.take(two.active.replica("", 0))
+    two.copy.take(two.active.replica(Bookmark()))
     assert two.copy.versions.epoch != before
-    assert two.copy.replica(before, 0).whole
+    assert two.copy.replica(Bookmark(before)).whole
