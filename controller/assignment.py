@@ -262,6 +262,17 @@ class Assignment:
         self.pools[pool] = replace(assignment, backends=rest)
         self.backend_numbers.give_up(number, now)
 
+    def set_back(self, now: float) -> list[str]:
+        """The clock shows `now` after a later time: who came then came now. Returns their pools."""
+        changed = list[str]()
+        for name, assigned in self.pools.items():
+            late = {n: i for n, i in assigned.backends.items() if i.came is not None and i.came > now}
+            if late:
+                came = {number: replace(identity, came=now) for number, identity in late.items()}
+                self.pools[name] = replace(assigned, backends=assigned.backends | came)
+                changed.append(name)
+        return changed
+
     def forget(self, pool: str, now: float) -> None:
         """Drops a pool that is no longer configured, with all that it has."""
         assignment = self.pools.pop(pool)

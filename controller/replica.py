@@ -17,7 +17,7 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict
 FORMAT = 2
 """Of what is copied, so that a standby that does not know all of it does not believe that it has a copy.
 
-1: all in one answer. 2: revisions in portions.
+1: all in one answer. 2: revisions in portions; slow starts and penalties.
 """
 
 PORTION = 16 * 2**20
@@ -58,14 +58,25 @@ class StoredBackend(Row):
     address: str
     port: int | None
     removed: float | None
+    came: float | None = None
+
+
+class StoredFlapping(Row):
+    """The penalty of a backend that goes up and down."""
+
+    backend: str
+    penalty: float
+    at: float
+    held: bool
 
 
 class StoredPool(Row):
-    """A pool's number, its buckets as they are kept on disk, and its backends."""
+    """A pool's number, its buckets as they are kept on disk, its backends, and their penalties."""
 
     id: int
     buckets: Base64Bytes
     backends: tuple[StoredBackend, ...]
+    flaps: tuple[StoredFlapping, ...] = ()
 
 
 class StoredNumbers(Row):

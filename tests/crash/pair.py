@@ -13,9 +13,10 @@ import grpc
 from finsy.proto import U128, p4r
 
 from controller.api.client import Client, ClientError
-from controller.api.schemas import Status
+from controller.api.schemas import PoolView, Status
 from controller.api.tokens import digest, new_token
 from controller.events import Event
+from controller.report import BackendReport
 from tests.crash.clients import Clients
 from tests.crash.daemons import Zygote
 from tests.crash.world import IDLE, NAMES, PATIENCE, TICK, VIP, VIP_PORT, Backends, document
@@ -77,13 +78,15 @@ class Member:
         self.socket = folder / f"{name}.sock"
         self.log = folder / f"{name}.log"
         self._folder, self._zygote, self._options = folder, zygote, options
+        self.pool: dict[str, object] = {}
+        """Settings, beside those that all tests have."""
         self.pid = 0
 
     def start(self) -> None:
         place = self._zygote.disk / self._folder.name / self.name
         place.mkdir(parents=True, exist_ok=True)
         file = self._folder / f"{self.name}.yaml"
-        file.write_text(document(self.proxy.address, BACKENDS, "0s"))
+        file.write_text(document(self.proxy.address, BACKENDS, "0s", **self.pool))
         self.pid = self._zygote.ask(
             {
                 "config": str(file),
@@ -114,6 +117,11 @@ class Member:
         except ClientError:
             return None
 
+    def backend(self, name: str) -> BackendReport:
+        with self.api() as api:
+            backends = api.get(PoolView, "pools", "web").backends
+        return next(backend for backend in backends if backend.name == name)
+
     def is_(self, role: str) -> bool:
         status = self.status()
         return status is not None and status.switch.role == role
@@ -142,7 +150,7 @@ class Two:
 
     def __init__(self, zygote: Zygote, folder: Path, way: type[Sockets | Tls]) -> None:
         self._zygote, self._folder, self.way = zygote, folder, way(folder)
-        (folder / "down").write_text("")
+        self.down()
         self.written: list[tuple[str, int]] = []
         self.refused: list[tuple[str, int]] = []
         self.hold: dict[str, threading.Event] = {}
@@ -195,6 +203,11 @@ class Two:
         proxy.otherwise = noted
         self.wait(proxy.heal())
         return Member(name, self._folder, self._zygote, proxy, self.way.options(name, other))
+
+    def down(self, *names: str) -> None:
+        """These fail their checks from now on, no others."""
+        (self._folder / "new").write_text(" ".join(names))
+        (self._folder / "new").rename(self._folder / "down")
 
     def wait(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
