@@ -170,7 +170,9 @@ class Assignment:
                     continue
                 came = None if first else now
                 identity = Identity(number, pool.name, backend.name, backend.address, backend.port, came=came)
-            present.identities.append(replace(identity, removed=None))
+            present.identities.append(
+                identity if identity.removed is None else replace(identity, removed=None)
+            )
             if weight := weights.get(backend.name):
                 present.weights[identity.id] = weight
             elif weight := reserve.get(backend.name):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -152,7 +153,8 @@ def test_a_change_that_rules_read_is_checked() -> None:
 
 def rough(config: Config, **parts: object) -> Config:
     """With other parts, unchecked."""
-    return Config.model_construct(**{name: getattr(config, name) for name in Config.model_fields} | parts)
+    values: dict[str, Any] = {name: getattr(config, name) for name in Config.model_fields}
+    return Config.model_construct(**values | parts)
 
 
 def rough_pool(config: Config, pool: str, *backends: tuple[str, str, int | None], **parts: object) -> Config:

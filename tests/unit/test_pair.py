@@ -1,7 +1,7 @@
 """One half of a pair, whose other half is a store or a list of complaints."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -17,7 +17,7 @@ class Other:
 
     def __init__(self) -> None:
         self.store = SqliteStore(":memory:")
-        self.complaints: list[PeerUnreachable] = []
+        self.complaints: Sequence[PeerUnreachable] = ()
         self.asked: list[Bookmark] = []
         self.refused = asyncio.Event()
 
@@ -53,7 +53,7 @@ class Half:
 
 
 @pytest.fixture
-async def half(monkeypatch: pytest.MonkeyPatch) -> Iterator[Half]:  # type: ignore[misc]
+async def half(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Half]:
     monkeypatch.setattr(pair, "FIRST_RETRY", 0.001)
     monkeypatch.setattr(pair, "LAST_RETRY", 0.004)
     monkeypatch.setattr(pair, "FIRST_QUESTION", 0.05)
