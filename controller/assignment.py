@@ -204,7 +204,7 @@ class Assignment:
         """Gives every VIP a number. One may be used again soon: no flow is recorded by it."""
         names = [*names]
         for name in self.vips.keys() - names:
-            self.vip_numbers.used.discard(self.vips.pop(name))
+            self.vip_numbers.give_back(self.vips.pop(name))
         for name in names:
             if name not in self.vips:
                 self.vips[name] = self.vip_numbers.take(now)
