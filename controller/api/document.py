@@ -52,7 +52,7 @@ WHY: dict[int, tuple[str, dict[str, Any]]] = {
         {"error": "the body did not arrive within 30 s", "where": "PUT /v1/config"},
     ),
     409: (
-        "The configuration is not at the revision that `expected_revision` names; or who asks for the copy of "
+        "The configuration is not at the revision that `expected_revision` names; or who asks for a copy of "
         "the store is of an older version.",
         {
             "error": "the configuration is at revision 8, the change was made for revision 7: look at the "

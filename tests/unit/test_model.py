@@ -151,13 +151,13 @@ def test_a_change_that_rules_read_is_checked() -> None:
     assert change_backend(config, "web", "b1", weight=7).pool("web").backend("b1").weight == 7
 
 
-def rough(config: Config, **parts: object) -> Config:
+def rough(config: Config, **parts: Any) -> Config:
     """With other parts, unchecked."""
     values: dict[str, Any] = {name: getattr(config, name) for name in Config.model_fields}
     return Config.model_construct(**values | parts)
 
 
-def rough_pool(config: Config, pool: str, *backends: tuple[str, str, int | None], **parts: object) -> Config:
+def rough_pool(config: Config, pool: str, *backends: tuple[str, str, int | None], **parts: Any) -> Config:
     """With another pool, unchecked: with these backends for its own, if there are any."""
     made = tuple(make_backend(*backend) for backend in backends)
     parts |= {"backends": made} if made else {}
