@@ -106,7 +106,10 @@ class Desired:
 
     def adopt(self, holdings: Holdings, now: float) -> None:
         """Goes on from what a switch holds. All counters begin anew."""
+        before = {name: assigned.backends for name, assigned in self.assignment.pools.items()}
         adopt(self.assignment, self.config, holdings, now)
+        after = self.assignment.pools
+        self.unsaved |= {name for name, assigned in after.items() if assigned.backends != before.get(name)}
         self._stale |= {pool.name for pool in self.config.pools}
         self.settling = Settling()
         for assigned in self.assignment.pools.values():
