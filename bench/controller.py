@@ -1,10 +1,11 @@
 """The controller by itself: how fast it decides, writes, loads, changes, and makes a switch whole again.
 
-    python -m bench.controller [--pools N] [--backends N]
+    python -m bench.controller [--pools N] [--backends N ...]
 
 The switch is the embedded one, without ports, as a process of its own. The backends are behind a router, so
 that there is one neighbor. A data plane has numbers for 65 535 backends, and one that dies and returns takes
-a second one: so the default is 1 000 pools with 50 of them each.
+a fresh one, since its old one rests: so of 1 000 pools with 50 of them each a tenth can fail at once and
+return, of as many with 65 fewer than one in a hundred.
 """
 
 import argparse
@@ -29,9 +30,10 @@ from rich.table import Table
 
 from controller.apportion import NOBODY, apportion, spread_standbys
 from controller.controller import Controller
-from controller.daemon import P4INFO, PIPELINE
+from controller.daemon import P4INFO, PIPELINE, collect_seldom
 from controller.errors import Unreachable
-from controller.model import Config, change_backend
+from controller.identities import LAST
+from controller.model import Config, add_backend, change_backend, make_backend
 from controller.program import BACKENDS, BUCKETS, TABLES, Change, Do, Kind
 from controller.reconciler import Reconciler
 from controller.store import SqliteStore
@@ -168,7 +170,7 @@ async def answers(switch: SwitchProcess) -> None:
 
 
 def configuration(switch: SwitchProcess, pools: int, backends: int) -> Config:
-    buckets = max(16, 1 << (4 * backends - 1).bit_length())
+    buckets = max(16, 1 << (4 * (backends + 1) - 1).bit_length())
     return Config.model_validate(
         {
             "switch": {"address": switch.address, "mac": "02:00:00:00:00:01"},
@@ -258,11 +260,22 @@ async def live(switch: SwitchProcess, folder: Path, pools: int, backends: int, c
         seconds, wrote = time.perf_counter() - began, controller.written - written
         table.add_row("one weight is changed", f"{seconds:.2f}", str(result.moved_buckets), f"{wrote:,}")
 
-        for healthy, what in ((False, "10 % fail at once"), (True, "they return")):
+        written, began = controller.written, time.perf_counter()
+        more = make_backend("more", str(FIRST_BACKEND - 1), 80)
+        result = await controller.change(
+            "backend", lambda config: add_backend(config, "p0", more), who="bench", wait=PATIENCE
+        )
+        seconds, wrote = time.perf_counter() - began, controller.written - written
+        table.add_row("one backend is added", f"{seconds:.2f}", str(result.moved_buckets), f"{wrote:,}")
+
+        failing = [(f"p{pool}", f"b{number}") for number in range(0, backends, 10) for pool in range(pools)][
+            : LAST - pools * backends - 1
+        ]
+        share = f"{len(failing) / pools / backends:.1%}".replace(".0%", "%")
+        for healthy, what in ((False, f"{share} fail at once"), (True, "they return")):
             written, began = controller.written, time.perf_counter()
-            for pool in range(pools):
-                for number in range(0, backends, 10):
-                    controller.set_health(f"p{pool}", f"b{number}", healthy, "bench")
+            for pool, backend in failing:
+                controller.set_health(pool, backend, healthy, "bench")
             await whole.synchronized()
             seconds, wrote = time.perf_counter() - began, controller.written - written
             table.add_row(what, f"{seconds:.2f}", "", f"{wrote:,}")
@@ -283,17 +296,20 @@ async def live(switch: SwitchProcess, folder: Path, pools: int, backends: int, c
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pools", type=int, default=1000)
-    parser.add_argument("--backends", type=int, default=50, help="of each pool")
+    parser.add_argument(
+        "--backends", type=int, nargs="+", default=[50, 65], help="of each pool; one table for each number"
+    )
     arguments = parser.parse_args()
     console = Console(width=120)
     logging.disable(logging.WARNING)  # ten thousand backends that go down
+    collect_seldom()
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as name:
         folder = Path(name)
         decide(folder, console)
         with running(EMBEDDED) as switch:
             asyncio.run(write(switch, console))
-        for pools, backends in ((10, 100), (arguments.pools, arguments.backends)):
-            place = folder / f"{pools}"
+        for pools, backends in ((10, 100), *((arguments.pools, number) for number in arguments.backends)):
+            place = folder / f"{pools}-{backends}"
             place.mkdir()
             with running(EMBEDDED) as switch:
                 asyncio.run(live(switch, place, pools, backends, console))

@@ -31,19 +31,21 @@ def adopt(assignment: Assignment, config: Config, holdings: Holdings, now: float
     """Makes `assignment` follow `holdings`; `now` in seconds since the epoch."""
     _keep_clear(assignment, holdings)
     _claim_vips(assignment, config, holdings)
+    known = {*assignment.pools}
     for pool in config.pools:
         if pool.name not in assignment.pools:
             _claim_pool(assignment, config, pool, holdings)
     pools = [pool for pool in config.pools if pool.name in assignment.pools]
     for pool in pools:
-        _claim(assignment, pool, _named(assignment, pool, holdings), holdings, now)
+        came = now if pool.name in known else None
+        _claim(assignment, pool, _named(assignment, pool, holdings), holdings, now, came)
     # In no bucket, but perhaps still the owner of recorded flows. Of which pool, only its address may tell.
     numbers = assignment.backend_numbers
     for number in {number for (number,) in holdings.rows[BACKENDS]} - numbers.used - numbers.resting.keys():
         at = holdings.rows[BACKENDS][number,].values
         here = [pool for pool in pools if any(_is_at(backend, *at) for backend in pool.backends)]
         for pool in (here or pools)[:1]:
-            _claim(assignment, pool, {number}, holdings, now)
+            _claim(assignment, pool, {number}, holdings, now, None)
     for pool in pools:
         _follow(assignment, pool.name, holdings, now)
     _set_aside(assignment, holdings, now)
@@ -91,23 +93,33 @@ def _named(assignment: Assignment, pool: Pool, holdings: Holdings) -> set[int]:
     return {*np.unique(held[: _size(holdings, number), :2]).tolist()} - {NOBODY, ABSENT}
 
 
-def _claim(assignment: Assignment, pool: Pool, found: set[int], holdings: Holdings, now: float) -> None:
-    """Gives `pool` the identities among `found` that nobody knows: not in use, and not given up lately."""
+def _claim(
+    assignment: Assignment,
+    pool: Pool,
+    found: set[int],
+    holdings: Holdings,
+    now: float,
+    came: float | None,
+) -> None:
+    """Gives `pool` the identities among `found` that nobody knows: not in use, and not given up lately.
+
+    Of a pool that we know, one that we do not know has come since then, at `came` at the latest.
+    """
     numbers, assigned = assignment.backend_numbers, assignment.pools[pool.name]
     claimed = dict(assigned.backends)
     for number in sorted(found - numbers.used - numbers.resting.keys()):
         do = holdings.rows[BACKENDS].get((number,))
         if do is not None:
-            claimed[number] = _identity(number, pool, *do.values, now=now)
+            claimed[number] = _identity(number, pool, *do.values, now=now, came=came)
             numbers.used.add(number)
     assignment.pools[pool.name] = replace(assigned, backends=claimed)
 
 
-def _identity(number: int, pool: Pool, address: int, port: int, now: float) -> Identity:
+def _identity(number: int, pool: Pool, address: int, port: int, now: float, came: float | None) -> Identity:
     """The configured backend with this address; otherwise one that was removed, whose flows may end."""
     for backend in pool.backends:
         if _is_at(backend, address, port):
-            return Identity(number, pool.name, backend.name, backend.address, backend.port)
+            return Identity(number, pool.name, backend.name, backend.address, backend.port, came=came)
     where = narrow(address)
     return Identity(number, pool.name, f"{where}:{port}", where, port or None, removed=now)
 

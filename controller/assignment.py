@@ -184,7 +184,9 @@ class Assignment:
                     continue
                 came = None if first else now
                 identity = Identity(number, pool.name, backend.name, backend.address, backend.port, came=came)
-            present.identities.append(replace(identity, removed=None))
+            present.identities.append(
+                identity if identity.removed is None else replace(identity, removed=None)
+            )
             if weight := weights.get(backend.name):
                 present.weights[identity.id] = weight
             elif weight := reserve.get(backend.name):
@@ -216,7 +218,7 @@ class Assignment:
         """Gives every VIP a number. One may be used again soon: no flow is recorded by it."""
         names = [*names]
         for name in self.vips.keys() - names:
-            self.vip_numbers.used.discard(self.vips.pop(name))
+            self.vip_numbers.give_back(self.vips.pop(name))
         for name in names:
             if name not in self.vips:
                 self.vips[name] = self.vip_numbers.take(now)
@@ -275,6 +277,17 @@ class Assignment:
         rest = {n: identity for n, identity in assignment.backends.items() if n != number}
         self.pools[pool] = replace(assignment, backends=rest)
         self.backend_numbers.give_up(number, now)
+
+    def set_back(self, now: float) -> list[str]:
+        """The clock shows `now` after a later time: who came then came now. Returns their pools."""
+        changed = list[str]()
+        for name, assigned in self.pools.items():
+            late = {n: i for n, i in assigned.backends.items() if i.came is not None and i.came > now}
+            if late:
+                came = {number: replace(identity, came=now) for number, identity in late.items()}
+                self.pools[name] = replace(assigned, backends=assigned.backends | came)
+                changed.append(name)
+        return changed
 
     def forget(self, pool: str, now: float) -> None:
         """Drops a pool that is no longer configured, with all that it has."""

@@ -108,7 +108,7 @@ class Controller:
         stored = _stored_config(store, latest.number) if latest else None
         document = document_text(config)
         from_file = stored is None or (peer is None and store.file() != document)
-        desired = Desired(config if stored is None or from_file else stored, store.load(), self.events)
+        desired = _desired(config if stored is None or from_file else stored, store, self.events)
         self._shared = Shared(desired, store, self.events, clock)
         self._switch = SwitchState(self._shared, self._suspected, self._doubted)
         self._preview(self.config)
@@ -178,7 +178,7 @@ class Controller:
             document, what = document_text(self.config), "the configuration file"
             latest = self._store.commit(document, who="file", what=what, from_file=True)
         config = _stored_config(self._store, latest.number)
-        desired = Desired(config, self._store.load(), self.events)
+        desired = _desired(config, self._store, self.events)
         desired.verdicts = shared.desired.verdicts
         desired.verdicts.update(config)
         shared.desired, self._revision = desired, latest
@@ -481,6 +481,11 @@ class Controller:
             switch.silence,
             switch.path_mtus.known(),
         )
+
+
+def _desired(config: Config, store: Store, events: EventLog) -> Desired:
+    """With `config`, and all else that the store knows."""
+    return Desired(config, store.load(), events, store.flaps())
 
 
 def _stored_config(store: Store, revision: int) -> Config:

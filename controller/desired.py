@@ -5,7 +5,8 @@ What `refresh` decides is on the switch only when it has been written: until `wr
 is believed to say anything about it.
 """
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -35,7 +36,9 @@ class Desired:
     `now` is always in seconds since the epoch.
     """
 
-    def __init__(self, config: Config, assignment: Assignment, events: EventLog) -> None:
+    def __init__(
+        self, config: Config, assignment: Assignment, events: EventLog, flaps: Flaps | None = None
+    ) -> None:
         self.config = config
         self.assignment = assignment
         self.verdicts = Verdicts()
@@ -44,27 +47,31 @@ class Desired:
         self._told_drained: dict[str, set[int]] = {}
         """By pool, backends of which it was told that they have drained."""
         self.unsaved: set[str] = set()
-        """Pools whose assignment the store does not have yet."""
+        """Pools whose assignment, or whose penalties, the store does not have yet."""
         self._events = events
         self._stale: set[str] = {pool.name for pool in config.pools}
         self._cut: dict[str, frozenset[Server]] = {}
         self.roles: dict[str, Roles] = {}
         """Of each pool's backends, as they were last decided."""
-        self.flaps = Flaps()
+        self.flaps = flaps or Flaps()
+        self._keep_flaps()
         self.outliers = Outliers(events)
-        self._fallen: Counter[tuple[str, str]] = Counter()
+        self._fallen: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """How often backends (by pool and name) have gone down since the last refresh."""
+        self._latest = math.inf
+        """When the last refresh was: before the first, what was stored may be of a clock that was ahead."""
         self._announcements = Announcements()
         self.unwritten: dict[str, set[int]] = {}
         """Motion slots of pools whose moves the switch may not have made yet."""
 
     def copy(self, events: EventLog) -> "Desired":
         """One that decides as this one would, and tells `events`. Its counters say nothing yet."""
-        other = Desired(self.config, self.assignment.copy(), events)
+        other = Desired(self.config, self.assignment.copy(), events, self.flaps.copy())
         other.verdicts = self.verdicts.copy()
-        other.roles, other.flaps = dict(self.roles), self.flaps.copy()
+        other.roles, other._latest = dict(self.roles), self._latest
         other.outliers = self.outliers.copy(events)
-        other._stale, other._cut, other._fallen = set(self._stale), dict(self._cut), Counter(self._fallen)
+        other._stale, other._cut = set(self._stale), dict(self._cut)
+        other._fallen.update({pool: Counter(fallen) for pool, fallen in self._fallen.items()})
         other._announcements = self._announcements.copy()
         return other
 
@@ -81,8 +88,11 @@ class Desired:
         servers = _servers(self.config) & _servers(config)
         self.config = config
         self.verdicts.update(config)
-        self.flaps.keep({(pool.name, backend.name) for pool in config.pools for backend in pool.backends})
+        self._keep_flaps()
         self.outliers.keep({(pool, name) for pool, (name, *_) in servers})
+
+    def _keep_flaps(self) -> None:
+        self.flaps.keep({(pool.name, one.name) for pool in self.config.pools for one in pool.backends})
 
     def _taken_away(self, pool: Pool) -> frozenset[Server]:
         """The backends that `pool` has no longer; those that drain already are not among them."""
@@ -97,7 +107,7 @@ class Desired:
         if changed:
             self._stale.add(pool)
             if was_up and not healthy:
-                self._fallen[pool, backend] += 1
+                self._fallen[pool][backend] += 1
             elif healthy:
                 self.outliers.pardon(pool, backend)
         return changed
@@ -114,7 +124,10 @@ class Desired:
 
     def adopt(self, holdings: Holdings, now: float) -> None:
         """Goes on from what a switch holds. All counters begin anew."""
+        before = {name: assigned.backends for name, assigned in self.assignment.pools.items()}
         adopt(self.assignment, self.config, holdings, now)
+        after = self.assignment.pools
+        self.unsaved |= {name for name, assigned in after.items() if assigned.backends != before.get(name)}
         self._stale |= {pool.name for pool in self.config.pools}
         self.settling = Settling()
         for assigned in self.assignment.pools.values():
@@ -126,6 +139,7 @@ class Desired:
 
     def refresh(self, now: float) -> None:
         """Brings the assignment in line with all that changed."""
+        self._heed_the_clock(now)
         for name in self.assignment.pools.keys() - {pool.name for pool in self.config.pools}:
             self.assignment.forget(name, now)
             self.unsaved.add(name)
@@ -140,6 +154,18 @@ class Desired:
                 self._update(pool, now)
         self._fallen.clear()
         self.assignment.number_vips((vip.name for vip in self.config.vips), now)
+
+    def _heed_the_clock(self, now: float) -> None:
+        """What began at a time that is yet to come, by a clock that was set back, began now.
+
+        Otherwise a slow start would be over at once, and a penalty last for as long as the clock went back.
+        A clock that is set forward ends both early.
+        """
+        if now < self._latest:
+            changed = {*self.assignment.set_back(now), *self.flaps.set_back(now)}
+            self._stale |= changed
+            self.unsaved |= changed
+        self._latest = now
 
     def _update(self, pool: Pool, now: float) -> None:
         """Moves what may move, and announces what is to move.
@@ -178,12 +204,15 @@ class Desired:
         settings = pool.damping
         for backend in self.flaps.released(pool.name, now, settings):
             self._stale.add(pool.name)
+            self.unsaved.add(pool.name)
             cause = f"its penalty is down to {settings.reuse:g}" if settings else "the pool has no damping"
             self._events.record(Kind.HEALTH, f"{pool.name}/{backend}", "is held back no longer", cause)
         if settings is None:
             return
-        for name, times in self._fallen.items():
-            if name[0] == pool.name and any([self.flaps.fell(name, now, settings) for _ in range(times)]):
+        for backend, times in self._fallen.get(pool.name, {}).items():
+            name = pool.name, backend
+            self.unsaved.add(pool.name)
+            if any([self.flaps.fell(name, now, settings) for _ in range(times)]):
                 penalty = self.flaps.penalty(name, now, settings)
                 cause = f"its penalty is {penalty:.1f}, from {settings.suppress:g} on it is held back"
                 text = "is held back: it goes up and down"

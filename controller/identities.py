@@ -5,6 +5,7 @@ in the data plane may still name the old one. Numbers go round: the next one aft
 that a number comes back only after all the others, and never before QUARANTINE is over.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from controller.errors import SluiceError
@@ -65,9 +66,13 @@ class Numbers:
     used: set[int] = field(default_factory=set)
     resting: dict[int, float] = field(default_factory=dict)
     last: int = 0
+    none_until: float = field(default=-math.inf, compare=False)
+    """Until then there is none, as a search has shown: thousands who want one need not search again."""
 
     def take(self, now: float) -> int:
         """A number that is free; `now` in seconds since the epoch."""
+        if now < self.none_until:
+            raise NoIdentityLeft(self.what)
         for step in range(self.last_used):
             number = (self.last + step) % self.last_used + 1
             if number in self.used or now - self.resting.get(number, -QUARANTINE) < QUARANTINE:
@@ -76,8 +81,15 @@ class Numbers:
             self.used.add(number)
             self.last = number
             return number
+        self.none_until = min(self.resting.values(), default=math.inf) + QUARANTINE
         raise NoIdentityLeft(self.what)
 
     def give_up(self, number: int, now: float) -> None:
         self.used.discard(number)
         self.resting[number] = now
+        self.none_until = min(self.none_until, now + QUARANTINE)
+
+    def give_back(self, number: int) -> None:
+        """Unlike `give_up`: it may be given out again at once."""
+        self.used.discard(number)
+        self.none_until = -math.inf

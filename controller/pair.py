@@ -17,7 +17,7 @@ from typing import Protocol
 
 from controller.errors import NotActive, SluiceError
 from controller.events import EventLog, Kind, Severity
-from controller.replica import Replica
+from controller.replica import Bookmark, Replica
 from controller.report import Role
 from controller.store import Store
 
@@ -34,21 +34,29 @@ FIRST_QUESTION, IMPORTANT_QUESTION = 1.0, 5.0
 """Seconds that the peer gets to say what it has, when neither of us is active; the latter if we know that we
 are not the one that was active last."""
 
-RETRY = 0.2
+FIRST_RETRY, LAST_RETRY = 0.2, 3.0
+"""Seconds between two questions to a peer that does not answer; doubled each time."""
+
 ABSENCE = 1.0
-"""Seconds between two questions to an active that does not answer, and until that is told."""
+"""Seconds until it is told that an active does not answer."""
 
 
 class PeerUnreachable(SluiceError):
     """The other controller does not answer."""
 
 
+class PeerRefuses(PeerUnreachable):
+    """The other controller does not answer us, and will not before somebody puts something right."""
+
+
 class Peer(Protocol):
     """The other one."""
 
-    async def replica(self, epoch: str, version: int, wait: float) -> Replica:
-        """What we lack; waits up to `wait` seconds for something new. Raises PeerUnreachable."""
+    async def replica(self, copy: Bookmark, wait: float) -> Replica:
+        """What our copy lacks; waits up to `wait` seconds for something new. Raises PeerUnreachable."""
         ...
+
+    def close(self) -> None: ...
 
 
 class Followers:
@@ -75,19 +83,19 @@ class Followers:
     def present(self) -> bool:
         return time.monotonic() - self._heard < PRESENT
 
-    async def replica(self, epoch: str, version: int, wait: float) -> Replica:
-        """What a copy lacks that has everything until `version` of `epoch`."""
+    async def replica(self, copy: Bookmark, wait: float) -> Replica:
+        """What a copy lacks that has come as far as that."""
         versions = self._store.versions
         async with self._progress:
-            self._heard, self._epoch, self._confirmed = time.monotonic(), epoch, version
+            self._heard, self._epoch, self._confirmed = time.monotonic(), copy.epoch, copy.version
             self._progress.notify_all()
         try:
             async with asyncio.timeout(min(wait, LONGEST_WAIT)):
-                while (news := self._news) and (epoch, version) == (versions.epoch, versions.now):
+                while (news := self._news) and copy == Bookmark(versions.epoch, versions.now):
                     await news.wait()
         except TimeoutError:
             pass
-        return await asyncio.to_thread(self._store.replica, epoch, version)
+        return await asyncio.to_thread(self._store.replica, copy)
 
     async def confirmed(self) -> bool:
         """Waits until the standby has all that the store has now; False if it takes too long."""
@@ -112,7 +120,7 @@ class Pair:
         self._following: asyncio.Task[None] | None = None
         self._in_step = False
         """We have, or had until its end, what the active had."""
-        self._seen = ("", 0)
+        self._copied = Bookmark()
         self._election_id = 0
         """That of our latest time as the active."""
 
@@ -121,7 +129,7 @@ class Pair:
     def stands_by(self) -> None:
         """The other one has the switch: follows it."""
         if self.role is not Role.STANDBY:
-            self.role, self._in_step, self._seen = Role.STANDBY, False, ("", 0)
+            self.role, self._in_step, self._copied = Role.STANDBY, False, Bookmark()
             self._record("stands by", "another controller has the switch")
         if self._following is None:
             self._following = asyncio.create_task(self._follow(), name="follow the active")
@@ -152,6 +160,7 @@ class Pair:
 
     async def close(self) -> None:
         await self._stop_following()
+        self._peer.close()
 
     # as the active
 
@@ -174,34 +183,41 @@ class Pair:
 
     async def _follow(self) -> None:
         """Copies what is new until cancelled. That the active has gone is soon told by the switch, too."""
-        failing, told = None, False
+        failing, told, pause = None, "", FIRST_RETRY
         while True:
             try:
-                await self._copy(LONGEST_WAIT)
-                if told or not self._in_step:
-                    self._record("has a copy of all that the active knows")
-                self._in_step, failing, told = True, None, False
+                await self._copy()
+                if not self._copied.before:
+                    if told or not self._in_step:
+                        self._record("has a copy of all that the active knows")
+                    self._in_step, told = True, ""
+                failing, pause = None, FIRST_RETRY
             except SluiceError as error:
                 failing = failing or time.monotonic()
-                if not told and time.monotonic() - failing > ABSENCE:
-                    self._record("cannot follow the active", str(error), Severity.WARNING)
-                    told = True
-                await asyncio.sleep(RETRY)
+                waited = isinstance(error, PeerRefuses) or time.monotonic() - failing > ABSENCE
+                if waited and told != str(error):
+                    told = str(error)
+                    self._record("cannot follow the active", told, Severity.WARNING)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LAST_RETRY)
 
-    async def _copy(self, wait: float) -> None:
-        replica = await self._peer.replica(*self._seen, wait)
-        if replica.whole or replica.version != self._seen[1]:
+    async def _copy(self) -> None:
+        """Takes what is new, and the next portion of what is old."""
+        copied = self._copied
+        replica = await self._peer.replica(copied, 0 if copied.before else LONGEST_WAIT)
+        if replica.whole or replica.bookmark != copied:
             await self._take(replica)
-        self._seen = replica.epoch, replica.version
+        self._copied = replica.bookmark
 
     async def _take(self, replica: Replica) -> None:
+        latest = self._store.latest()
         taking = asyncio.create_task(asyncio.to_thread(self._store.take, replica))
         try:
             await asyncio.shield(taking)
         except asyncio.CancelledError:
             await taking  # nobody may read the store while it is written
             raise
-        if replica.whole or replica.revisions:
+        if replica.whole or replica.latest > (latest.number if latest else 0):
             self._reload()
 
     async def _stop_following(self) -> None:
@@ -213,28 +229,45 @@ class Pair:
     async def _catch_up(self, highest: int) -> None:
         """Takes what the peer has if that is newer than what we have."""
         term, latest = self._store.term(), self._store.latest()
-        replica = await self._first_answer(IMPORTANT_QUESTION if highest > term else FIRST_QUESTION)
-        if replica is None:
+        try:
+            replica = await self._first_answer(IMPORTANT_QUESTION if highest > term else FIRST_QUESTION)
+        except PeerUnreachable as error:
             if highest > term and latest:
                 text = "goes on with what it knows, which may not be the latest"
-                cause = "another controller has had the switch since, and does not answer"
+                cause = f"another controller has had the switch since, and does not answer: {error}"
                 self._record(text, cause, Severity.WARNING)
+            else:
+                severity = Severity.WARNING if isinstance(error, PeerRefuses) else Severity.INFO
+                self._record("begins without the peer", str(error), severity)
             return
-        theirs = max((revision.number for revision in replica.revisions), default=0)
-        if (replica.term, theirs) > (term, latest.number if latest else 0):
+        if (replica.term, replica.latest) > (term, latest.number if latest else 0):
             await self._take(replica)
+            await self._complete(replica.bookmark)
 
-    async def _first_answer(self, patience: float) -> Replica | None:
-        """Asks again for `patience` seconds: the peer may just begin, too."""
+    async def _complete(self, copied: Bookmark) -> None:
+        """Takes what is old, too, before the peer takes us for what is right."""
+        try:
+            while copied.before:
+                replica = await self._peer.replica(copied, 0)
+                await self._take(replica)
+                copied = replica.bookmark
+        except PeerUnreachable as error:
+            text = f"lacks the history before revision {copied.before}"
+            self._record(text, str(error), Severity.WARNING)
+
+    async def _first_answer(self, patience: float) -> Replica:
+        """Asks again for `patience` seconds: the peer may just begin, too. Raises PeerUnreachable."""
+        problem = PeerUnreachable("it does not answer")
         try:
             async with asyncio.timeout(patience):
                 while True:
                     try:
-                        return await self._peer.replica("", 0, 0)
-                    except SluiceError:
-                        await asyncio.sleep(RETRY)
+                        return await self._peer.replica(Bookmark(), 0)
+                    except PeerUnreachable as error:
+                        problem = error
+                        await asyncio.sleep(FIRST_RETRY)
         except TimeoutError:
-            return None
+            raise problem from None
 
     def _record(self, text: str, cause: str = "", severity: Severity = Severity.INFO) -> None:
         self._events.record(Kind.DAEMON, "pair", text, cause, severity)

@@ -2,6 +2,9 @@
 
 `Versions` counts the changes of a store and knows what each concerned, so what a copy lacks can be said at
 any time, however far behind it is. A copy of another life of the active (another `epoch`) begins anew.
+
+The latest revision comes first, and what there is of older ones in portions behind it: a history of years
+does not go into one answer, and a copy is of use before it has all of that.
 """
 
 import secrets
@@ -10,6 +13,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict
+
+FORMAT = 2
+"""Of what is copied, so that a standby that does not know all of it does not believe that it has a copy.
+
+1: all in one answer. 2: revisions in portions; slow starts and penalties.
+"""
+
+PORTION = 16 * 2**20
+"""Letters of documents in one answer, but for a document that is larger by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """How far a copy has come: it has everything until `version` of `epoch`.
+
+    If `before` is not 0, it lacks the revisions that came before that one.
+    """
+
+    epoch: str = ""
+    version: int = 0
+    before: int = 0
 
 
 class Row(BaseModel):
@@ -34,14 +58,25 @@ class StoredBackend(Row):
     address: str
     port: int | None
     removed: float | None
+    came: float | None = None
+
+
+class StoredFlapping(Row):
+    """The penalty of a backend that goes up and down."""
+
+    backend: str
+    penalty: float
+    at: float
+    held: bool
 
 
 class StoredPool(Row):
-    """A pool's number, its buckets as they are kept on disk, and its backends."""
+    """A pool's number, its buckets as they are kept on disk, its backends, and their penalties."""
 
     id: int
     buckets: Base64Bytes
     backends: tuple[StoredBackend, ...]
+    flaps: tuple[StoredFlapping, ...] = ()
 
 
 class StoredNumbers(Row):
@@ -55,6 +90,7 @@ class StoredNumbers(Row):
 class Replica(Row):
     """What a copy lacks until `version`; all there is if `whole`. A pool of None has gone.
 
+    If `older` is not 0, it is the oldest revision that is in this answer, and older ones are to be asked for.
     `term` is the election id with which the active became it. `file` is the latest document that came from
     an operator's file.
     """
@@ -62,11 +98,22 @@ class Replica(Row):
     epoch: str
     version: int
     whole: bool
+    older: int = 0
     term: int
     file: str | None
     revisions: tuple[StoredRevision, ...]
     pools: dict[str, StoredPool | None]
     numbers: tuple[StoredNumbers, ...]
+
+    @property
+    def bookmark(self) -> Bookmark:
+        """Of a copy that has taken this."""
+        return Bookmark(self.epoch, self.version, self.older)
+
+    @property
+    def latest(self) -> int:
+        """The newest revision in it, 0 for none."""
+        return max((revision.number for revision in self.revisions), default=0)
 
 
 @dataclass(slots=True)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 Location = tuple[int | str, ...]
 Breach = tuple[Location, str]
+Places = list[tuple[Location, "Pool"]]
+"""The pools to look at, and where they are."""
 
 BUCKETS_PER_BACKEND = 4
 MAX_BACKENDS = 65535
@@ -26,27 +28,47 @@ MAX_BACKENDS = 65535
 
 
 def check(config: "Config", sound: "Config | None" = None) -> None:
-    """Where `config` differs from a `sound` one only in what no rule reads, it is not looked at again."""
-    if sound is not None and _alike(config, sound):
-        return
-    breaches = [breach for rule in RULES for breach in rule(config)]
-    if breaches:
+    """What `config` has in common with a `sound` one is not looked at again: see `breaches`."""
+    if found := [*breaches(config, sound)]:
         raise ValidationError.from_exception_data(
-            "Config", [InitErrorDetails(type=refuse(text), loc=where, input=None) for where, text in breaches]
+            "Config", [InitErrorDetails(type=refuse(text), loc=where, input=None) for where, text in found]
         )
 
 
-def _alike(one: "Config", other: "Config") -> bool:
-    """Whether they are the same for the rules, which read neither weights nor states, tiers, deadlines."""
-    parts = [name for name in type(one).model_fields if name != "pools"]
-    return (
-        len(one.pools) == len(other.pools)
-        and all(getattr(one, part) == getattr(other, part) for part in parts)
-        and all(map(_pools_alike, one.pools, other.pools))
+def breaches(config: "Config", sound: "Config | None" = None) -> Iterator[Breach]:
+    """What is broken.
+
+    Where only pools are not as in a `sound` configuration, only these are looked at, and what they have to do
+    with others. What no rule reads of a pool may be another without any look.
+    """
+    if sound is None or not _same_around_pools(config, sound):
+        places, rules = _places(config), (*RULES_AROUND_POOLS, *RULES_OF_POOLS)
+    else:
+        before = {pool.name: pool for pool in sound.pools}
+        places = [
+            (where, pool)
+            for where, pool in _places(config)
+            if pool.name not in before or not _pools_alike(pool, before[pool.name])
+        ]
+        if not places and [pool.name for pool in config.pools] == [*before]:
+            return
+        rules = RULES_OF_POOLS
+    for rule in rules:
+        yield from rule(config, places)
+
+
+def _places(config: "Config") -> Places:
+    return [(("pools", p), pool) for p, pool in enumerate(config.pools)]
+
+
+def _same_around_pools(one: "Config", other: "Config") -> bool:
+    return all(
+        getattr(one, part) == getattr(other, part) for part in type(one).model_fields if part != "pools"
     )
 
 
 def _pools_alike(one: "Pool", other: "Pool") -> bool:
+    """Whether they are the same for the rules: they do not read a backend's weight, state, tier, deadline."""
     if one is other:
         return True
     parts = [name for name in type(one).model_fields if name != "backends"]
@@ -60,20 +82,20 @@ def _pools_alike(one: "Pool", other: "Pool") -> bool:
     )
 
 
-def names_are_unique(config: "Config") -> Iterator[Breach]:
+def names_are_unique(config: "Config", places: Places) -> Iterator[Breach]:
     for part in ("interfaces", "pools", "vips"):
         yield from _repeated(
             (((part, i, "name"), item.name) for i, item in enumerate(getattr(config, part))),
             lambda name, part=part: f"there are two {part} named {name}",
         )
-    for p, pool in enumerate(config.pools):
+    for where, pool in places:
         yield from _repeated(
-            ((("pools", p, "backends", b, "name"), backend.name) for b, backend in enumerate(pool.backends)),
+            (((*where, "backends", b, "name"), backend.name) for b, backend in enumerate(pool.backends)),
             lambda name: f"there are two backends named {name} in this pool",
         )
 
 
-def interfaces_are_apart(config: "Config") -> Iterator[Breach]:
+def interfaces_are_apart(config: "Config", _: Places) -> Iterator[Breach]:
     yield from _repeated(
         (
             (("interfaces", i, "ports", p), (port, interface.vlan))
@@ -95,7 +117,7 @@ def interfaces_are_apart(config: "Config") -> Iterator[Breach]:
                 yield where, f"{address} is the network itself, give the switch's address in it"
 
 
-def routes_lead_somewhere(config: "Config") -> Iterator[Breach]:
+def routes_lead_somewhere(config: "Config", _: Places) -> Iterator[Breach]:
     attached = attached_networks(config)
     for i, route in enumerate(config.routes):
         if route.destination.version != route.gateway.version:
@@ -110,7 +132,7 @@ def routes_lead_somewhere(config: "Config") -> Iterator[Breach]:
     )
 
 
-def neighbors_are_attached(config: "Config") -> Iterator[Breach]:
+def neighbors_are_attached(config: "Config", _: Places) -> Iterator[Breach]:
     for i, neighbor in enumerate(config.neighbors):
         interface = next(
             (
@@ -131,30 +153,40 @@ def neighbors_are_attached(config: "Config") -> Iterator[Breach]:
     )
 
 
-def addresses_have_one_use(config: "Config") -> Iterator[Breach]:
-    own = {address.ip: interface.name for interface in config.interfaces for address in interface.addresses}
-    vips = {vip.address: vip.name for vip in config.vips}
+def vips_have_addresses_of_their_own(config: "Config", _: Places) -> Iterator[Breach]:
+    own, vips = _own_addresses(config), {vip.address for vip in config.vips}
     for i, vip in enumerate(config.vips):
         if vip.address in own:
             yield ("vips", i, "address"), f"{vip.address} is the address of interface {own[vip.address]}"
-    for p, pool in enumerate(config.pools):
-        for b, backend in enumerate(pool.backends):
-            where = ("pools", p, "backends", b, "address")
-            if backend.address in own:
-                yield where, f"{backend.address} is the address of interface {own[backend.address]}"
-            if backend.address in vips:
-                yield where, f"{backend.address} is the address of VIP {vips[backend.address]}"
     for i, source in enumerate(config.health_sources):
         if source in own or source in vips:
             yield ("health_sources", i), f"{source} belongs to the switch, which answers for it itself"
 
 
-def vips_find_their_pool(config: "Config") -> Iterator[Breach]:
+def backends_have_addresses_of_their_own(config: "Config", places: Places) -> Iterator[Breach]:
+    own, vips = _own_addresses(config), {vip.address: vip.name for vip in config.vips}
+    for where, pool in places:
+        for b, backend in enumerate(pool.backends):
+            place = (*where, "backends", b, "address")
+            if backend.address in own:
+                yield place, f"{backend.address} is the address of interface {own[backend.address]}"
+            if backend.address in vips:
+                yield place, f"{backend.address} is the address of VIP {vips[backend.address]}"
+
+
+def _own_addresses(config: "Config") -> dict[Address, str]:
+    return {address.ip: interface.name for interface in config.interfaces for address in interface.addresses}
+
+
+def vips_find_their_pool(config: "Config", _: Places) -> Iterator[Breach]:
     pools = {pool.name for pool in config.pools}
     for i, vip in enumerate(config.vips):
         if vip.pool not in pools:
             there_is = ", ".join(sorted(pools)) or "none"
             yield ("vips", i, "pool"), f"there is no pool named {vip.pool}; there is: {there_is}"
+
+
+def vips_are_apart(config: "Config", _: Places) -> Iterator[Breach]:
     yield from _repeated(
         ((("vips", i), (vip.address, vip.protocol, vip.port)) for i, vip in enumerate(config.vips)),
         lambda service: f"there are two VIPs with address {service[0]}, {service[1]} port {service[2]}",
@@ -172,7 +204,7 @@ def _crossing_ranges(config: "Config") -> Iterator[Breach]:
                 yield ("vips", i, "port"), f"{ports} overlaps ports {others} of VIP {other.name}"
 
 
-def vips_name_their_clients(config: "Config") -> Iterator[Breach]:
+def vips_name_their_clients(config: "Config", _: Places) -> Iterator[Breach]:
     for i, vip in enumerate(config.vips):
         longest = vip.address.max_prefixlen
         if vip.affinity_prefix is not None and vip.affinity_prefix > longest:
@@ -187,9 +219,8 @@ def vips_name_their_clients(config: "Config") -> Iterator[Breach]:
                     yield ("vips", i, part, n), f"{network} is allowed, too; say one or the other"
 
 
-def pools_are_sound(config: "Config") -> Iterator[Breach]:
-    for p, pool in enumerate(config.pools):
-        where: Location = ("pools", p)
+def pools_are_sound(config: "Config", places: Places) -> Iterator[Breach]:
+    for where, pool in places:
         if pool.buckets < BUCKETS_PER_BACKEND * len(pool.backends):
             needed = 1 << (BUCKETS_PER_BACKEND * len(pool.backends) - 1).bit_length()
             yield (*where, "buckets"), f"{len(pool.backends)} backends need at least {needed} buckets"
@@ -277,12 +308,16 @@ def _passive(pool: "Pool", where: Location) -> Iterator[Breach]:
                 yield (*where, kind), "there are no checks that could hurry: say eject, or none"
 
 
-def nat_answers_are_unambiguous(config: "Config") -> Iterator[Breach]:
+def nat_answers_are_unambiguous(config: "Config", places: Places) -> Iterator[Breach]:
     """An answer is recognised by its source alone, so a service of a backend belongs to one VIP."""
     owners: dict[tuple[Address, str], list[tuple[PortRange, str]]] = defaultdict(list)
     first = {(vip.address, vip.protocol, vip.port): vip for vip in reversed(config.vips)}
-    for p, pool in enumerate(config.pools):
-        if pool.mode != "nat":
+    addresses = {backend.address for _, pool in places for backend in pool.backends}
+    looked_at = {where for where, _ in places}
+    for where, pool in _places(config):
+        # Two that have nothing of `places` are as they were.
+        elsewhere = where not in looked_at and addresses.isdisjoint(b.address for b in pool.backends)
+        if pool.mode != "nat" or elsewhere:
             continue
         for vip in config.vips_of(pool.name):
             if first[vip.address, vip.protocol, vip.port] is not vip:
@@ -294,20 +329,20 @@ def nat_answers_are_unambiguous(config: "Config") -> Iterator[Breach]:
                 served.append((span(port), vip.name))
                 if other is not None:
                     yield (
-                        ("pools", p, "backends", b),
+                        (*where, "backends", b),
                         f"{vip.protocol} port {port} of {backend.address} serves both VIP {other} and "
                         f"VIP {vip.name}; in nat mode a service belongs to one VIP: use another port, or "
                         f"leave the backend's port out so that it keeps each VIP's",
                     )
 
 
-def backends_are_reachable(config: "Config") -> Iterator[Breach]:
+def backends_are_reachable(config: "Config", places: Places) -> Iterator[Breach]:
     reachable = [*attached_networks(config), *(route.destination for route in config.routes)]
-    for p, pool in enumerate(config.pools):
+    for where, pool in places:
         for b, backend in enumerate(pool.backends):
             if not any(backend.address in network for network in reachable):
                 yield (
-                    ("pools", p, "backends", b, "address"),
+                    (*where, "backends", b, "address"),
                     f"there is no route to {backend.address}: it is in no network of an interface or route",
                 )
 
@@ -325,14 +360,20 @@ def _repeated(items: Iterable[tuple[Location, K]], text: Callable[[K], str]) -> 
             yield where, text(key)
 
 
-RULES = (
-    names_are_unique,
+RULES_AROUND_POOLS = (
     interfaces_are_apart,
     routes_lead_somewhere,
     neighbors_are_attached,
-    addresses_have_one_use,
-    vips_find_their_pool,
+    vips_have_addresses_of_their_own,
+    vips_are_apart,
     vips_name_their_clients,
+)
+"""These read no pool."""
+
+RULES_OF_POOLS = (
+    names_are_unique,
+    backends_have_addresses_of_their_own,
+    vips_find_their_pool,
     pools_are_sound,
     nat_answers_are_unambiguous,
     backends_are_reachable,

@@ -241,7 +241,8 @@ class Session:
         if not pools:
             return
         try:
-            await asyncio.to_thread(self._shared.store.save, desired.assignment.copy(), pools)
+            kept = desired.assignment.copy(), pools, desired.flaps.copy()
+            await asyncio.to_thread(self._shared.store.save, *kept)
         except StoreError as error:
             text = "the assignment of buckets cannot be stored; going on without"
             self._shared.events.record(Kind.DAEMON, "store", text, str(error), Severity.ERROR)

@@ -11,19 +11,24 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from controller.assignment import Assignment, PoolAssignment
 from controller.buckets import Buckets
 from controller.errors import StoreError, UnknownRevision
+from controller.health.damping import Flapping, Flaps
 from controller.identities import Identity
 from controller.replica import (
+    PORTION,
+    Bookmark,
     Replica,
+    Row,
     StoredBackend,
+    StoredFlapping,
     StoredNumbers,
     StoredPool,
     StoredRevision,
@@ -31,20 +36,33 @@ from controller.replica import (
 )
 from controller.revision import Revision
 
-SCHEMA_VERSION = 1
-
 SCHEMA = """
 CREATE TABLE revisions (number INTEGER PRIMARY KEY, time REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
     document BLOB NOT NULL);
 CREATE TABLE file (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), document BLOB NOT NULL);
 CREATE TABLE pools (name TEXT PRIMARY KEY, id INTEGER NOT NULL UNIQUE, buckets BLOB NOT NULL);
 CREATE TABLE identities (id INTEGER PRIMARY KEY, pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE,
-    name TEXT NOT NULL, address TEXT NOT NULL, port INTEGER, removed REAL);
+    name TEXT NOT NULL, address TEXT NOT NULL, port INTEGER, removed REAL, came REAL);
+CREATE TABLE flaps (pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE, backend TEXT NOT NULL,
+    penalty REAL NOT NULL, at REAL NOT NULL, held INTEGER NOT NULL, PRIMARY KEY (pool, backend));
 CREATE TABLE numbers (what TEXT PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE resting (what TEXT NOT NULL, number INTEGER NOT NULL, since REAL NOT NULL,
     PRIMARY KEY (what, number));
 """
 
+MIGRATIONS = (
+    """
+ALTER TABLE identities ADD COLUMN came REAL;
+CREATE TABLE flaps (pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE, backend TEXT NOT NULL,
+    penalty REAL NOT NULL, at REAL NOT NULL, held INTEGER NOT NULL, PRIMARY KEY (pool, backend));
+""",
+)
+"""From version 1 to 2, and so on; what they end with is SCHEMA."""
+
+SCHEMA_VERSION = 1 + len(MIGRATIONS)
+
+
+R = TypeVar("R", bound=Row)
 
 TERM = "term"
 """Among the numbers: the election id with which the store's latest active controller became it."""
@@ -71,12 +89,16 @@ class Store(Protocol):
         """The document of the latest revision that came from the operator's file."""
         ...
 
-    def save(self, assignment: Assignment, pools: Iterable[str]) -> None:
-        """Keeps `assignment`, of which `pools` changed (or went) since it was last kept."""
+    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps) -> None:
+        """Keeps `assignment`, of which `pools` changed (or went) since it was last kept, and their flaps."""
         ...
 
     def load(self) -> Assignment:
         """The assignment as it was last kept."""
+        ...
+
+    def flaps(self) -> Flaps:
+        """The penalties as they were last kept."""
         ...
 
     def check(self) -> str:
@@ -93,8 +115,8 @@ class Store(Protocol):
 
     def begin_term(self, election_id: int) -> None: ...
 
-    def replica(self, epoch: str, version: int) -> Replica:
-        """What a copy lacks that has everything until `version` of `epoch`."""
+    def replica(self, copy: Bookmark) -> Replica:
+        """What a copy lacks that has come as far as that."""
         ...
 
     def take(self, replica: Replica) -> None:
@@ -107,7 +129,7 @@ class Store(Protocol):
 class Assignments(Protocol):
     """As much of a store as a session needs."""
 
-    def save(self, assignment: Assignment, pools: Iterable[str]) -> None: ...
+    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps) -> None: ...
 
     def load(self) -> Assignment: ...
 
@@ -115,7 +137,7 @@ class Assignments(Protocol):
 class Nowhere:
     """Keeps nothing: for a session that is only tried out."""
 
-    def save(self, assignment: Assignment, pools: Iterable[str]) -> None:
+    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps) -> None:
         pass
 
     def load(self) -> Assignment:
@@ -150,10 +172,10 @@ class SqliteStore:
         if version > SCHEMA_VERSION:
             raise StoreError(f"it is of a newer version ({version}, this is {SCHEMA_VERSION})")
         self._db.execute("BEGIN EXCLUSIVE")
-        if version == 0:
-            for statement in SCHEMA.strip().rstrip(";").split(";"):
+        for script in MIGRATIONS[version - 1 :] if version else (SCHEMA,):
+            for statement in script.strip().rstrip(";").split(";"):
                 self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         # Without it, each pool that is replaced looks for its identities among those of all pools.
         self._db.execute("CREATE INDEX IF NOT EXISTS identities_by_pool ON identities (pool)")
         self._db.execute("COMMIT")
@@ -223,13 +245,15 @@ class SqliteStore:
             row = db.execute("SELECT document FROM file").fetchone()
         return _unpacked(row[0]) if row else None
 
-    def save(self, assignment: Assignment, pools: Iterable[str]) -> None:
+    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps) -> None:
         pools = [*pools]
         with self._transaction() as db:
             for name in pools:
                 db.execute("DELETE FROM pools WHERE name = ?", (name,))
                 if name in assignment.pools:
                     _insert_pool(db, name, assignment.pools[name])
+                    rows = [(name, one, f.penalty, f.at, f.held) for one, f in flaps.of(name).items()]
+                    db.executemany("INSERT INTO flaps VALUES (?, ?, ?, ?, ?)", rows)
             for numbers in (assignment.backend_numbers, assignment.pool_numbers):
                 _replace_numbers(db, numbers.what, numbers.last, numbers.resting)
         self.versions.note(pools=pools)
@@ -239,7 +263,7 @@ class SqliteStore:
         with self._transaction() as db:
             pools = db.execute("SELECT name, id, buckets FROM pools").fetchall()
             identities = db.execute(
-                "SELECT id, pool, name, address, port, removed FROM identities"
+                "SELECT id, pool, name, address, port, removed, came FROM identities"
             ).fetchall()
             last = dict(db.execute("SELECT what, last FROM numbers").fetchall())
             resting = db.execute("SELECT what, number, since FROM resting").fetchall()
@@ -247,11 +271,18 @@ class SqliteStore:
             numbers.last = last.get(numbers.what, 0)
             numbers.resting = {number: since for what, number, since in resting if what == numbers.what}
         of_pool: dict[str, dict[int, Identity]] = {name: {} for name, _, _ in pools}
-        for number, pool, name, address, port, removed in identities:
-            of_pool[pool][number] = Identity(number, pool, name, ip_address(address), port, removed)
+        for number, pool, name, address, port, removed, came in identities:
+            of_pool[pool][number] = Identity(number, pool, name, ip_address(address), port, removed, came)
         for name, number, data in pools:
             assignment.restore(name, PoolAssignment(number, Buckets.from_bytes(data), of_pool[name]))
         return assignment
+
+    def flaps(self) -> Flaps:
+        known: dict[str, dict[str, Flapping]] = {}
+        with self._transaction() as db:
+            for pool, backend, penalty, at, held in db.execute("SELECT * FROM flaps"):
+                known.setdefault(pool, {})[backend] = Flapping(penalty, at, bool(held))
+        return Flaps(known)
 
     def term(self) -> int:
         with self._transaction() as db:
@@ -262,19 +293,21 @@ class SqliteStore:
             _replace_numbers(db, TERM, election_id, {})
         self.versions.note()
 
-    def replica(self, epoch: str, version: int) -> Replica:
+    def replica(self, copy: Bookmark) -> Replica:
         versions = self.versions
-        whole = epoch != versions.epoch
+        whole = copy.epoch != versions.epoch
         with self._transaction() as db:  # nothing is written meanwhile, so it is all of one moment
-            now, revisions, pools = versions.since(version)
+            now, new, pools = versions.since(copy.version)
+            revisions, older = _revisions(db, lambda number: whole or number in new or number < copy.before)
             file = db.execute("SELECT document FROM file").fetchone()
             return Replica(
                 epoch=versions.epoch,
                 version=now,
                 whole=whole,
+                older=older,
                 term=_term(db),
                 file=_unpacked(file[0]) if file else None,
-                revisions=tuple(_revisions(db, None if whole else revisions)),
+                revisions=tuple(revisions),
                 pools=_pools(db, None if whole else pools),
                 numbers=tuple(_numbers(db)),
             )
@@ -296,8 +329,12 @@ class SqliteStore:
                 if pool:
                     db.execute("INSERT INTO pools VALUES (?, ?, ?)", (name, pool.id, pool.buckets))
                     db.executemany(
-                        "INSERT INTO identities VALUES (?, ?, ?, ?, ?, ?)",
-                        [(b.id, name, b.name, b.address, b.port, b.removed) for b in pool.backends],
+                        "INSERT INTO identities VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        [(b.id, name, b.name, b.address, b.port, b.removed, b.came) for b in pool.backends],
+                    )
+                    db.executemany(
+                        "INSERT INTO flaps VALUES (?, ?, ?, ?, ?)",
+                        [(name, f.backend, f.penalty, f.at, f.held) for f in pool.flaps],
                     )
             for numbers in replica.numbers:
                 _replace_numbers(db, numbers.what, numbers.last, numbers.resting)
@@ -307,13 +344,22 @@ class SqliteStore:
 # What a standby copies
 
 
-def _revisions(db: sqlite3.Connection, numbers: set[int] | None) -> Iterator[StoredRevision]:
-    """Those of these numbers; all of them for None."""
-    found = db.execute("SELECT number, time, who, what, document FROM revisions ORDER BY number")
-    for number, when, who, what, document in found:
-        if numbers is None or number in numbers:
-            text = _unpacked(document)
-            yield StoredRevision(number=number, time=when, who=who, what=what, document=text)
+def _revisions(db: sqlite3.Connection, lacks: Callable[[int], bool]) -> tuple[list[StoredRevision], int]:
+    """The newest of those that a copy lacks, by their numbers, newest first.
+
+    Also the last of them if more are to follow, 0 otherwise.
+    """
+    numbers = db.execute("SELECT number FROM revisions ORDER BY number DESC").fetchall()
+    found, letters = list[StoredRevision](), 0
+    for number in (number for (number,) in numbers if lacks(number)):
+        row = db.execute("SELECT time, who, what, document FROM revisions WHERE number = ?", (number,))
+        when, who, what, packed_document = row.fetchone()
+        document = _unpacked(packed_document)
+        letters += len(document)
+        if found and letters > PORTION:
+            return found, found[-1].number
+        found.append(StoredRevision(number=number, time=when, who=who, what=what, document=document))
+    return found, 0
 
 
 def _pools(db: sqlite3.Connection, names: set[str] | None) -> dict[str, StoredPool | None]:
@@ -321,14 +367,20 @@ def _pools(db: sqlite3.Connection, names: set[str] | None) -> dict[str, StoredPo
     pools: dict[str, StoredPool | None] = dict.fromkeys(names or ())
     for name, number, buckets in db.execute("SELECT name, id, buckets FROM pools").fetchall():
         if names is None or name in names:
-            rows = db.execute(
-                "SELECT id, name, address, port, removed FROM identities WHERE pool = ?", (name,)
+            pools[name] = StoredPool(
+                id=number,
+                buckets=base64.b64encode(buckets),
+                backends=tuple(_rows_of(db, name, "identities", StoredBackend)),
+                flaps=tuple(_rows_of(db, name, "flaps", StoredFlapping)),
             )
-            parts = ("id", "name", "address", "port", "removed")
-            backends = tuple(StoredBackend(**dict(zip(parts, row, strict=True))) for row in rows)
-            stored = StoredPool(id=number, buckets=base64.b64encode(buckets), backends=backends)
-            pools[name] = stored
     return pools
+
+
+def _rows_of(db: sqlite3.Connection, pool: str, table: str, kind: type[R]) -> Iterator[R]:
+    """Of one pool, as `kind`, whose fields are the table's columns."""
+    parts = [*kind.model_fields]
+    for row in db.execute(f"SELECT {', '.join(parts)} FROM {table} WHERE pool = ?", (pool,)):
+        yield kind(**dict(zip(parts, row, strict=True)))
 
 
 def _numbers(db: sqlite3.Connection) -> Iterator[StoredNumbers]:
@@ -357,8 +409,8 @@ def _unpacked(data: bytes) -> str:
 def _insert_pool(db: sqlite3.Connection, name: str, pool: PoolAssignment) -> None:
     db.execute("INSERT INTO pools VALUES (?, ?, ?)", (name, pool.id, pool.buckets.to_bytes()))
     db.executemany(
-        "INSERT INTO identities VALUES (?, ?, ?, ?, ?, ?)",
-        [(i.id, name, i.name, str(i.address), i.port, i.removed) for i in pool.backends.values()],
+        "INSERT INTO identities VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(i.id, name, i.name, str(i.address), i.port, i.removed, i.came) for i in pool.backends.values()],
     )
 
 

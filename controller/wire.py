@@ -278,17 +278,37 @@ class Connection:
     # entries
 
     async def write(self, changes: Iterable[Change]) -> list[Refusal]:
-        """Makes `changes` in this order; returns those that the switch refused. The others are made."""
+        """Makes `changes` in this order; returns those that the switch refused. The others are made.
+
+        One request is put together while the switch works on the one before.
+        """
         refusals: list[Refusal] = []
-        for batch in _batches(changes, UPDATES_PER_WRITE):
-            refusals += await self._write(batch)
+        batch: Sequence[Change] = ()
+        under_way: Any = None
+        try:
+            for following in _batches(changes, UPDATES_PER_WRITE):
+                request = self._write_request(following)
+                if under_way is not None:
+                    refusals += await self._refused(batch, under_way)
+                self._check_alive()
+                batch, under_way = following, self._write_bytes(request, timeout=CALL_DEADLINE)
+                await asyncio.sleep(0)  # so that it is sent before the next one is put together
+            if under_way is not None:
+                refusals += await self._refused(batch, under_way)
+        finally:
+            if under_way is not None:
+                under_way.cancel()  # which means nothing to one that has been answered
         return refusals
 
-    async def _write(self, changes: Sequence[Change]) -> list[Refusal]:
+    def _write_request(self, changes: Sequence[Change]) -> bytes:
         head = p4r.WriteRequest(device_id=self.target.device_id, election_id=self._election_id)
-        request = b"".join([head.SerializeToString(), *map(self._codec.update, changes)])
+        return b"".join([head.SerializeToString(), *map(self._codec.update, changes)])
+
+    @staticmethod
+    async def _refused(changes: Sequence[Change], under_way: Awaitable[object]) -> list[Refusal]:
+        """Those of `changes` that a write `under_way` is answered to have refused."""
         try:
-            await self._call(self._write_bytes, request, CALL_DEADLINE)
+            await within(None, under_way)
         except _Answered as error:
             if len(error.details) != len(changes):
                 raise

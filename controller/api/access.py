@@ -1,4 +1,6 @@
-"""Who may do what by TCP: nothing without a token, and nothing but looking with one that is for reading.
+"""Who may do what by TCP: nothing without a token, and with one what its role allows.
+
+Copying the store is not looking: who asks for it counts as the standby, whom changes wait for.
 
 The unix socket is guarded by its file's mode, so an application for it goes without this.
 """
@@ -13,6 +15,9 @@ from controller.api.schemas import Refusal
 from controller.api.tokens import Caller, Role, Tokens
 
 LOOKING = ("GET", "HEAD")
+
+REPLICA = "/v1/replica"
+"""What the other one of a pair asks for, and nothing else."""
 
 CHALLENGE = {"www-authenticate": 'Bearer realm="sluice"'}
 """RFC 6750, section 3."""
@@ -32,8 +37,8 @@ class Access:
             caller = self._caller(scope)
             if isinstance(caller, Refusal):
                 await answer(HTTPStatus.UNAUTHORIZED, caller, CHALLENGE)(scope, receive, send)
-            elif caller.role is Role.READ and scope["method"] not in LOOKING:
-                await answer(HTTPStatus.FORBIDDEN, _may_not(caller, scope))(scope, receive, send)
+            elif refusal := _may_not(caller, scope):
+                await answer(HTTPStatus.FORBIDDEN, refusal)(scope, receive, send)
             else:
                 scope.setdefault("state", {})["caller"] = caller
                 await app(scope, receive, send)
@@ -55,9 +60,23 @@ class Access:
         )
 
 
-def _may_not(caller: Caller, scope: Scope) -> Refusal:
+def _may_not(caller: Caller, scope: Scope) -> Refusal | None:
+    """Why the caller's role does not allow what is asked for; None if it does."""
+    copies, looks = scope["path"] == REPLICA, scope["method"] in LOOKING
+    match caller.role:
+        case Role.READ if copies:
+            purpose, hint = "reading", "the other controller of a pair needs a token with the role peer"
+        case Role.READ if not looks:
+            purpose, hint = "reading", "a change needs a token with the role write"
+        case Role.PEER if not (copies and looks):
+            purpose, hint = (
+                "the other controller of a pair",
+                "anything else needs one with the role read or write",
+            )
+        case _:
+            return None
     return Refusal(
-        error=f"the token of {caller.name} is for reading",
+        error=f"the token of {caller.name} is for {purpose}",
         where=f"{scope['method']} {scope['path']}",
-        hint="a change needs a token with the role write",
+        hint=hint,
     )

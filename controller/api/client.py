@@ -10,6 +10,7 @@ What can go wrong:
     ClientError
       Unreachable      no daemon answers there
         Absent         nobody has taken that place
+        NotTrusted     somebody does, whose certificate is not accepted
       Unusable         what is needed to ask is not right: an address, a token, a certificate
       Refused          the daemon answered with a Refusal
         Conflict       somebody else has changed the configuration in between
@@ -41,6 +42,9 @@ TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 """Seconds. A change waits a few for the switch; nothing takes nearly as long."""
 
 
+MAX_ANSWER = 256 * 2**20
+"""Bytes. The largest document is 32 MiB; a standby's copy comes in portions (`controller.replica`)."""
+
 MAX_TOKEN = 1000
 """Letters."""
 
@@ -57,6 +61,10 @@ class Unreachable(ClientError):
 
 class Absent(Unreachable):
     """Nobody listens there: it is to be started, or is somewhere else."""
+
+
+class NotTrusted(Unreachable):
+    """Whoever answers there shows a certificate that is not accepted."""
 
 
 class Unusable(ClientError):
@@ -114,6 +122,9 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._http.close()
 
     def get(self, kind: type[T], *path: str, **query: Any) -> T:
@@ -155,13 +166,27 @@ class Client:
 
     def _request(self, method: str, path: Pieces, query: Mapping[str, Any], **body: Any) -> httpx.Response:
         try:
-            response = self._http.request(method, self._url(path), params=query, **body)
+            response = self._answer(self._http.build_request(method, self._url(path), params=query, **body))
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
+        except httpx.DecodingError:
+            raise NotUnderstood from None
         if response.is_success:
             return response
         refused = Conflict if response.status_code == HTTPStatus.CONFLICT else Refused
         raise refused(_refusal(response))
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        """The whole answer. Raises Unusable for one that does not end in time to fit into memory."""
+        response, content = self._http.send(request, stream=True), bytearray()
+        try:
+            for part in response.iter_bytes():
+                content += part
+                if len(content) > MAX_ANSWER:
+                    raise Unusable(f"{self._place} answers with more than {MAX_ANSWER >> 20} MB")
+        finally:
+            response.close()
+        return httpx.Response(response.status_code, content=bytes(content))
 
     @staticmethod
     def _url(path: Pieces) -> str:
@@ -172,7 +197,8 @@ class Client:
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
         if isinstance(error, httpx.ConnectError):
-            return Absent(f"no daemon answers at {self._place}: {_reason(error)}")
+            kind = NotTrusted if _verification(error) else Absent
+            return kind(f"no daemon answers at {self._place}: {_reason(error)}")
         if isinstance(error, httpx.TimeoutException):
             return Unreachable(f"the daemon at {self._place} does not answer: it is busy, or hangs")
         return Unreachable(f"the connection to the daemon at {self._place} broke")
@@ -188,6 +214,11 @@ def _by_socket(socket: Path, user: str, timeout: httpx.Timeout) -> httpx.Client:
     )
 
 
+def check(place: Path | Remote) -> None:
+    """Raises Unusable when what is needed to ask there is not right, as far as can be known from here."""
+    Client(place).close()
+
+
 def _by_tcp(place: Remote, timeout: httpx.Timeout) -> httpx.Client:
     wrong = Unusable(f"{place.url} must be an address such as https://lb1.example:9443")
     try:
@@ -195,7 +226,8 @@ def _by_tcp(place: Remote, timeout: httpx.Timeout) -> httpx.Client:
         port_is_right = url.port != 0
     except ValueError:  # half a bracket, or no number for a port
         raise wrong from None
-    if url.scheme != "https" or not url.hostname or not port_is_right or url.path.strip("/") or url.query:
+    superfluous = url.path.strip("/") or url.query or url.username
+    if url.scheme != "https" or not url.hostname or not port_is_right or superfluous:
         raise wrong
     try:
         verify = ssl.create_default_context(cafile=place.authority)
@@ -236,14 +268,23 @@ def _understood(kind: type[T], answer: bytes) -> T:
 
 def _reason(error: BaseException) -> str:
     """The system's words for what is at the bottom of `error`."""
+    if refused := _verification(error):
+        return f"its certificate is not accepted: {refused.verify_message}"
+    words = [cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
+    return words[0].lower() if words else str(error)
+
+
+def _verification(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """That a certificate is not accepted, if that is why."""
+    found = (cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError))
+    return next(found, None)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not accepted: {cause.verify_message}"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return str(error)
 
 
 def _refusal(response: httpx.Response) -> Refusal:

@@ -21,7 +21,7 @@ A change with `If-Match` is made only at that revision; otherwise it is refused 
 somebody else did meanwhile is lost.
 
 By the unix socket everything is allowed to whom the file's mode allows to open it. By TCP there is only TLS,
-and each request needs a token, for reading or for changes as well.
+and each request needs a token: for reading, for changes as well, or for the other controller of a pair.
 """
 
 TAGS = {
@@ -40,7 +40,7 @@ WHY: dict[int, tuple[str, dict[str, Any]]] = {
         {"error": "a token is needed here", "where": "Authorization"},
     ),
     403: (
-        "By TCP: the token is for reading.",
+        "By TCP: the token's role does not allow it.",
         {"error": "the token of prometheus is for reading", "where": "DELETE /v1/vips/web"},
     ),
     404: (
@@ -52,7 +52,8 @@ WHY: dict[int, tuple[str, dict[str, Any]]] = {
         {"error": "the body did not arrive within 30 s", "where": "PUT /v1/config"},
     ),
     409: (
-        "The configuration is not at the revision that `expected_revision` names.",
+        "The configuration is not at the revision that `expected_revision` names; or who asks for a copy of "
+        "the store is of an older version.",
         {
             "error": "the configuration is at revision 8, the change was made for revision 7: look at the "
             "present one and make the change again",
@@ -152,9 +153,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     number = {"description": "The request's number in the daemon's log.", "schema": {"type": "string"}}
     made["components"]["headers"] = {HEADER: number}
     for path in made["paths"].values():
-        for method, operation in path.items():
+        for operation in path.values():
             answers: dict[str, Any] = operation["responses"]
-            answers |= {status: {} for status in (("401",) if method == "get" else ("401", "403"))}
+            answers |= {status: {} for status in ("401", "403")}
             for status in answers:
                 if int(status) in WHY:
                     answers[status] = _refusal(int(status))

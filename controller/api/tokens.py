@@ -30,14 +30,15 @@ MAX_FILE = 2**20
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,62}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_LINE = "a line is NAME, read or write, and sha256:DIGEST, as `sluice api token NAME` prints it"
+_LINE = "a line is NAME, one of read, write and peer, and sha256:DIGEST, as `sluice api token NAME` prints it"
 
 
 class Role(StrEnum):
-    """What a caller may do: look, or change as well."""
+    """What a caller may do: look, or change as well; or copy what there is, as the other one of a pair."""
 
     READ = "read"
     WRITE = "write"
+    PEER = "peer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _callers(text: str, file: Path) -> Iterator[tuple[str, Caller]]:
         if not is_name(name):
             raise _refused(file, "the name must be at most 63 letters, digits and ._@-", number)
         if role not in list(Role):
-            raise _refused(file, "the role must be read or write", number)
+            raise _refused(file, "the role must be read, write or peer", number)
         if not _DIGEST.fullmatch(known):
             raise _refused(file, f"the third word is no digest (tokens themselves stay out); {_LINE}", number)
         if name in names:

@@ -23,7 +23,9 @@ def openapi() -> None:
 @app.command(epilog="Example: sluice api token prometheus >> tokens")
 def token(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="Whose: for the history.")],
-    role: Annotated[Role, typer.Option("--role", help="Whether it may change anything.")] = Role.READ,
+    role: Annotated[
+        Role, typer.Option("--role", help="Look, change as well, or be a pair's other one.")
+    ] = Role.READ,
 ) -> None:
     """Make a token for the API by TCP.
 

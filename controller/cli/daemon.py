@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from controller.api.client import Remote
 from controller.cli.options import Socket
 from controller.cli.place import DEFAULT_SOCKET
 
@@ -77,11 +78,29 @@ def daemon(
         typer.Option("--switch-key", show_default=False, help="Its key, PEM, without a password."),
     ] = None,
     peer: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--peer",
+            metavar="SOCKET|URL",
             show_default=False,
-            help="The API socket of a second controller of the same switch: one of the two stands by.",
+            help="The API of a second controller of the same switch, such as https://lb2.example:9443: "
+            "one of the two stands by.",
+        ),
+    ] = None,
+    peer_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--peer-token-file",
+            show_default=False,
+            help="For --peer URL: the file that holds our token there, with the role peer.",
+        ),
+    ] = None,
+    peer_ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--peer-ca-file",
+            show_default=False,
+            help="For --peer URL: who signed its certificate (PEM), if the system does not know them.",
         ),
     ] = None,
     log_level: Annotated[LogLevel, typer.Option("--log-level", help="What to log.")] = LogLevel.INFO,
@@ -121,9 +140,20 @@ def daemon(
         group,
         TcpOptions(listen, certificate, key, tokens) if listen else None,
         SwitchTls(switch_ca, switch_certificate, switch_key) if switch_ca else None,
-        peer,
+        _peer(peer, peer_token_file, peer_ca_file),
     )
     raise typer.Exit(daemon.check(options) if check else daemon.run(options))
+
+
+def _peer(place: str | None, token_file: Path | None, authority: Path | None) -> Path | Remote | None:
+    """Raises BadParameter for a URL without a token, and for a token without a URL."""
+    if place and "://" in place:
+        if not token_file:
+            raise typer.BadParameter(f"--peer {place} needs a token: name its file with --peer-token-file")
+        return Remote(place, token_file, authority)
+    of_url = {"--peer-token-file": token_file, "--peer-ca-file": authority}
+    _belong("--peer https://HOST:PORT", None, of_url)
+    return Path(place) if place else None
 
 
 def _belong(option: str, value: object, parts: dict[str, Path | None]) -> None:

@@ -6,7 +6,7 @@ has gone down, that takes no longer than `longest`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from controller.health.settings import Damping
@@ -39,44 +39,59 @@ class Flapping:
 class Flaps:
     """Of all backends that have gone down lately."""
 
-    def __init__(self) -> None:
-        self._known: dict[Name, Flapping] = {}
+    def __init__(self, known: Mapping[str, Mapping[str, Flapping]] = {}) -> None:
+        """`known` by pool and name, as `of` tells it."""
+        self._known = {pool: dict(backends) for pool, backends in known.items()}
 
     def copy(self) -> "Flaps":
-        other = Flaps()
-        other._known = dict(self._known)
-        return other
+        return Flaps(self._known)
+
+    def of(self, pool: str) -> Mapping[str, Flapping]:
+        return self._known.get(pool, {})
 
     def fell(self, name: Name, now: float, settings: Damping) -> bool:
         """Whether it is held back now and was not before."""
-        before = self._known.get(name, Flapping(0.0, now))
-        self._known[name] = after = before.fallen(now, settings)
+        pool, backend = name
+        before = self.of(pool).get(backend, Flapping(0.0, now))
+        self._known.setdefault(pool, {})[backend] = after = before.fallen(now, settings)
         return after.held and not before.held
 
     def released(self, pool: str, now: float, settings: Damping | None) -> list[str]:
         """Backends that are held back no longer; all of them when the pool has no damping any more."""
         free = [
-            name
-            for name, one in self._known.items()
-            if name[0] == pool and one.held and (settings is None or one.free_at(settings) <= now)
+            backend
+            for backend, one in self.of(pool).items()
+            if one.held and (settings is None or one.free_at(settings) <= now)
         ]
-        for name in free:
-            self._known[name] = replace(self._known[name], held=False)
-        return [backend for _, backend in free]
+        for backend in free:
+            self._known[pool][backend] = replace(self._known[pool][backend], held=False)
+        return free
 
     def held(self, pool: str) -> frozenset[str]:
-        return frozenset(
-            backend for of, backend in self._known if of == pool and self._known[of, backend].held
-        )
+        return frozenset(backend for backend, one in self.of(pool).items() if one.held)
 
     def penalty(self, name: Name, now: float, settings: Damping | None) -> float:
-        known = self._known.get(name)
+        pool, backend = name
+        known = self.of(pool).get(backend)
         return known.penalty_at(now, settings) if known and settings else 0.0
 
     def due(self, pool: str, settings: Damping) -> Iterator[float]:
         """When those that are held back are free again."""
-        return (one.free_at(settings) for name, one in self._known.items() if name[0] == pool and one.held)
+        return (one.free_at(settings) for one in self.of(pool).values() if one.held)
 
     def keep(self, names: set[Name]) -> None:
         """Forgets all others."""
-        self._known = {name: one for name, one in self._known.items() if name in names}
+        kept = {
+            pool: {backend: one for backend, one in backends.items() if (pool, backend) in names}
+            for pool, backends in self._known.items()
+        }
+        self._known = {pool: backends for pool, backends in kept.items() if backends}
+
+    def set_back(self, now: float) -> list[str]:
+        """The clock shows `now` after a later time: penalties of then are of now. Returns their pools."""
+        pools = [pool for pool, backends in self._known.items() if any(b.at > now for b in backends.values())]
+        for pool in pools:
+            self._known[pool] = {
+                backend: replace(one, at=min(one.at, now)) for backend, one in self._known[pool].items()
+            }
+        return pools

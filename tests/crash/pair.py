@@ -13,31 +13,82 @@ import grpc
 from finsy.proto import U128, p4r
 
 from controller.api.client import Client, ClientError
-from controller.api.schemas import Status
+from controller.api.schemas import PoolView, Status
+from controller.api.tokens import digest, new_token
 from controller.events import Event
+from controller.report import BackendReport
 from tests.crash.daemons import Zygote
 from tests.crash.stage import daemon_order
 from tests.crash.world import NAMES, PATIENCE, Backends, document, stage
+from tests.fakes.daemon import closed_port
 from tests.fakes.proxy import Forward, Proxy
+from tests.switch.certificates import make_certificate
 
 BACKENDS: Backends = {name: (1, "active") for name in NAMES[:4]}
 
 
-class Member:
-    """One of the two. `other` is where the other one's API is."""
+class Sockets:
+    """The two reach each other by the sockets of their APIs."""
 
-    def __init__(self, name: str, folder: Path, zygote: Zygote, proxy: Proxy, other: Path) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def options(self, name: str, other: str) -> dict[str, str]:
+        """Of the zygote's orders."""
+        return {"peer": str(self._folder / f"{other}.sock")}
+
+
+class Tls:
+    """The two reach each other by TCP, each with a certificate and a token of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ports = {"a": closed_port(), "b": closed_port()}
+        self.tokens = {"a": new_token(), "b": new_token()}
+        make_certificate(folder, "authority")
+        for name, token in self.tokens.items():
+            make_certificate(folder, name, "authority")
+            self.write(f"{name}.token", token)
+            self.write(f"{name}.tokens", f"other peer {digest(self.tokens['b' if name == 'a' else 'a'])}")
+
+    def write(self, name: str, line: str) -> None:
+        file = self._folder / name
+        file.touch(0o600)
+        file.write_text(line + "\n")
+
+    def options(self, name: str, other: str) -> dict[str, str]:
+        """Of the zygote's orders."""
+        files = {"certificate": "pem", "key": "key", "tokens": "tokens", "peer_token_file": "token"}
+        return {
+            "listen": f"127.0.0.1:{self._ports[name]}",
+            "peer": f"https://127.0.0.1:{self._ports[other]}",
+            "peer_ca_file": str(self._folder / "authority.pem"),
+            **{option: str(self._folder / f"{name}.{kind}") for option, kind in files.items()},
+        }
+
+
+class Member:
+    """One of the two. `options` say how it reaches the other one."""
+
+    def __init__(
+        self, name: str, folder: Path, zygote: Zygote, proxy: Proxy, options: dict[str, str]
+    ) -> None:
         self.name, self.proxy = name, proxy
         self.socket = folder / f"{name}.sock"
-        self._folder, self._zygote, self._other = folder, zygote, other
+        self.log = folder / f"{name}.log"
+        self._folder, self._zygote, self._options = folder, zygote, options
+        self.pool: dict[str, object] = {}
+        """Settings, beside those that all tests have."""
         self.pid = 0
 
     def start(self) -> None:
         place = self._zygote.disk / self._folder.name / self.name
         place.mkdir(parents=True, exist_ok=True)
-        (self._folder / f"{self.name}.yaml").write_text(document(self.proxy.address, BACKENDS, "0s"))
+        (self._folder / f"{self.name}.yaml").write_text(
+            document(self.proxy.address, BACKENDS, "0s", **self.pool)
+        )
         order = daemon_order(self._folder, self.name, place, self.socket)
-        self.pid = self._zygote.ask(order | {"peer": str(self._other)})
+        self.pid = self._zygote.ask(order | self._options)
 
     def kill(self) -> None:
         if self.pid:
@@ -55,6 +106,11 @@ class Member:
                 return api.get(Status, "status")
         except ClientError:
             return None
+
+    def backend(self, name: str) -> BackendReport:
+        with self.api() as api:
+            backends = api.get(PoolView, "pools", "web").backends
+        return next(backend for backend in backends if backend.name == name)
 
     def is_(self, role: str) -> bool:
         status = self.status()
@@ -82,9 +138,9 @@ class Member:
 class Two:
     """`written` is who wrote to the switch, and with which election id; `refused` the same, in vain."""
 
-    def __init__(self, zygote: Zygote, folder: Path) -> None:
-        self._zygote, self._folder = zygote, folder
-        (folder / "down").write_text("")
+    def __init__(self, zygote: Zygote, folder: Path, way: type[Sockets | Tls]) -> None:
+        self._zygote, self._folder, self.way = zygote, folder, way(folder)
+        self.down()
         self.written: list[tuple[str, int]] = []
         self.refused: list[tuple[str, int]] = []
         self.hold: dict[str, threading.Event] = {}
@@ -128,7 +184,12 @@ class Two:
 
         proxy.otherwise = noted
         self.wait(proxy.heal())
-        return Member(name, self._folder, self._zygote, proxy, self._folder / f"{other}.sock")
+        return Member(name, self._folder, self._zygote, proxy, self.way.options(name, other))
+
+    def down(self, *names: str) -> None:
+        """These fail their checks from now on, no others."""
+        (self._folder / "new").write_text(" ".join(names))
+        (self._folder / "new").rename(self._folder / "down")
 
     def end_streams_of(self, member: Member) -> None:
         self._stage.loop.call_soon_threadsafe(member.proxy.end_streams)

@@ -1,5 +1,9 @@
-"""Two controllers for one switch: whoever dies, the other one goes on, and no connection notices."""
+"""Two controllers for one switch: whoever dies, the other one goes on, and no connection notices.
 
+All of it twice: with the two reaching each other by sockets, and by TCP with TLS and tokens.
+"""
+
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +12,7 @@ import pytest
 
 from controller.api.client import Refused
 from tests.crash.daemons import Zygote
-from tests.crash.pair import Two, until
+from tests.crash.pair import Sockets, Tls, Two, until
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +21,13 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
         yield zygote
 
 
-@pytest.fixture
-def two(zygote: Zygote, tmp_path: Path) -> Iterator[Two]:
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is absent")
+
+
+@pytest.fixture(params=[Sockets, pytest.param(Tls, marks=needs_openssl)])
+def two(zygote: Zygote, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Two]:
     """a is active, b stands by and has a copy; flows are open."""
-    with Two(zygote, tmp_path) as two:
+    with Two(zygote, tmp_path, request.param) as two:
         two.a.start()
         until(two.a.is_whole, "a is active")
         two.b.start()

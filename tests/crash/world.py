@@ -57,8 +57,8 @@ def address(name: str) -> IPv4Address:
     return IPv4Address("10.0.1.10") + int(name[1:])
 
 
-def document(switch: str, backends: Backends, announcement: str) -> str:
-    """YAML, of which JSON is a part."""
+def document(switch: str, backends: Backends, announcement: str, **more: object) -> str:
+    """YAML, of which JSON is a part; `more` settings of the pool."""
     neighbors = [
         {"address": str(address(name)), "mac": f"02:00:00:00:02:{number:02x}", "port": 2}
         for number, name in enumerate(NAMES)
@@ -73,6 +73,7 @@ def document(switch: str, backends: Backends, announcement: str) -> str:
             {"name": name, "address": str(address(name)), "port": PORT, "weight": weight, "state": state}
             for name, (weight, state) in backends.items()
         ],
+        **more,
     }
     return json.dumps(
         {

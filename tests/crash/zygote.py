@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from controller import daemon
+from controller.api.client import Remote
+from controller.api.listening import TcpOptions
 from controller.events import EventLog
 from controller.health.monitor import Report
 from controller.health.process import CheckProcess
@@ -58,10 +60,22 @@ def _run(order: dict[str, str]) -> None:
         faults.FAULTS[fault]()
     level = order.pop("log_level")
     config, socket, store, checks = (Path(order[name]) for name in ("config", "socket", "store", "checks"))
-    peer = Path(order["peer"]) if "peer" in order else None
-    options = daemon.Options(config, socket, store, level, checks, peer=peer)
+    options = daemon.Options(config, socket, store, level, checks, tcp=_tcp(order), peer=_peer(order))
     code = daemon.run(options)
     os._exit(code)
+
+
+def _tcp(order: dict[str, str]) -> TcpOptions | None:
+    if "listen" not in order:
+        return None
+    certificate, key, tokens = (Path(order[name]) for name in ("certificate", "key", "tokens"))
+    return TcpOptions(order["listen"], certificate, key, tokens)
+
+
+def _peer(order: dict[str, str]) -> Path | Remote | None:
+    if "peer_token_file" in order:
+        return Remote(order["peer"], Path(order["peer_token_file"]), Path(order["peer_ca_file"]))
+    return Path(order["peer"]) if "peer" in order else None
 
 
 def main() -> None:

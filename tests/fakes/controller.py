@@ -12,6 +12,7 @@ from controller.errors import UnknownRevision
 from controller.events import EventLog, Kind
 from controller.explanation import Explanation, Side
 from controller.model import Backend, Config, Pool
+from controller.pair import Pair
 from controller.recorded import Recorded
 from controller.report import (
     BackendReport,
@@ -78,6 +79,7 @@ class FakeController(Controller):
         self.findings: list[Finding] = [Finding(subject="switch", state=Health.OK, text="primary, in step")]
         self.drains: list[DrainReport] = []
         """What is told of drains, one after the other; the last one again and again."""
+        self.pair: Pair | None = None
         self._config = parse(document)
         self._revision = Revision(1, NOW, "root", "sluice.yaml")
         self.past = [(self._revision, self._config)]

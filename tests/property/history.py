@@ -15,6 +15,7 @@ from controller.assignment import Assignment
 from controller.desired import Desired
 from controller.errors import Unreachable
 from controller.events import EventLog
+from controller.health.damping import Flaps
 from controller.health.passive import LOOKS, Handshakes, Listening
 from controller.health.settings import Damping
 from controller.model import Backend, Config, Pool, State
@@ -173,7 +174,7 @@ class History:
             )
             self.desired.refresh(self.now)
             self.lost |= before - {*self.desired.assignment.pools["web"].backends}
-            self.store.save(self.desired.assignment, self.desired.unsaved)
+            self.store.save(self.desired.assignment, self.desired.unsaved, self.desired.flaps)
             self.desired.unsaved.clear()
             want = wanted(self.config, self.desired.assignment, self._neighbors(), self.desired.announced)
             if self.probing:
@@ -223,10 +224,14 @@ class History:
         self.switch.lose_after = None
         verdicts = self.desired.verdicts
         killed = self.random.random() < 0.7
-        assignment = self.store.load() if killed else self.desired.assignment
+        assignment, flaps = self.desired.assignment, self.desired.flaps
+        if killed:
+            assignment, flaps = self.store.load(), self.store.flaps()
+            assert flaps.of("web") == self.desired.flaps.of("web"), "penalties outlive the controller"
+            self._check_when_they_came(assignment)
         if killed and self.random.random() < 0.3:
-            assignment = Assignment()  # and its store with it, which knew the numbers that rest
-        self.desired = Desired(self.config, assignment, self.events)
+            assignment, flaps = Assignment(), Flaps()  # and its store with it, which knew who rests
+        self.desired = Desired(self.config, assignment, self.events, flaps)
         if not killed:
             self.desired.verdicts = verdicts
         self.reconciler = Reconciler(self.switch)  # type: ignore[arg-type]
@@ -235,6 +240,13 @@ class History:
         if killed:  # the checks find out again
             for name, healthy in self.healthy.items():
                 self.desired.set_health("web", name, healthy, "checked")
+
+    def _check_when_they_came(self, stored: Assignment) -> None:
+        """Slow starts go on where they were."""
+        before = self.desired.assignment.pools
+        kept = stored.pools["web"].backends if before else {}
+        for number, identity in before["web"].backends.items() if before else ():
+            assert number not in kept or kept[number].came == identity.came
 
     def restart(self) -> None:
         """The controller is killed between two writes."""

@@ -156,6 +156,17 @@ def test_without_a_store_pool_and_backends_are_recognised_by_their_addresses(wor
     assert world.switch.log == [], "and nothing has to be written"
 
 
+def test_a_backend_that_the_store_does_not_know_of_a_pool_that_it_knows_has_just_come(world: World) -> None:
+    """As at a takeover by a standby whose copy is a moment old."""
+    copy = world.assignment.copy()
+    world.config = add_backend(world.config, "web", make_backend("b4", "10.0.1.14", 8080))
+    world.write()
+    came = {i.name: i.came for i in world.adopted_by(copy).pools["web"].backends.values()}
+    assert came == {"b1": None, "b2": None, "b3": None, "b4": LATER}
+    alone = {i.name: i.came for i in world.adopted_by(Assignment()).pools["web"].backends.values()}
+    assert alone == dict.fromkeys(came), "without a store nobody knows who came last"
+
+
 def test_without_a_store_unknown_backends_may_end_their_flows(world: World) -> None:
     world.config = remove_backend(world.config, "web", "b2")
     world.write()

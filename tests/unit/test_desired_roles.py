@@ -227,6 +227,37 @@ def test_another_slow_start_counts_at_once() -> None:
 # damping
 
 
+DAY = 86400.0
+
+
+def test_a_slow_start_goes_on_after_a_clock_was_set_back() -> None:
+    world = World("a b", "slow_start: 20s")
+    world.verdict(b=False)
+    world.verdict(b=True)
+    world.go_on(10.0)
+    before = world.buckets["b"]
+    assert 0 < before < 32
+    world.now -= DAY
+    world.desired.refresh(world.now)
+    assert world.buckets["b"] < before, "it begins anew"
+    world.go_on(20.0)
+    assert world.buckets == {"a": 32, "b": 32}
+
+
+def test_what_was_stored_by_a_clock_that_was_ahead_counts_from_now() -> None:
+    world = World("a b", "slow_start: 20s\n    damping: {half_life: 60s, suppress: 2, reuse: 1, longest: 4m}")
+    flap(world, "b", 3)
+    assert world.desired.flaps.held("web") == {"b"}
+    stored = Desired(world.desired.config, world.desired.assignment, world.events, world.desired.flaps)
+    stored.verdicts = world.desired.verdicts
+    world.desired = stored
+    world.now -= DAY
+    world.desired.refresh(world.now)
+    assert world.desired.unsaved == {"web"}, "the store learns it, too"
+    world.go_on(240.0)
+    assert world.desired.flaps.held("web") == set(), "it is held back for no longer than the longest time"
+
+
 def flap(world: World, name: str, times: int) -> None:
     for _ in range(times):
         world.verdict(**{name: False})

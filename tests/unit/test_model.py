@@ -1,6 +1,8 @@
 """Changes of the desired state: each gives a new, checked one, and says what is wrong otherwise."""
 
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from controller.config import parse
 from controller.errors import InvalidConfig, UnknownName
 from controller.model import (
     Config,
+    Mode,
     State,
     Vip,
     add_backend,
@@ -26,6 +29,18 @@ interfaces: [{name: all, ports: [1], addresses: [10.0.0.1/16]}]
 pools:
   - {name: web, buckets: 16, backends: [{name: b1, address: 10.0.1.1}, {name: b2, address: 10.0.1.2}]}
 vips: [{name: web, address: 10.1.0.1, port: 80, pool: web}]
+"""
+
+
+TWO_POOLS = """
+switch: {mac: "02:00:00:00:00:01"}
+interfaces: [{name: all, ports: [1], addresses: [10.0.1.1/24]}]
+pools:
+  - {name: web, backends: [{name: b1, address: 10.0.1.11, port: 8080}, {name: b2, address: 10.0.1.12}]}
+  - {name: shop, backends: [{name: s1, address: 10.0.1.21, port: 80}]}
+vips:
+  - {name: web, address: 10.0.0.100, port: 80, pool: web}
+  - {name: shop, address: 10.0.0.101, port: 80, pool: shop}
 """
 
 
@@ -134,3 +149,63 @@ def test_a_change_that_rules_read_is_checked() -> None:
     with pytest.raises(InvalidConfig):
         add_backend(config, "web", make_backend("b2", "10.0.1.3"))
     assert change_backend(config, "web", "b1", weight=7).pool("web").backend("b1").weight == 7
+
+
+def rough(config: Config, **parts: Any) -> Config:
+    """With other parts, unchecked."""
+    values: dict[str, Any] = {name: getattr(config, name) for name in Config.model_fields}
+    return Config.model_construct(**values | parts)
+
+
+def rough_pool(config: Config, pool: str, *backends: tuple[str, str, int | None], **parts: Any) -> Config:
+    """With another pool, unchecked: with these backends for its own, if there are any."""
+    made = tuple(make_backend(*backend) for backend in backends)
+    parts |= {"backends": made} if made else {}
+    changed = config.pool(pool).model_copy(update=parts)
+    return rough(config, pools=tuple(changed if one.name == pool else one for one in config.pools))
+
+
+CHANGES: dict[str, Callable[[Config], Config]] = {
+    "nothing": lambda c: rough(c),
+    "a setting": lambda c: rough_pool(c, "web", idle_timeout=60.0),
+    "another backend": lambda c: rough_pool(c, "web", ("b9", "10.0.1.29", 8080)),
+    "the service of another pool's": lambda c: rough_pool(c, "web", ("b9", "10.0.1.21", 80)),
+    "the address of a VIP": lambda c: rough_pool(c, "web", ("b9", "10.0.0.100", 80)),
+    "the address of an interface": lambda c: rough_pool(c, "web", ("b9", "10.0.1.1", 80)),
+    "no route": lambda c: rough_pool(c, "web", ("b9", "10.9.0.1", 80)),
+    "one name twice": lambda c: rough_pool(c, "web", ("b9", "10.0.1.29", 80), ("b9", "10.0.1.30", 80)),
+    "one place twice": lambda c: rough_pool(c, "web", ("b8", "10.0.1.29", 80), ("b9", "10.0.1.29", 80)),
+    "another family": lambda c: rough_pool(c, "web", ("b9", "fd00:1::1", 80)),
+    "another mode": lambda c: rough_pool(c, "web", mode=Mode.DSR),
+    "too few buckets": lambda c: rough_pool(
+        c, "web", *((f"b{n}", f"10.0.1.{n}", 80) for n in range(100, 120)), buckets=64
+    ),
+    "no pool": lambda c: rough(c, pools=()),
+    "a pool less": lambda c: rough(c, pools=c.pools[:1]),
+    "a pool twice": lambda c: rough(c, pools=(c.pools[0], c.pools[0])),
+    "the pools the other way": lambda c: rough(c, pools=c.pools[::-1]),
+    "no VIP": lambda c: rough(c, vips=()),
+    "no interface": lambda c: rough(c, interfaces=()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_is_in_common_with_a_sound_one_need_not_be_looked_at(change: Callable[[Config], Config]) -> None:
+    sound = parse(TWO_POOLS)
+    changed = change(sound)
+    assert [*rules.breaches(sound)] == []
+    assert {*rules.breaches(changed, sound)} == {*rules.breaches(changed)}
+
+
+def test_only_pools_that_changed_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound, seen = parse(TWO_POOLS), list[tuple[str, ...]]()
+
+    def noted(config: Config, places: rules.Places) -> Iterator[rules.Breach]:
+        seen.append(tuple(pool.name for _, pool in places))
+        yield from ()
+
+    monkeypatch.setattr(rules, "RULES_OF_POOLS", (noted,))
+    add_backend(sound, "web", make_backend("b9", "10.0.1.29"))
+    change_backend(sound, "web", "b1", weight=7)
+    rules.check(sound)
+    assert seen == [("web",), ("web", "shop")]

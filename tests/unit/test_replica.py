@@ -8,8 +8,9 @@ import pytest
 
 from controller.assignment import Assignment
 from controller.config import parse
+from controller.health.damping import Flapping, Flaps
 from controller.model import Pool
-from controller.replica import Replica
+from controller.replica import Bookmark, Replica
 from controller.store import SqliteStore
 
 NOW = 1_000_000.0
@@ -31,19 +32,20 @@ class Two:
 
     def __init__(self, folder: Path) -> None:
         self.active, self.copy = SqliteStore(folder / "active"), SqliteStore(folder / "copy")
-        self.seen = ("", 0)
+        self.seen = Bookmark()
         self.assignment = Assignment()
+        self.flaps = Flaps()
 
     def follow(self) -> Replica:
-        replica = Replica.model_validate_json(self.active.replica(*self.seen).model_dump_json())
+        replica = Replica.model_validate_json(self.active.replica(self.seen).model_dump_json())
         self.copy.take(replica)
-        self.seen = replica.epoch, replica.version
+        self.seen = replica.bookmark
         return replica
 
     def keep(self, *pools: Pool) -> None:
         for one in pools:
             self.assignment.update(one, lambda name: True, NOW)
-        self.active.save(self.assignment, [one.name for one in pools])
+        self.active.save(self.assignment, [one.name for one in pools], self.flaps)
 
     def assert_equal(self) -> None:
         assert self.copy.revisions() == self.active.revisions()
@@ -51,6 +53,8 @@ class Two:
             assert self.copy.document(revision.number) == self.active.document(revision.number)
         assert (self.copy.file(), self.copy.term()) == (self.active.file(), self.active.term())
         here, there = self.active.load(), self.copy.load()
+        for name in here.pools:
+            assert self.copy.flaps().of(name) == self.active.flaps().of(name)
         assert here.pools.keys() == there.pools.keys()
         for name, assigned in here.pools.items():
             assert there.pools[name].backends == assigned.backends
@@ -87,10 +91,20 @@ def test_later_it_gets_what_has_changed(two: Two) -> None:
     two.assert_equal()
 
 
+def test_slow_starts_and_penalties_are_copied(two: Two) -> None:
+    two.follow()
+    two.flaps = Flaps({"web": {"b1": Flapping(2.5, NOW, True), "b2": Flapping(1.0, NOW)}})
+    two.keep(pool("web", 5))  # the fifth has come to a pool that ran
+    two.follow()
+    two.assert_equal()
+    assert [i.came for i in two.copy.load().pools["web"].backends.values()] == [None] * 4 + [NOW]
+    assert two.copy.flaps().held("web") == {"b1"}
+
+
 def test_a_pool_that_goes_and_numbers_that_rest(two: Two) -> None:
     two.follow()
     two.assignment.forget("dns", NOW)
-    two.active.save(two.assignment, ["dns"])
+    two.active.save(two.assignment, ["dns"], two.flaps)
     assert two.follow().pools == {"dns": None}
     two.assert_equal()
     assert len(two.copy.load().backend_numbers.resting) == 2
@@ -106,6 +120,6 @@ def test_what_followed_another_store_is_copied_as_a_whole(two: Two) -> None:
     """Who copied from us knows another history."""
     two.follow()
     before = two.copy.versions.epoch
-    two.copy.take(two.active.replica("", 0))
+    two.copy.take(two.active.replica(Bookmark()))
     assert two.copy.versions.epoch != before
-    assert two.copy.replica(before, 0).whole
+    assert two.copy.replica(Bookmark(before)).whole

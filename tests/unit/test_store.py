@@ -13,10 +13,23 @@ import pytest
 from controller.assignment import Assignment
 from controller.buckets import Buckets
 from controller.errors import StoreError, UnknownRevision
+from controller.health.damping import Flapping, Flaps
 from controller.model import Backend, Pool
-from controller.store import SqliteStore
+from controller.store import MIGRATIONS, SCHEMA, SqliteStore
 
 NOW = 1_000_000.0
+
+FIRST_SCHEMA = """
+CREATE TABLE revisions (number INTEGER PRIMARY KEY, time REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
+    document BLOB NOT NULL);
+CREATE TABLE file (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), document BLOB NOT NULL);
+CREATE TABLE pools (name TEXT PRIMARY KEY, id INTEGER NOT NULL UNIQUE, buckets BLOB NOT NULL);
+CREATE TABLE identities (id INTEGER PRIMARY KEY, pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE,
+    name TEXT NOT NULL, address TEXT NOT NULL, port INTEGER, removed REAL);
+CREATE TABLE numbers (what TEXT PRIMARY KEY, last INTEGER NOT NULL);
+CREATE TABLE resting (what TEXT NOT NULL, number INTEGER NOT NULL, since REAL NOT NULL,
+    PRIMARY KEY (what, number));
+"""
 
 
 def up(backend: str) -> bool | None:
@@ -66,7 +79,7 @@ def test_an_assignment_survives_a_restart(tmp_path: Path) -> None:
     assignment = moving_assignment()
     assert assignment.pools["web"].buckets.moving.any()
     store = SqliteStore(tmp_path / "store")
-    store.save(assignment, assignment.pools)
+    store.save(assignment, assignment.pools, Flaps())
     store.close()
     assert_same(SqliteStore(tmp_path / "store").load(), assignment)
 
@@ -74,9 +87,9 @@ def test_an_assignment_survives_a_restart(tmp_path: Path) -> None:
 def test_a_pool_that_went_is_forgotten(tmp_path: Path) -> None:
     assignment = moving_assignment()
     store = SqliteStore(tmp_path / "store")
-    store.save(assignment, assignment.pools)
+    store.save(assignment, assignment.pools, Flaps())
     assignment.forget("web", NOW + 3)
-    store.save(assignment, ["web"])
+    store.save(assignment, ["web"], Flaps())
     assert_same(store.load(), assignment)
     assert store.load().pools.keys() == {"other"}
 
@@ -84,7 +97,7 @@ def test_a_pool_that_went_is_forgotten(tmp_path: Path) -> None:
 def test_only_what_changed_is_written(tmp_path: Path) -> None:
     assignment = moving_assignment()
     store = SqliteStore(tmp_path / "store")
-    store.save(assignment, ["other"])
+    store.save(assignment, ["other"], Flaps())
     assert store.load().pools.keys() == {"other"}
 
 
@@ -107,6 +120,56 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 7")
     with pytest.raises(StoreError, match="newer version"):
         SqliteStore(tmp_path / "store")
+
+
+def test_slow_starts_and_penalties_survive_a_restart(tmp_path: Path) -> None:
+    assignment = moving_assignment()
+    assignment.update(pool("b1", "b3", "b4"), up, NOW + 3)
+    flaps = Flaps({"web": {"b1": Flapping(2.5, NOW, True), "b3": Flapping(1.0, NOW + 1)}})
+    store = SqliteStore(tmp_path / "store")
+    store.save(assignment, assignment.pools, flaps)
+    store.close()
+    again = SqliteStore(tmp_path / "store")
+    assert_same(again.load(), assignment)
+    came = {identity.name: identity.came for identity in again.load().pools["web"].backends.values()}
+    assert (came["b1"], came["b4"]) == (None, NOW + 3)
+    assert (again.flaps().of("web"), again.flaps().of("other")) == (flaps.of("web"), {})
+    again.save(assignment, ["web"], Flaps())
+    assert again.flaps().of("web") == {}
+
+
+def test_a_store_of_the_first_version_opens_with_all_that_it_has(tmp_path: Path) -> None:
+    """As the first release made it: without penalties, and without when who came."""
+    assignment = moving_assignment()
+    store = SqliteStore(tmp_path / "store")
+    store.commit("one", who="file", what="start", from_file=True)
+    store.save(assignment, assignment.pools, Flaps())
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "store")) as db, db:
+        db.execute("DROP TABLE flaps")
+        db.execute("ALTER TABLE identities DROP COLUMN came")
+        db.execute("PRAGMA user_version = 1")
+    for _ in range(2):  # the second time it is of the present version
+        again = SqliteStore(tmp_path / "store")
+        assert_same(again.load(), assignment)
+        assert again.document(1) == "one"
+        flaps = Flaps({"web": {"b1": Flapping(2.5, NOW, True)}})
+        again.save(assignment, assignment.pools, flaps)
+        assert again.flaps().of("web") == flaps.of("web")
+        again.close()
+
+
+def test_what_migrations_make_of_the_first_version_is_the_schema(tmp_path: Path) -> None:
+    new, old = sqlite3.connect(":memory:"), sqlite3.connect(":memory:")
+    new.executescript(SCHEMA)
+    old.executescript(FIRST_SCHEMA)
+    for script in MIGRATIONS:
+        old.executescript(script)
+    for table in ("revisions", "file", "pools", "identities", "flaps", "numbers", "resting"):
+        columns = [db.execute(f"PRAGMA table_info ({table})").fetchall() for db in (new, old)]
+        assert columns[0] == columns[1], table
+        keys = [db.execute(f"PRAGMA foreign_key_list ({table})").fetchall() for db in (new, old)]
+        assert keys[0] == keys[1], table
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from controller.cli.main import main
 from switch.options import parse
+from tests.fakes.controller import DOCUMENT
 
 UNITS = sorted((Path(__file__).resolve().parents[2] / "contrib" / "systemd").glob("*.service"))
 NAMES = [unit.name for unit in UNITS]
@@ -66,3 +68,19 @@ def test_the_switch_takes_the_flags_of_its_unit() -> None:
     assert (program, name) == (PROGRAM, "switch")
     options = parse(flags)
     assert (options.address, options.interfaces, options.cpu_port) == ("127.0.0.1:9559", {1: "lo"}, 255)
+
+
+def test_the_daemon_takes_the_options_of_a_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As systemd splits them; of the files that they name the first is missed."""
+    text = (UNITS[0].parent / "pair.default").read_text()
+    (assignment,) = [line for line in text.splitlines() if line.startswith("SLUICE_OPTIONS=")]
+    (value,) = shlex.split(assignment)
+    config = tmp_path / "sluice.yaml"
+    config.write_text(DOCUMENT)
+    monkeypatch.setattr("controller.logs.to_stderr", lambda *_: None)  # it would outlive the test
+    options = value.removeprefix("SLUICE_OPTIONS=").split()
+    assert main(["daemon", "--check", "--config", str(config), *options]) == 2
+    missed = "/etc/sluice/ca.pem is no file of certificates (PEM): No such file or directory"
+    assert capfd.readouterr().err == f"sluice: --peer: {missed}\n"

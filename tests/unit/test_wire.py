@@ -1,7 +1,7 @@
 """The connection against a server that does what we tell it: arbitration, errors, silence, packets."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -157,6 +157,42 @@ async def test_writes_are_cut_into_batches_in_order(switch: ScriptedSwitch, pipe
     ]
     assert numbers == [*range(2500)]
     assert {update.type for request in switch.writes for update in request.updates} == {p4r.Update.INSERT}
+
+
+async def test_one_is_put_together_while_the_switch_works_on_the_one_before(
+    switch: ScriptedSwitch, pipeline: Pipeline
+) -> None:
+    """The first is answered when the second has been made, and the second comes after that answer."""
+    made, answered = asyncio.Queue[int](), list[int]()
+
+    async def answer(context: grpc.aio.ServicerContext) -> None:
+        assert len(switch.writes) == len(answered) + 1, "one at a time"
+        if len(switch.writes) < 3:
+            await asyncio.wait_for(made.get(), 10)
+        answered.append(len(switch.writes))
+
+    async with connected(switch, pipeline) as connection:
+        make, switch.answer = connection._write_request, answer
+
+        def noted(changes: Sequence[Change]) -> bytes:
+            if changes[0].key != (1, 0):
+                made.put_nowait(len(changes))
+            return make(changes)
+
+        connection._write_request = noted
+        assert await connection.write(buckets(2500)) == []
+    assert answered == [1, 2, 3]
+
+
+async def test_after_one_that_fails_the_next_is_not_sent(switch: ScriptedSwitch, pipeline: Pipeline) -> None:
+    async def abort(context: grpc.aio.ServicerContext) -> None:
+        await context.abort(grpc.StatusCode.INTERNAL, "out of order")
+
+    async with connected(switch, pipeline) as connection:
+        switch.answer = abort
+        with pytest.raises(CallFailed):
+            await connection.write(buckets(2500))
+        assert len(switch.writes) == 1
 
 
 async def test_refused_updates_are_named_each(switch: ScriptedSwitch, pipeline: Pipeline) -> None:

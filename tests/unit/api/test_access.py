@@ -13,12 +13,14 @@ from controller.api.tokens import Caller, Role, Tokens, digest, new_token
 from controller.errors import InvalidConfig
 from tests.fakes.controller import FakeController
 
-READER, WRITER = "sluice_" + "r" * 43, "sluice_" + "w" * 43  # the same in every process of tests
+# The same in every process of tests:
+READER, WRITER, STANDBY = ("sluice_" + letter * 43 for letter in "rws")
 TOKENS = f"""\
 # who        may    with
 
 prometheus   read   {digest(READER)}
 alice        write  {digest(WRITER)}  # until May
+lb2          peer   {digest(STANDBY)}
 """
 
 
@@ -63,10 +65,20 @@ BAD_FILES: list[tuple[str, str, int, str]] = [
         "nobody is in it",
         "# nobody\n",
         0o600,
-        "has no token; a line is NAME, read or write, and sha256:DIGEST",
+        "has no token; a line is NAME, one of read, write and peer, and sha256:DIGEST",
     ),
-    ("a word too many", f"a read {digest('x')} y\n", 0o600, "line 1: 4 words; a line is NAME, read or write"),
-    ("a role that is none", f"\na admin {digest('x')}\n", 0o600, "line 2: the role must be read or write"),
+    (
+        "a word too many",
+        f"a read {digest('x')} y\n",
+        0o600,
+        "line 1: 4 words; a line is NAME, one of read, write and peer",
+    ),
+    (
+        "a role that is none",
+        f"\na admin {digest('x')}\n",
+        0o600,
+        "line 2: the role must be read, write or peer",
+    ),
     ("a token itself", f"a read {READER}\n", 0o600, "line 1: the third word is no digest (tokens themselves"),
     (
         "a name with a slash",
@@ -104,7 +116,7 @@ def test_a_file_that_is_not_right(tmp_path: Path, shows: str, text: str, mode: i
         ({}, "a token is needed here"),
         ({"Authorization": f"Basic {WRITER}"}, "a token is needed here"),
         (bearer(""), "a token is needed here"),
-        (bearer("sluice_" + "s" * 43), "this token is not known here"),
+        (bearer("sluice_" + "t" * 43), "this token is not known here"),
         (bearer(WRITER + "x"), "this token is not known here"),
     ],
 )
@@ -138,6 +150,27 @@ async def test_a_token_for_reading_looks_and_changes_nothing(
     assert controller.changes == []
     assert (await remote.get("/v1/status", headers=bearer(READER))).status_code == 200
     assert (await remote.get("/metrics", headers=bearer(READER))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("token", "method", "path", "status"),
+    [
+        (STANDBY, "GET", "/v1/replica", 404),  # from the route: this one has no peer
+        (WRITER, "GET", "/v1/replica", 404),
+        (READER, "GET", "/v1/replica", 403),
+        (STANDBY, "POST", "/v1/replica", 403),
+        (STANDBY, "GET", "/v1/status", 403),
+        (STANDBY, "GET", "/metrics", 403),
+        (STANDBY, "DELETE", "/v1/vips/web", 403),
+    ],
+)
+async def test_the_store_is_for_the_other_one_of_a_pair_and_nothing_else_is(
+    remote: httpx.AsyncClient, token: str, method: str, path: str, status: int
+) -> None:
+    answer = await remote.request(method, path, headers=bearer(token))
+    assert answer.status_code == status
+    purpose = "reading" if token is READER else "the other controller of a pair"
+    assert status == 404 or f"is for {purpose}" in Refusal.model_validate(answer.json()).error
 
 
 async def test_who_changed_it_is_whose_token_it_was(

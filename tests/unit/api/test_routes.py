@@ -1,6 +1,7 @@
 """The API: what each resource answers, what it refuses and how it says so."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +12,10 @@ from controller.config import parse
 from controller.controller import ChangeResult
 from controller.errors import StoreError
 from controller.events import Kind, Severity
+from controller.pair import Pair
+from controller.peer import ApiPeer
+from controller.replica import FORMAT, Replica
+from controller.store import SqliteStore
 from tests.fakes.controller import DOCUMENT, NOW, FakeController
 
 
@@ -383,6 +388,21 @@ async def test_a_mistake_of_ours_has_the_same_shape_and_tells_no_secrets(
         hint="its log has the details under [mine-7]",
     )
     assert answer.headers["x-request-id"] == "mine-7"
+
+
+async def test_a_copy_of_the_store_is_for_who_knows_all_of_it(
+    api: httpx.AsyncClient, controller: FakeController
+) -> None:
+    assert (await api.get("/v1/replica")).status_code == 404
+    store = SqliteStore(":memory:")
+    store.commit("a document", who="root", what="a change")
+    controller.pair = Pair(ApiPeer(Path("peer.sock")), store, controller.events, lambda: None)
+    answer = await api.get(f"/v1/replica?format={FORMAT}")
+    assert Replica.model_validate_json(answer.content).latest == 1
+    answer = await api.get("/v1/replica")
+    assert answer.status_code == 409
+    said = Refusal.model_validate(answer.json()).error
+    assert said == f"the asker is of an older version (it copies format 1, this is {FORMAT}): update it"
 
 
 async def test_events(api: httpx.AsyncClient, controller: FakeController) -> None:
