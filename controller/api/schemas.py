@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 from math import ceil
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, WithJsonSchema, model_validator
 
 from controller.difference import Difference
 from controller.health.settings import Damping, Health, Passive
@@ -91,10 +91,26 @@ class Change(Schema):
     plan: Plan | None = None
 
 
+After = Annotated[
+    Duration,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*$"},
+                {"type": "number", "minimum": 0, "exclusiveMaximum": 365 * 86400},
+            ],
+            "examples": ["10m"],
+        },
+        mode="validation",
+    ),
+]
+"""A duration as a request may have it."""
+
+
 class DeadlineChange(Schema):
     """A time, or how long from now by the daemon's clock."""
 
-    after: Duration | None = None
+    after: After | None = None
     at: Moment | None = None
     then: AtDeadline = AtDeadline.KEEP
 

@@ -1,4 +1,4 @@
-"""An API on a unix socket, served by a thread of the test's own process."""
+"""An API at a socket, served by a thread of the test's own process."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds; a server that needs longer to start or to end has hung."""
 
 
@@ -21,12 +21,19 @@ def serving(app: FastAPI, path: Path) -> Iterator[None]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()  # from here on connections wait for the server
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-        thread.start()
-        try:
+        with serving_at(listener, server):
             yield
-        finally:
-            server.should_exit = True
-            thread.join(PATIENCE)
-            path.unlink()
+        path.unlink()
+
+
+@contextmanager
+def serving_at(listener: socket.socket, server: uvicorn.Server) -> Iterator[None]:
+    """Any server of uvicorn's kind, such as the daemon's, at a socket that is bound."""
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
     assert not thread.is_alive()

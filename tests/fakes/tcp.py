@@ -1,7 +1,5 @@
 """The API by TCP, with TLS and a token, served by a thread of the test's own process."""
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +10,8 @@ from controller.api.listening import Tcp, TcpOptions, name_of
 from controller.api.serving import Server
 from controller.api.tokens import Role, digest, new_token
 from controller.controller import Controller
+from tests.fakes.serving import serving_at
 from tests.switch.certificates import make_certificate
-
-PATIENCE = 20.0
-"""Seconds; a server that needs longer to end has hung."""
 
 
 def tcp_options(folder: Path, role: Role = Role.WRITE) -> TcpOptions:
@@ -37,12 +33,5 @@ def serving_by_tcp(controller: Controller, folder: Path) -> Iterator[Remote]:
     """Needs openssl."""
     tcp = Tcp(tcp_options(folder))
     server = Server(create_app(controller, tcp.access), tcp.tls)
-    with tcp.listening() as listener:
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
-        thread.start()
-        try:
-            yield Remote(name_of(listener), folder / "token", folder / "authority.pem")
-        finally:
-            server.should_exit = True
-            thread.join(PATIENCE)
-    assert not thread.is_alive()
+    with tcp.listening() as listener, serving_at(listener, server):
+        yield Remote(name_of(listener), folder / "token", folder / "authority.pem")

@@ -5,10 +5,8 @@ refused leaves everything as it was. SLUICE_FUZZ=seconds (make fuzz) makes it lo
 gets a few.
 """
 
-import asyncio
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +32,7 @@ from controller.daemon import P4INFO, PIPELINE
 from controller.store import SqliteStore
 from controller.wire import SwitchTarget
 from tests.fakes.controller import DOCUMENT
+from tests.fakes.serving import serving_at
 
 SECONDS = float(os.environ.get("SLUICE_FUZZ", "0"))
 SEED = int(os.environ.get("SLUICE_FUZZ_SEED", "1"))
@@ -75,14 +74,8 @@ class Served:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.listen()
             self.url = "http://{}:{}".format(*listener.getsockname())
-            thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
-            thread.start()
-            try:
+            with serving_at(listener, server):
                 yield
-            finally:
-                server.should_exit = True
-                thread.join(PATIENCE)
-        assert not thread.is_alive()
 
     @property
     def state(self) -> tuple[Any, ...]:
