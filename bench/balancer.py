@@ -46,7 +46,7 @@ def entries() -> list[Row]:
     for backend, station in backends().items():
         own.append(rows.backend(backend, station.v4, BACKEND_HTTP))
         own.append(rows.neighbor(station.v4, station.port, ROUTER, station.mac))
-        own.append(rows.nat_answer(station.v4, rows.TCP, BACKEND_HTTP, V4.nat_vip, HTTP))
+        own.append(rows.nat_answer(station.v4, rows.TCP, BACKEND_HTTP, V4.nat_vip, HTTP, backend))
         own.append(rows.nat_service(station.v4, rows.TCP, BACKEND_HTTP))
     return list({row.key: row for row in (*BASE, *own)}.values())
 

@@ -179,10 +179,9 @@ TUNNELS = Table(
     },
 )
 NAT_HOSTS = Table("nat_hosts", (_ADDRESS,), {"translated": ()})
-NAT_ANSWERS = Table("nat_answers", _SERVICE, {"restore": (_ADDRESS, _PORT)}, counter="answer_counter")
-NAT_ANSWER_RANGES = Table(
-    "nat_answer_ranges", _SERVICES, {"restore": (_ADDRESS, _PORT)}, counter="answer_range_counter"
-)
+_RESTORE = {"restore": (_ADDRESS, _PORT, _BACKEND)}
+NAT_ANSWERS = Table("nat_answers", _SERVICE, _RESTORE, counter="answer_counter")
+NAT_ANSWER_RANGES = Table("nat_answer_ranges", _SERVICES, _RESTORE, counter="answer_range_counter")
 NAT_SERVICES = Table("nat_services", _SERVICE, {"direct": ()})
 NAT_SERVICE_RANGES = Table("nat_service_ranges", _SERVICES, {"direct": ()})
 HEALTH_CHECKERS = Table(
@@ -261,6 +260,8 @@ CONST_TABLES = (DROPS, PUNTS, REPLIES, OVERHEADS)
 MOVING_PREVIOUS = "moving_previous"
 MOVING_UNMOVED = "moving_unmoved"
 BACKEND_SYNS = "backend_syns"
+BACKEND_ACCEPTS = "backend_accepts"
+BACKEND_REFUSALS = "backend_refusals"
 PROBE_ANSWERS = "probe_answers"
 SUSPECTED = "suspected"
 ALL_SUSPECT = "all_suspect"
@@ -273,7 +274,7 @@ EMBRYONIC_TICKS = 57
 """How long an exception lives of which only a SYN was seen (p4src/constants.p4): 15 s."""
 
 COUNTERS = {MOVING_PREVIOUS: MOTION_SLOTS, MOVING_UNMOVED: MOTION_SLOTS} | dict.fromkeys(
-    (BACKEND_SYNS, PROBE_ANSWERS, SUSPECTED, ALL_SUSPECT), 65536
+    (BACKEND_SYNS, BACKEND_ACCEPTS, BACKEND_REFUSALS, PROBE_ANSWERS, SUSPECTED, ALL_SUSPECT), 65536
 )
 """Indirect counters and how many cells they have."""
 

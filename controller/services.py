@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from controller.apportion import NOBODY
 from controller.assignment import Assignment
-from controller.identities import Identity
+from controller.identities import Identity, server_of
 from controller.memory import Memory
 from controller.model import FIVE_TUPLE, Backend, Config, Mode, OnNoBackend, Vip
 from controller.program import (
@@ -57,7 +58,8 @@ def service_rows(config: Config, assignment: Assignment, memory: Memory | None =
         backends = assignment.pools[pool.name].backends
         parts.append(memory.make(("assigned", pool.name), _of_assigned, backends, *vips))
     for pool, vips in nat:
-        parts.append(memory.make(("configured", pool.name), _of_configured, pool.backends, *vips))
+        backends = assignment.pools[pool.name].backends
+        parts.append(memory.make(("configured", pool.name), _of_configured, pool.backends, backends, *vips))
     return {
         table: memory.union(table, [part[table] for part in parts if table in part])
         for table in (*_VIP_TABLES, *_ANSWER_TABLES)
@@ -100,22 +102,31 @@ def _sources(vip: Vip, number: int) -> Iterator[tuple[Key, Do]]:
 
 
 def _of_assigned(backends: Mapping[int, Identity], *vips: Vip) -> dict[Table, Rows]:
-    return _answers(vips, [(identity.address, identity.port) for identity in backends.values()])
+    servers = [(identity.address, identity.port, number) for number, identity in backends.items()]
+    return _answers(vips, servers)
 
 
-def _of_configured(backends: tuple[Backend, ...], *vips: Vip) -> dict[Table, Rows]:
-    return _answers(vips, [(backend.address, backend.port) for backend in backends])
+def _of_configured(
+    configured: tuple[Backend, ...], backends: Mapping[int, Identity], *vips: Vip
+) -> dict[Table, Rows]:
+    """A server that is in no other table has no number: its answers are nobody's."""
+    numbers = {identity.server: number for number, identity in backends.items()}
+    servers = [(one.address, one.port, numbers.get(server_of(one), NOBODY)) for one in configured]
+    return _answers(vips, servers)
 
 
-def _answers(vips: Iterable[Vip], servers: list[tuple[Address, int | None]]) -> dict[Table, Rows]:
-    """The services of a nat pool's backends, whose answers get the VIP back as their source."""
+def _answers(vips: Iterable[Vip], servers: list[tuple[Address, int | None, int]]) -> dict[Table, Rows]:
+    """The services of a nat pool's backends, whose answers get the VIP back as their source.
+
+    `servers` are addresses, ports and the numbers of the backends whose answers are counted.
+    """
     rows: dict[Table, Rows] = {table: {} for table in _ANSWER_TABLES}
     for vip in vips:
-        restored = Do("restore", (wide(vip.address), vip.port if isinstance(vip.port, int) else KEEP))
-        for address, own_port in servers:
+        vip_port = vip.port if isinstance(vip.port, int) else KEEP
+        for address, own_port, number in servers:
             port = own_port or vip.port
             answers, key = _place(NAT_ANSWERS, NAT_ANSWER_RANGES, address, vip, port)
-            rows[answers][key] = restored
+            rows[answers][key] = Do("restore", (wide(vip.address), vip_port, number))
             services, key = _place(NAT_SERVICES, NAT_SERVICE_RANGES, address, vip, port)
             rows[services][key] = DIRECT
             rows[NAT_HOSTS][wide(address),] = TRANSLATED

@@ -226,9 +226,9 @@ def nat_host(address: str) -> Row:
     return _row("nat_hosts", {"address": wide(address)}, "translated", {})
 
 
-def nat_answer(address: str, protocol: int, port: int, vip: str, vip_port: int) -> Row:
-    """What comes from address:port gets vip:vip_port back as its source."""
-    params = {"address": wide(vip), "port": vip_port}
+def nat_answer(address: str, protocol: int, port: int, vip: str, vip_port: int, backend: int = 0) -> Row:
+    """What comes from address:port gets vip:vip_port back as its source; it is the backend's."""
+    params = {"address": wide(vip), "port": vip_port, "backend": backend}
     return _row("nat_answers", _service(address, protocol, port), "restore", params)
 
 
@@ -236,9 +236,9 @@ def nat_service(address: str, protocol: int, port: int) -> Row:
     return _row("nat_services", _service(address, protocol, port), "direct", {})
 
 
-def nat_answer_range(address: str, protocol: int, ports: tuple[int, int], vip: str) -> Row:
+def nat_answer_range(address: str, protocol: int, ports: tuple[int, int], vip: str, backend: int = 0) -> Row:
     """Port 0: the answer keeps its own."""
-    params = {"address": wide(vip), "port": 0}
+    params = {"address": wide(vip), "port": 0, "backend": backend}
     return _row("nat_answer_ranges", _span(address, protocol, ports), "restore", params, priority=1)
 
 

@@ -137,10 +137,13 @@ def _services(family: Family) -> list[Row]:
         rows.backend(family.dsr_one, one),
         rows.backend(family.dsr_two, two),
     ]
-    for address in (one, two):
+    for address, http, dns in ((one, family.tcp_one, family.udp_one), (two, family.tcp_two, family.udp_two)):
         entries.append(rows.nat_host(address))
-        for protocol, port, vip_port in ((TCP, BACKEND_HTTP, HTTP), (UDP, BACKEND_DNS, DNS)):
-            entries.append(rows.nat_answer(address, protocol, port, family.nat_vip, vip_port))
+        for protocol, port, vip_port, backend in (
+            (TCP, BACKEND_HTTP, HTTP, http),
+            (UDP, BACKEND_DNS, DNS, dns),
+        ):
+            entries.append(rows.nat_answer(address, protocol, port, family.nat_vip, vip_port, backend))
             entries.append(rows.nat_service(address, protocol, port))
     return entries
 

@@ -69,7 +69,7 @@ def test_several_ports(port: str, low: int, high: int) -> None:
     backend = (wide(ip_address("10.0.1.11")), 6, low, high)
     assert found[program.VIPS] == {}
     assert found[program.VIP_RANGES] == {(VIP4, 6, low, high): serve(1, 1)}
-    assert found[program.NAT_ANSWER_RANGES] == {backend: Do("restore", (VIP4, 0))}
+    assert found[program.NAT_ANSWER_RANGES] == {backend: Do("restore", (VIP4, 0, 1))}
     assert found[program.NAT_SERVICE_RANGES] == {backend: Do("direct")}
     assert found[program.NAT_ANSWERS] == found[program.NAT_SERVICES] == {}
 

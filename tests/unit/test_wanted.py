@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from controller import program
+from controller.apportion import NOBODY
 from controller.assignment import Assignment
 from controller.config import parse
 from controller.errors import InvalidConfig
-from controller.model import Config, remove_backend
+from controller.model import Config, add_backend, make_backend, remove_backend
 from controller.program import Do, Key, Rows, Table, serve, wide
 from controller.wanted import Wanted, wanted
 
@@ -127,8 +128,8 @@ EXPECTED: list[tuple[Table, Rows]] = [
     (
         program.NAT_ANSWERS,
         {
-            (a("10.0.1.11"), 6, 8080): Do("restore", (a("10.0.0.100"), 80)),
-            (a("10.0.1.12"), 6, 80): Do("restore", (a("10.0.0.100"), 80)),
+            (a("10.0.1.11"), 6, 8080): Do("restore", (a("10.0.0.100"), 80, 1)),
+            (a("10.0.1.12"), 6, 80): Do("restore", (a("10.0.0.100"), 80, 2)),
         },
     ),
     (
@@ -161,15 +162,32 @@ def test_a_backend_that_is_down_keeps_its_service_for_the_vip(world: World) -> N
     world.up["b1"] = False
     world.refresh()
     assert (1,) not in world.rows(program.BACKENDS)
-    assert NAT_OF_B1 in world.rows(program.NAT_ANSWERS)
+    assert world.rows(program.NAT_ANSWERS)[NAT_OF_B1] == Do("restore", (a("10.0.0.100"), 80, NOBODY))
     assert NAT_OF_B1 in world.rows(program.NAT_SERVICES)
+
+
+def test_answers_belong_to_the_number_that_a_backend_has_now(world: World) -> None:
+    for up in (False, True):
+        world.up["b1"] = up
+        world.refresh()
+    assert world.rows(program.NAT_ANSWERS)[NAT_OF_B1].values[2] == 4, "a fresh number"
+
+
+def test_answers_of_a_renamed_backend_belong_to_the_new_one(world: World) -> None:
+    """The old one still has flows, but gets no new ones."""
+    config = remove_backend(world.config, "web", "b1")
+    world.config = add_backend(config, "web", make_backend("again", "10.0.1.11", 8080))
+    world.up["again"] = True
+    world.refresh()
+    assert {1, 4} < {number for (number,) in world.rows(program.BACKENDS)}
+    assert world.rows(program.NAT_ANSWERS)[NAT_OF_B1].values[2] == 4
 
 
 def test_a_removed_backend_is_answered_for_until_it_has_drained(world: World) -> None:
     world.config = remove_backend(world.config, "web", "b1")
     world.refresh()
     assert (1,) in world.rows(program.BACKENDS)
-    assert NAT_OF_B1 in world.rows(program.NAT_ANSWERS)
+    assert world.rows(program.NAT_ANSWERS)[NAT_OF_B1].values[2] == 1
     world.assignment.settle("web", world.assignment.pools["web"].buckets.moving)
     world.assignment.remove("web", 1, 2000.0)
     assert (1,) not in world.rows(program.BACKENDS)
@@ -184,7 +202,7 @@ def test_a_service_that_was_given_to_another_vip_answers_for_that(world: World) 
     )
     world.config = parse(document + "  - {name: new, address: 10.0.0.101, port: 80, pool: new}\n")
     world.refresh()
-    assert world.rows(program.NAT_ANSWERS)[NAT_OF_B1] == Do("restore", (a("10.0.0.101"), 80))
+    assert world.rows(program.NAT_ANSWERS)[NAT_OF_B1] == Do("restore", (a("10.0.0.101"), 80, 4))
 
 
 TUNNELLED = DOCUMENT.replace("mode: dsr", "mode: {mode}").replace(

@@ -89,8 +89,8 @@ def _answers(family: Family) -> Iterator[Case]:
         f"{family.name} answer: its counter counts",
         (Send(ONE.port, counted, (restored(family, counted),)),),
         counts={
-            rows.nat_answer(family.of(ONE), rows.TCP, BACKEND_HTTP, family.nat_vip, HTTP): 1,
-            rows.nat_answer(family.of(ONE), rows.UDP, BACKEND_DNS, family.nat_vip, DNS): 0,
+            rows.nat_answer(family.of(ONE), rows.TCP, BACKEND_HTTP, family.nat_vip, HTTP, family.tcp_one): 1,
+            rows.nat_answer(family.of(ONE), rows.UDP, BACKEND_DNS, family.nat_vip, DNS, family.udp_one): 0,
         },
     )
     for kind, transport, corners in (
