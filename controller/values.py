@@ -99,14 +99,25 @@ def parse_share(value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         share = float(value)
     elif isinstance(value, str) and (match := _PERCENT.fullmatch(value.strip())):
-        share = float(match[1]) / 100
+        share = float(Decimal(match[1]) / 100)
     if not 0 <= share <= 1:
         raise refuse(f"is {value!r}, must be a share such as 10%, from 0% to 100%")
     return share
 
 
 def format_share(share: float) -> str:
+    """As people read it."""
     return f"{share * 100:g}%"
+
+
+def _share_text(share: float) -> str:
+    """A text that `parse_share` reads as the same share."""
+    text = format_share(share)
+    return (
+        text
+        if _PERCENT.fullmatch(text) and parse_share(text) == share
+        else f"{Decimal(repr(share)) * 100:f}%"
+    )
 
 
 def _text(value: Any, example: str) -> str:
@@ -250,7 +261,7 @@ Moment = Annotated[
 Share = Annotated[
     float,
     BeforeValidator(parse_share),
-    PlainSerializer(format_share, return_type=str, when_used="json"),
+    PlainSerializer(_share_text, return_type=str, when_used="json"),
 ]
 Ports = Annotated[
     int | PortRange,
