@@ -92,16 +92,20 @@ class Assignment:
         *,
         cut: frozenset[Server] = frozenset(),
         movable: Mask | None = None,
+        ejected: frozenset[str] = frozenset(),
+        back: frozenset[str] = frozenset(),
     ) -> Outcome:
         """Makes the assignment of `pool` what it should be; `now` in seconds since the epoch.
 
         Nobody's verdict about a backend leaves it as it is; the backends of a new pool all serve. `cut` are
         backends no longer configured that are not to be drained. Of the buckets that somebody has who is
-        still there, only the `movable` move, if there is a choice of them.
+        still there, only the `movable` move, if there is a choice of them. Backends that are `ejected` stay
+        for their old flows, and all their buckets move; those that are `back` begin as if they had come now.
         """
         known = self.pools.get(pool.name)
         before = known or PoolAssignment(self.pool_numbers.take(now), Buckets.of_nobody(pool.buckets))
-        roles = self._roles(pool, before, verdict, now, first=known is None)
+        before = _come_again(before, back, now)
+        roles = self._roles(pool, before, verdict, now, ejected, first=known is None)
         present = self._present(pool, before, roles, now, first=known is None)
         configured = {server_of(backend) for backend in pool.backends}
         removed = [
@@ -117,7 +121,8 @@ class Assignment:
             buckets = buckets.grown()
         grown = len(buckets) > len(before.buckets)
         alive = np.array([*backends], dtype=np.uint16)
-        current, pending = _chosen(buckets, present, alive, movable)
+        patient = [number for number, one in backends.items() if one.name not in roles.ejected]
+        current, pending = _chosen(buckets, present, np.array(patient, dtype=np.uint16), movable)
         # Nobody needs `previous` where it is nobody, or left: its flows are lost, and reset by whom they
         # meet now.
         previous = np.where(np.isin(buckets.previous, alive), buckets.previous, current)
@@ -134,12 +139,20 @@ class Assignment:
             came=tuple(i for i in present.identities if i.id not in before.backends),
             left=left,
             starved=tuple(present.starved),
-            changed=known is None or not _equal(before, after),
+            changed=known is None or not _equal(known, after),
             pending=pending,
             roles=roles,
         )
 
-    def _roles(self, pool: Pool, before: PoolAssignment, verdict: Verdict, now: float, first: bool) -> Roles:
+    def _roles(
+        self,
+        pool: Pool,
+        before: PoolAssignment,
+        verdict: Verdict,
+        now: float,
+        ejected: frozenset[str],
+        first: bool,
+    ) -> Roles:
         known, candidates = before.by_server(), []
         for backend in pool.backends:
             identity = known.get(server_of(backend))
@@ -147,7 +160,8 @@ class Assignment:
             if up is None:
                 up = first or identity is not None
             came = identity.came if identity else None if first else now
-            candidates.append(Candidate(backend, up, steps_taken(came, now, pool.slow_start)))
+            steps = steps_taken(came, now, pool.slow_start)
+            candidates.append(Candidate(backend, up, steps, ejected=backend.name in ejected))
         return decide(pool, candidates)
 
     def _present(
@@ -299,15 +313,25 @@ def _arrays(weights: dict[int, int]) -> tuple[Identities, Counts]:
     return np.array(numbers, dtype=np.uint16), np.array([weights[n] for n in numbers], dtype=np.int64)
 
 
+def _come_again(before: PoolAssignment, back: frozenset[str], now: float) -> PoolAssignment:
+    if not any(one.name in back for one in before.backends.values()):
+        return before
+    backends = {n: replace(one, came=now) if one.name in back else one for n, one in before.backends.items()}
+    return replace(before, backends=backends)
+
+
 def _chosen(
-    buckets: Buckets, present: _Present, alive: Identities, movable: Mask | None
+    buckets: Buckets, present: _Present, patient: Identities, movable: Mask | None
 ) -> tuple[Identities, Mask]:
-    """The new `current` of each bucket; and which are to have yet another, but may not move yet."""
+    """The new `current` of each bucket; and which are to have yet another, but may not move yet.
+
+    Buckets of those that are not `patient` move at once.
+    """
     serving, weights = _arrays(present.weights)
     wanted = apportion(buckets.current, buckets.previous, buckets.standby, serving, weights)
     if movable is None:
         return wanted, np.zeros(len(wanted), dtype=np.bool_)
-    pending = (wanted != buckets.current) & np.isin(buckets.current, alive) & ~movable
+    pending = (wanted != buckets.current) & np.isin(buckets.current, patient) & ~movable
     return np.where(pending, buckets.current, wanted), pending
 
 

@@ -16,7 +16,7 @@ from yaml.reader import ReaderError
 
 from controller.errors import InvalidConfig, Problem
 from controller.memory import Memory
-from controller.model import Config, Pool
+from controller.model import Config, Mode, Pool
 from controller.problems import Location, message, path, walk
 
 MAX_DOCUMENT = 32 * 2**20
@@ -74,6 +74,8 @@ def _document_of_pool(pool: Pool) -> dict[str, Any]:
     document = pool.model_dump(mode="json", exclude_none=True)
     if not pool.mode.is_tunnel:
         del document["tunnel"]
+    if pool.mode is not Mode.NAT:
+        del document["passive"]
     if not any(backend.tier for backend in pool.backends):
         del document["tier_minimum"]
         for backend in document["backends"]:

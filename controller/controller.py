@@ -110,7 +110,7 @@ class Controller:
         from_file = stored is None or (peer is None and store.file() != document)
         desired = Desired(config if stored is None or from_file else stored, store.load(), self.events)
         self._shared = Shared(desired, store, self.events, clock)
-        self._switch = SwitchState(self._shared, self._suspected)
+        self._switch = SwitchState(self._shared, self._suspected, self._doubted)
         self._preview(self.config)
         if from_file and peer is None:
             what = "the configuration file" if latest is None else "the configuration file has changed"
@@ -232,7 +232,8 @@ class Controller:
         self._listeners.append(listener)
 
     def on_suspicion(self, listener: Callable[[str, str], None]) -> None:
-        """`listener` is called with pool and backend when the switch takes a backend for dead."""
+        """`listener` is called with pool and backend when the switch takes a backend for dead, or clients'
+        connections say so."""
         self._suspicious.append(listener)
 
     def _suspected(self, number: int, suspect: bool) -> None:
@@ -244,8 +245,12 @@ class Controller:
                 cause = f"no answer to probes for more than {silent}" if suspect else ""
                 severity = Severity.WARNING if suspect else Severity.INFO
                 self.events.record(Kind.HEALTH, f"{pool}/{identity.name}", text, cause, severity)
-                for listener in self._suspicious if suspect else ():
-                    listener(pool, identity.name)
+                if suspect:
+                    self._doubted(pool, identity.name)
+
+    def _doubted(self, pool: str, backend: str) -> None:
+        for listener in self._suspicious:
+            listener(pool, backend)
 
     async def change(
         self,
@@ -383,7 +388,7 @@ class Controller:
             traced = await self._switch.tracer.ask(flow, port=in_port, mac=mac, vlan=vlan)
         except SwitchError as error:
             unconfirmed = str(error)
-        names = Names(self.config, assignment)
+        names = Names(self.config, assignment, self._shared.desired.outliers.reason)
         return explain(flow, in_port, predicted, traced, unconfirmed, names)
 
     async def recorded(self) -> Recorded | None:

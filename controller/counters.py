@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from controller.assignment import Assignment
+from controller.health.passive import Handshakes
 from controller.program import (
     ALL_SUSPECT,
+    BACKEND_ACCEPTS,
+    BACKEND_REFUSALS,
     BACKEND_SYNS,
     BACKENDS,
     DROPS,
@@ -32,6 +35,8 @@ class Counters:
     vips: dict[Key, Traffic] = field(default_factory=dict)
     backends: dict[int, Traffic] = field(default_factory=dict)
     syns: dict[int, int] = field(default_factory=dict)
+    handshakes: dict[int, Handshakes] = field(default_factory=dict)
+    """Of the backends that are listened to."""
     suspected: dict[int, int] = field(default_factory=dict)
     """New flows that went to a backend's standbys because it seemed to be dead."""
     all_suspect: dict[int, int] = field(default_factory=dict)
@@ -61,6 +66,19 @@ class CounterReader:
         counters.syns = await self._switch.packet_counts(BACKEND_SYNS, backends)
         counters.drops = await self._by_reason(DROPS)
         counters.punts = await self._by_reason(PUNTS)
+
+    async def read_handshakes(self, backends: list[int]) -> dict[int, Handshakes]:
+        """What clients' connections came to, for `backends` by identity.
+
+        SYNs are read first: so no answer is missed that came to one of them.
+        """
+        syns, accepts, refusals = [
+            await self._switch.packet_counts(counter, backends)
+            for counter in (BACKEND_SYNS, BACKEND_ACCEPTS, BACKEND_REFUSALS)
+        ]
+        read = {n: Handshakes(syns[n], accepts[n], refusals[n]) for n in backends}
+        self._counters.handshakes = read
+        return read
 
     async def read_suspicion(self, backends: list[int]) -> None:
         """What suspicion has led to, for `backends` by identity."""

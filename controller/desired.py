@@ -18,8 +18,10 @@ from controller.draining import Peaks
 from controller.errors import InvalidConfig, Problem
 from controller.events import EventLog, Kind, Severity
 from controller.health.damping import Flaps
+from controller.health.passive import Listening
 from controller.identities import Server, server_of
 from controller.model import Config, Pool, State
+from controller.outliers import Outliers
 from controller.reconciler import Holdings
 from controller.serving import NOBODY_SERVES, STEPS, Roles, next_step, steps_taken
 from controller.settle import Settling
@@ -49,6 +51,7 @@ class Desired:
         self.roles: dict[str, Roles] = {}
         """Of each pool's backends, as they were last decided."""
         self.flaps = Flaps()
+        self.outliers = Outliers(events)
         self._fallen: Counter[tuple[str, str]] = Counter()
         """How often backends (by pool and name) have gone down since the last refresh."""
         self._announcements = Announcements()
@@ -60,6 +63,7 @@ class Desired:
         other = Desired(self.config, self.assignment.copy(), events)
         other.verdicts = self.verdicts.copy()
         other.roles, other.flaps = dict(self.roles), self.flaps.copy()
+        other.outliers = self.outliers.copy(events)
         other._stale, other._cut, other._fallen = set(self._stale), dict(self._cut), Counter(self._fallen)
         other._announcements = self._announcements.copy()
         return other
@@ -74,9 +78,11 @@ class Desired:
                 self._stale.add(pool.name)
                 if not drain:
                     self._cut[pool.name] = self._taken_away(pool)
+        servers = _servers(self.config) & _servers(config)
         self.config = config
         self.verdicts.update(config)
         self.flaps.keep({(pool.name, backend.name) for pool in config.pools for backend in pool.backends})
+        self.outliers.keep({(pool, name) for pool, (name, *_) in servers})
 
     def _taken_away(self, pool: Pool) -> frozenset[Server]:
         """The backends that `pool` has no longer; those that drain already are not among them."""
@@ -92,7 +98,19 @@ class Desired:
             self._stale.add(pool)
             if was_up and not healthy:
                 self._fallen[pool, backend] += 1
+            elif healthy:
+                self.outliers.pardon(pool, backend)
         return changed
+
+    def hear(self, listening: Listening, moment: float, now: float) -> tuple[list[tuple[str, str]], bool]:
+        """What clients' connections say of the backends; `moment` is now by the clock of `listening`.
+
+        Returns those (pool and name) whose checks should hurry, and whether somebody was ejected.
+        """
+        pools = self.config.pools
+        hurry, ejecting = self.outliers.hear(pools, self.assignment, self.roles, listening, moment, now)
+        self._stale |= ejecting
+        return hurry, bool(ejecting)
 
     def adopt(self, holdings: Holdings, now: float) -> None:
         """Goes on from what a switch holds. All counters begin anew."""
@@ -116,6 +134,8 @@ class Desired:
             self._announcements.forget(name)
         for pool in self.config.pools:
             self._damp(pool, now)
+            if self.outliers.let_back(pool, now):
+                self._stale.add(pool.name)
             if pool.name in self._stale or self._is_due(pool, now):
                 self._update(pool, now)
         self._fallen.clear()
@@ -133,10 +153,18 @@ class Desired:
         if pool.announcement and before:
             size = max(pool.buckets, len(before.buckets))
             movable = self._announcements.ready(pool.name, size, now, pool.announcement)
-        outcome = self.assignment.update(pool, self._is_up(pool), now, cut=cut, movable=movable)
+        outcome = self.assignment.update(
+            pool,
+            self._is_up(pool),
+            now,
+            cut=cut,
+            movable=movable,
+            ejected=self.outliers.out(pool.name),
+            back=self.outliers.take_back(pool.name),
+        )
         self._stale.discard(pool.name)
+        cause = _cause(outcome, self.roles.get(pool.name, NOBODY_SERVES))
         self._note_roles(pool, outcome.roles)
-        cause = _cause(outcome)
         self._note(pool, outcome, cause or self._announcements.cause(pool.name) or "weights changed")
         announced = self._announcements.announce(
             pool.name, outcome.pending, now, pool.announcement, cause or "weights changed"
@@ -209,6 +237,7 @@ class Desired:
 
     def _moments(self, pool: Pool, now: float) -> Iterator[float]:
         """When the next step of a slow start is due, and when who is held back is free."""
+        yield from self.outliers.due(pool.name)
         if pool.damping:
             yield from self.flaps.due(pool.name, pool.damping)
         slow = dict(self.roles.get(pool.name, NOBODY_SERVES).slow)
@@ -336,18 +365,29 @@ class Desired:
         """How many buckets another configuration would move, and the assignment that it would lead to."""
         assignment, before = self.assignment.copy(), {pool.name: pool for pool in self.config.pools}
         stale = [pool for pool in config.pools if pool != before.get(pool.name) or pool.name in self._stale]
-        moved = sum(assignment.update(pool, self._is_up(pool), now).moved for pool in stale)
+        moved = sum(
+            assignment.update(pool, self._is_up(pool), now, ejected=self.outliers.out(pool.name)).moved
+            for pool in stale
+        )
         assignment.number_vips((vip.name for vip in config.vips), now)
         return moved, assignment
 
 
-def _cause(outcome: Outcome) -> str:
+def _servers(config: Config) -> set[tuple[str, Server]]:
+    """All backends with their pools, as what they are and not only by name."""
+    return {(pool.name, server_of(backend)) for pool in config.pools for backend in pool.backends}
+
+
+def _cause(outcome: Outcome, before: Roles) -> str:
     """Why buckets move, as far as the backends that serve tell: "" if it is their weights."""
     came, left = (
         [f"{i.name} {how}" for i in of] for of, how in ((outcome.came, "came"), (outcome.left, "left"))
     )
+    now = outcome.roles.ejected
+    out = [f"{name} is ejected" for name in sorted(now - before.ejected)]
+    back = [f"{name} is ejected no longer" for name in sorted(before.ejected & outcome.roles.present - now)]
     slow = [f"slow start of {name}, step {steps} of {STEPS}" for name, steps in outcome.roles.slow]
-    return ", ".join([*came, *left, *slow])
+    return ", ".join([*came, *left, *out, *back, *slow])
 
 
 def refuse_what_cannot_change(before: Config, after: Config, sizes: dict[str, int]) -> None:

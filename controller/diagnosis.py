@@ -12,7 +12,7 @@ from controller.events import Event, Kind
 from controller.model import Config, NoCheck
 from controller.model import State as Administrative
 from controller.recorded import Recorded
-from controller.report import Fact, PoolReport, Report, is_overdue
+from controller.report import BackendReport, Fact, PoolReport, Report, is_overdue
 from controller.revision import Revision
 
 HOUR = 3600.0
@@ -232,6 +232,20 @@ def _backends(facts: Facts, pool: PoolReport) -> Iterator[Finding]:
                 "see whether it is overloaded; if probes are blocked on the way, `probe: none` in its pool"
             )
             yield Finding(subject=subject, state=State.WARNING, text=text, remedy=remedy)
+        yield from _clients(subject, one)
+
+
+def _clients(subject: str, one: BackendReport) -> Iterator[Finding]:
+    """What clients' connections say of a backend."""
+    remedy = (
+        "connect to its service as a client; look at its way back to the clients, its backlog, its filter"
+    )
+    if one.ejected is not None:
+        text = f"is ejected, gets no new connections ({one.ejected_for})"
+        yield Finding(subject=subject, state=State.WARNING, text=text, remedy=remedy)
+    elif one.signal:
+        text = f"is {one.signal}: clients' connections are not accepted"
+        yield Finding(subject=subject, state=State.WARNING, text=text, remedy=remedy)
 
 
 def _question(config: Config, pool: str, address: str, port: int | None) -> str:

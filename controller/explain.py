@@ -1,6 +1,6 @@
 """Why a packet goes where it goes: what the model says, what the switch says, and whether they agree."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from controller.apportion import NOBODY
@@ -39,6 +39,8 @@ class Names:
 
     config: Config
     assignment: Assignment
+    ejected_for: Callable[[str, str], str] = lambda pool, backend: ""
+    """Why a backend (pool and name) gets no new flows; "" for who is not ejected."""
 
     def vip(self, number: int) -> str | None:
         return next((name for name, one in self.assignment.vips.items() if one == number), None)
@@ -151,6 +153,9 @@ def _notes(flow: Flow, predicted: Predicted, traced: Traced | None, names: Names
         notes.append("the switch may have recorded this flow with another backend; only it knows")
     if predicted.current in predicted.suspects:
         notes.append(_about_suspect(predicted, names))
+    pool, previous = names.pool(predicted.pool), names.backend(predicted.previous)
+    if pool and previous and (why := names.ejected_for(pool, previous)):
+        notes.append(f"{previous} is ejected ({why}): new flows go to others, those that it has stay with it")
     vip = names.vip(predicted.vip)
     if vip and (rate := names.config.vip(vip).rate) is not None:
         notes.append(f"VIP {vip} takes {rate} packets a second; neither side looks at that")

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from controller import rules
 from controller.errors import InvalidConfig, UnknownName
-from controller.health.settings import Damping, Health, IcmpCheck, NoCheck, TcpCheck
+from controller.health.settings import Damping, Health, IcmpCheck, NoCheck, Passive, TcpCheck
 from controller.parts import Int, L4Port, Part
 from controller.problems import problems_of
 from controller.values import (
@@ -248,6 +248,7 @@ class Pool(Part):
     tier_minimum: Int = Field(default=1, ge=1)
     """Tiers of backends join, the lowest first, until so many healthy ones serve."""
     damping: Damping | None = None
+    passive: Passive = Passive()
     backends: tuple[Backend, ...] = ()
 
     @field_validator("buckets")

@@ -52,7 +52,9 @@ class BackendReport(Fact):
     `buckets` have it for new flows, `previous_buckets` only still for old ones. `share` is buckets in
     relation to all of the pool's, `share_wanted` what weights and health would have, both from 0 to 1.
     `drained`: it takes no new flows, no bucket needs it, and no packet went to it for the idle timeout.
-    `penalty` is for going up and down; who is `held_back` for it does not come back yet.
+    `penalty` is for going up and down; who is `held_back` for it does not come back yet. `signal` is what
+    clients' connections say of it now, "" if it is nothing bad; who is `ejected` gets no new flows for that
+    until then (seconds since the epoch), for the reason `ejected_for`.
     """
 
     name: str
@@ -74,11 +76,18 @@ class BackendReport(Fact):
     """The part of its weight that it has got to; 1 when its slow start is over."""
     penalty: float
     held_back: bool
+    signal: Literal["", "silent", "refusing"] = ""
+    ejected: float | None = None
+    ejected_for: str = ""
     drained: bool
     packets: int
     bytes: int
     syns: int
     """TCP connections begun: SYNs sent to it."""
+    accepted: int | None = None
+    """SYNs that it answered with a SYN-ACK; None if nobody listens for that."""
+    refused: int | None = None
+    """Likewise, with a reset."""
     suspect: bool
     """The switch has no answers to its probes from it: new connections go to its standbys."""
     probe_answers: int | None

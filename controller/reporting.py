@@ -143,11 +143,22 @@ class _Facts:
             slow_start=self._slow.get(backend.name, STEPS) / STEPS,
             penalty=self._desired.flaps.penalty(name, time.time(), self._pool.damping),
             held_back=backend.name in self._held_back,
+            **self._passive(backend.name),
             drained=drains and self._is_drained(identity) if identity else backend.state is not State.ACTIVE,
             deadline=backend.deadline.at.timestamp() if backend.deadline else None,
             at_deadline=backend.deadline.then if backend.deadline else None,
             **self._in_tables(identity),
         )
+
+    def _passive(self, backend: str) -> dict[str, Any]:
+        """What clients' connections say of it."""
+        outliers, pool = self._desired.outliers, self._pool.name
+        signal = outliers.signals.get((pool, backend))
+        return {
+            "signal": signal.kind if signal else "",
+            "ejected": outliers.until(pool, backend),
+            "ejected_for": outliers.reason(pool, backend),
+        }
 
     def removed(self, identity: Identity) -> BackendReport:
         return BackendReport(
@@ -175,6 +186,7 @@ class _Facts:
         number = identity.id if identity else 0
         held = _at(self._held, number) if number else 0
         traffic = self._counters.backends.get(number)
+        handshakes = self._counters.handshakes.get(number)
         return {
             "id": number,
             "buckets": held,
@@ -183,6 +195,8 @@ class _Facts:
             "packets": traffic.packets if traffic else 0,
             "bytes": traffic.bytes if traffic else 0,
             "syns": self._counters.syns.get(number, 0),
+            "accepted": handshakes.accepts if handshakes else None,
+            "refused": handshakes.refusals if handshakes else None,
             "suspect": number in self._silence.suspects,
             "probe_answers": self._silence.answers(number),
             "suspected": self._counters.suspected.get(number, 0),

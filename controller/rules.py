@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
-from controller.health.settings import Portless
+from controller.health.settings import NoCheck, Portless, Reaction
 from controller.values import Address, Network, PortRange, refuse, span
 
 if TYPE_CHECKING:
@@ -205,6 +205,7 @@ def pools_are_sound(config: "Config") -> Iterator[Breach]:
         yield from _kept_ports(config, pool, where)
         yield from _tunnel(config, pool, where)
         yield from _health_port(config, pool, where)
+        yield from _passive(pool, where)
     if sum(len(pool.backends) for pool in config.pools) > MAX_BACKENDS:
         yield ("pools",), f"there are more than {MAX_BACKENDS} backends"
 
@@ -263,6 +264,17 @@ def _health_port(config: "Config", pool: "Pool", where: Location) -> Iterator[Br
     if several and any(backend.port is None for backend in pool.backends):
         ports = ", ".join(map(str, sorted(vip_ports, key=lambda port: (span(port).low, span(port).high))))
         yield (*where, "health", "port"), f"say which port to check: the VIPs of this pool have {ports}"
+
+
+def _passive(pool: "Pool", where: Location) -> Iterator[Breach]:
+    passive, where = pool.passive, (*where, "passive")
+    if pool.mode != "nat" and passive != type(passive)():
+        text = f"means nothing in mode {pool.mode}, whose answers do not pass the switch; leave it out"
+        yield where, text
+    elif isinstance(pool.health, NoCheck):
+        for kind in ("silent", "refusing"):
+            if getattr(passive, kind) is Reaction.CHECK:
+                yield (*where, kind), "there are no checks that could hurry: say eject, or none"
 
 
 def nat_answers_are_unambiguous(config: "Config") -> Iterator[Breach]:

@@ -1,6 +1,7 @@
 """Who of a pool gets new flows, and how many: verdicts, tiers, panic and slow start, in one decision.
 
 1. May serve: who is `active` and has a weight. Healthy of those: who is up.
+   Who is ejected counts as down from 3. on, unless all who are up are ejected.
 2. When fewer than the share `panic` of them are healthy, the checks are not believed: all serve, of all
    tiers.
 3. Otherwise tiers are taken in order, the lowest first, until at least `tier_minimum` healthy ones serve.
@@ -25,6 +26,8 @@ class Candidate:
     backend: Backend
     up: bool
     steps: int = STEPS
+    ejected: bool = False
+    """It fails its clients: no new flows for a while, unless nobody else is up."""
 
     @property
     def may_serve(self) -> bool:
@@ -53,6 +56,8 @@ class Roles:
     may_serve: int = 0
     slow: tuple[tuple[str, int], ...] = ()
     """Who of those that serve is in his slow start, and how many steps he has taken."""
+    ejected: frozenset[str] = frozenset()
+    """Who is present, and gets no new flows since it fails its clients."""
 
 
 NOBODY_SERVES = Roles()
@@ -63,7 +68,10 @@ def decide(pool: Pool, candidates: Iterable[Candidate]) -> Roles:
     may_serve = [one for one in known if one.may_serve]
     healthy = [one for one in may_serve if one.up]
     panic = len(healthy) < pool.panic * len(may_serve)
-    serving, waiting = (may_serve, []) if panic else _by_tier(healthy, pool.tier_minimum)
+    fit = [one for one in healthy if not one.ejected]
+    if panic or not fit:
+        fit = healthy
+    serving, waiting = (may_serve, []) if panic else _by_tier(fit, pool.tier_minimum)
     behind = min((one.backend.tier for one in waiting), default=0)
     return Roles(
         present=frozenset(one.backend.name for one in known if one.up or panic),
@@ -74,6 +82,7 @@ def decide(pool: Pool, candidates: Iterable[Candidate]) -> Roles:
         healthy=len(healthy),
         may_serve=len(may_serve),
         slow=tuple((one.backend.name, one.steps) for one in serving if one.steps < STEPS),
+        ejected=frozenset(one.backend.name for one in healthy if one.ejected and fit is not healthy),
     )
 
 

@@ -18,6 +18,7 @@ from controller.counters import CounterReader
 from controller.desired import Desired
 from controller.errors import StoreError, Unreachable
 from controller.events import Kind, Severity
+from controller.health.passive import Listening
 from controller.identities import Identity
 from controller.links import links
 from controller.memory import Memory
@@ -58,7 +59,7 @@ ORDERS_APART = 0.001
 """Seconds between the orders of a round, where there is time for it: their copies share queues."""
 
 LOOK_AT_ANSWERS = 0.2
-"""Seconds between two looks at who has answered, at the least."""
+"""Seconds between two looks at who has answered, probes or clients, at the least."""
 
 DRIFT_INTERVAL = 30.0
 DRIFT_SHARE = 20
@@ -116,6 +117,7 @@ class Session:
                 self._count(),
                 self._begin_rounds(),
                 self._listen_for_silence(),
+                self._listen_to_clients(),
                 self._hear(),
                 self._send(),
                 self._tick(),
@@ -323,6 +325,25 @@ class Session:
             await asyncio.sleep(
                 max(LOOK_AT_ANSWERS, settings.interval * (settings.misses + 1), COUNTER_SHARE * took)
             )
+
+    async def _listen_to_clients(self) -> None:
+        """Looks what clients' connections come to, where that passes the switch (`health.passive`).
+
+        Until the switch has what it should hold, nothing is held against anybody.
+        """
+        clock, desired, listening = self._shared.clock, self._desired, Listening()
+        while True:
+            asked = clock()
+            limits = desired.outliers.listened(desired.config.pools, desired.assignment)
+            counts = await self._reader.read_handshakes([*limits])
+            if self._state.brought_up:
+                listening.observe(counts, limits, clock())
+                hurry, ejected = desired.hear(listening, clock(), time.time())
+                for pool, backend in hurry:
+                    self._state.doubted(pool, backend)
+                if ejected:
+                    self._state.work.ask()
+            await asyncio.sleep(max(LOOK_AT_ANSWERS, COUNTER_SHARE * (clock() - asked)))
 
     # neighbors
 

@@ -27,6 +27,9 @@ FRAMES_WAITING = 4096
 Suspected = Callable[[int, bool], None]
 """Told of a backend (by its identity) that seems to be dead, and that does no longer."""
 
+Doubted = Callable[[str, str], None]
+"""Told of a backend (by pool and name) that fails its clients, as far as their connections tell."""
+
 
 @dataclass(slots=True)
 class Shared:
@@ -46,9 +49,10 @@ class Shared:
 class SwitchState:
     """What there is of one switch, whether it is connected or not."""
 
-    def __init__(self, shared: Shared, suspected: Suspected) -> None:
+    def __init__(self, shared: Shared, suspected: Suspected, doubted: Doubted) -> None:
         self.shared = shared
         self.suspected = suspected
+        self.doubted = doubted
         self.work = Work()
         self.frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(FRAMES_WAITING)
         """Frames of ours that wait to be sent: port and bytes."""
@@ -77,7 +81,7 @@ class SwitchState:
 
     def double(self) -> "SwitchState":
         """What a session can work with that is only to show what it would do."""
-        other = SwitchState(self.shared.double(), lambda number, suspect: None)
+        other = SwitchState(self.shared.double(), lambda number, suspect: None, lambda pool, backend: None)
         events = other.shared.events
         other.neighbors, other.path_mtus = self.neighbors.copy(events), self.path_mtus.copy(events)
         other.counters, other.silence, other.memory = self.counters, self.silence, self.memory

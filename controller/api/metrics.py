@@ -154,6 +154,8 @@ BACKEND_COUNTERS = {
     "bytes": "Bytes sent to it.",
     "syns": "TCP connections begun.",
     "suspected": "New flows that went to standbys because it did not answer probes.",
+    "accepted": "Connections of clients that it accepted, where that is counted.",
+    "refused": "Connections of clients that it refused, where that is counted.",
 }
 BACKEND_NAMES = {
     "share": "share_ratio",
@@ -179,8 +181,17 @@ def _backends(report: Report) -> Iterator[Metric]:
             name = BACKEND_NAMES.get(field, field)
             metric = kind(f"sluice_backend_{name}", text, labels=BACKEND_LABELS)
             for labels, backend in backends:
-                metric.add_metric(labels, getattr(backend, field))
+                if (value := getattr(backend, field)) is not None:
+                    metric.add_metric(labels, value)
             yield metric
+    out = GaugeMetricFamily(
+        "sluice_backend_ejected",
+        "1 while it gets no new flows since it fails its clients.",
+        labels=BACKEND_LABELS,
+    )
+    for labels, backend in backends:
+        out.add_metric(labels, backend.ejected is not None)
+    yield out
     for field, (text, values) in BACKEND_STATES.items():
         metric = GaugeMetricFamily(f"sluice_backend_{field}", text, labels=(*BACKEND_LABELS, field))
         for labels, backend in backends:

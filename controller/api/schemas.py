@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from controller.difference import Difference
-from controller.health.settings import Damping, Health
+from controller.health.settings import Damping, Health, Passive
 from controller.model import AtDeadline, Config, Deadline, State, UdpFlows
 from controller.parts import Int
 from controller.plan import Plan
@@ -70,6 +70,7 @@ class PoolView(PoolReport):
     panic_below: Share
     tier_minimum: int
     damping: Damping | None
+    passive: Passive
     check: Health
     vips: tuple[str, ...]
 

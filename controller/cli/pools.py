@@ -10,7 +10,7 @@ from controller.cli.options import Format, Output, PoolName, Socket, Watch, grou
 from controller.cli.output import count, line, moment, percent, print_table, roughly
 from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.watch import present
-from controller.health.settings import ExecCheck, HttpCheck, HttpsCheck, NoCheck
+from controller.health.settings import ExecCheck, HttpCheck, HttpsCheck, NoCheck, Reaction
 from controller.model import AtDeadline
 from controller.report import BackendReport, PoolReport
 from controller.values import format_duration, format_service, format_share
@@ -48,7 +48,8 @@ def show_(
     A backend's share is the part of the pool's buckets that it has, which is the part of new connections that
     it gets. OLD counts buckets that it only still has for connections that began before they moved.
     CONNS counts connections (TCP SYNs) sent to it. A suspect backend does not answer the switch's probes: new
-    connections go to others until it does, or until its checks fail.
+    connections go to others until it does, or until its checks fail. A silent or refusing one accepts none of
+    its clients' connections; if the pool says so, it is ejected: it gets no new ones for a while.
     """
     with session(socket) as daemon:
         present(lambda: daemon.get(PoolView, "pools", name), output, _print_pool, watch)
@@ -139,6 +140,7 @@ def _print_pool(pool: PoolView) -> None:
         for one in pool.backends
         if one.held_back
     ]
+    remarks += [(text, "yellow") for one in pool.backends if (text := _failing(one))]
     if remarks:
         line("")
     for text, style in remarks:
@@ -157,7 +159,19 @@ def health_of(backend: BackendReport) -> Text:
     text = Text(backend.health, STYLES[backend.health])
     if backend.held_back:
         text.append(", held back", "yellow")
+    if backend.ejected is not None:
+        text.append(", ejected", "yellow")
+    elif backend.signal:
+        text.append(f", {backend.signal}", "yellow")
     return text.append(", suspect", "yellow") if backend.suspect else text
+
+
+def _failing(backend: BackendReport) -> str:
+    """How it fails its clients, "" if it does not."""
+    if backend.ejected is not None:
+        left = format_duration(max(0, round(backend.ejected - time())))
+        return f"{backend.name} gets no new connections for {left} more: {backend.ejected_for}"
+    return f"{backend.name} is {backend.signal} to its clients" if backend.signal else ""
 
 
 def _tier(backend: BackendReport, pool: PoolView) -> str:
@@ -192,7 +206,12 @@ def _policy(pool: PoolView) -> str:
     if damping := pool.damping:
         half_life = format_duration(damping.half_life)
         said.append(f"damping from {damping.suppress:g} to {damping.reuse:g}, half-life {half_life}")
+    said += [f"{kind} backends are ejected" for kind in ("silent", "refusing") if _ejects(pool, kind)]
     return "; ".join(said)
+
+
+def _ejects(pool: PoolView, kind: str) -> bool:
+    return getattr(pool.passive, kind) is Reaction.EJECT
 
 
 def _check(pool: PoolView, full: bool = False) -> str:

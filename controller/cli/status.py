@@ -103,6 +103,10 @@ def _attention(status: Status) -> list[str]:
                 found.append(f"{pool.name}/{backend.name} is down: {backend.reason}")
             elif backend.held_back:
                 found.append(f"{pool.name}/{backend.name} goes up and down, and is held back")
+            elif backend.ejected is not None:
+                found.append(f"{pool.name}/{backend.name} is ejected: {backend.ejected_for}")
+            elif backend.signal:
+                found.append(f"{pool.name}/{backend.name} is {backend.signal} to its clients")
             if is_overdue(backend, status.time):
                 found.append(f"{pool.name}/{backend.name} still has flows at the deadline of its drain")
         if pool.panic:

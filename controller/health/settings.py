@@ -1,6 +1,7 @@
 """What a pool says about the health of its backends: kinds of checks and their timing, as checked data."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 import re2
@@ -23,6 +24,7 @@ MAX_DATAGRAM = 1400
 
 HEX = "hex:"
 MOST_HALVINGS = 50
+MAX_EJECTION = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,41 @@ class Damping(Part):
     def ceiling(self) -> float:
         """The penalty that decays to `reuse` in the longest time."""
         return self.reuse * 2 ** min(self.longest / self.half_life, MOST_HALVINGS)
+
+
+class Reaction(StrEnum):
+    """What comes of a signal: nothing; checks that hurry; no new connections for a while.
+
+    `auto`: checks hurry if there are any and the pool's answers pass the switch; otherwise nothing.
+    """
+
+    AUTO = "auto"
+    NONE = "none"
+    CHECK = "check"
+    EJECT = "eject"
+
+
+class Passive(Part):
+    """What clients' own connections say of a backend, and what comes of it; see `passive` and `ejection`.
+
+    It takes at least `connections` in at least `window` without any that was accepted: `refusing` if half of
+    them were refused, else `silent`. Who is ejected is out for `ejection`, each further time twice as long,
+    never longer than `longest`; of a pool at most the share `most` is out at once.
+    """
+
+    silent: Reaction = Reaction.AUTO
+    refusing: Reaction = Reaction.AUTO
+    connections: Int = Field(default=10, ge=1, le=1_000_000)
+    window: Duration = Field(default=2.0, ge=0.2, le=60)
+    ejection: Duration = Field(default=10.0, ge=0.1, le=MAX_EJECTION)
+    longest: Duration = Field(default=300.0, le=MAX_EJECTION)
+    most: Share = 0.5
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.ejection > self.longest:
+            raise refuse(f"ejection is {self.ejection:g} s, must be at most longest, {self.longest:g} s")
+        return self
 
 
 def compiled(pattern: str) -> Any:

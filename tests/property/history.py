@@ -15,6 +15,7 @@ from controller.assignment import Assignment
 from controller.desired import Desired
 from controller.errors import Unreachable
 from controller.events import EventLog
+from controller.health.passive import LOOKS, Handshakes, Listening
 from controller.health.settings import Damping
 from controller.model import Backend, Config, Pool, State
 from controller.program import (
@@ -108,6 +109,7 @@ def base_config(announcement: float) -> Config:
                     "idle_timeout": IDLE,
                     "drain_deadline": "30d",
                     "announcement": announcement,
+                    "passive": {"refusing": "eject", "connections": 1, "ejection": "5s"},
                 }
             ],
             "vips": [{"name": "web", "address": "10.0.0.100", "port": 80, "pool": "web"}],
@@ -314,6 +316,21 @@ class History:
             damping=self.random.choice([None, Damping(half_life=10, suppress=2, longest=30)]),
         )
 
+    def eject(self) -> None:
+        """One refuses its clients, so that it gets no new flows for a while. Those that it has stay."""
+        assigned = self.desired.assignment.pools.get("web")
+        numbers = [n for n, one in assigned.backends.items() if one.removed is None] if assigned else []
+        if self.kind.orderly or not numbers:
+            return
+        refusing, listening = self.random.choice(numbers), Listening()
+        for look in range(LOOKS + 1):
+            syns = 10 * look
+            counts = {
+                n: Handshakes(syns, 0, syns) if n == refusing else Handshakes(syns, syns, 0) for n in numbers
+            }
+            listening.observe(counts, dict.fromkeys(numbers, self.pool.passive), syns)
+        self.desired.hear(listening, 10 * LOOKS, self.now)
+
     def grow(self) -> None:
         if self.pool.buckets < MOST_BUCKETS:
             self.configure(buckets=self.pool.buckets * 2)
@@ -326,6 +343,7 @@ class History:
             self.change_one: 4,
             self.change_health: 4,
             self.change_policy: 1,
+            self.eject: 2,
             self.grow: 1,
         }
         for change in self.random.choices([*changes], [*changes.values()], k=self.random.choice([1, 1, 2])):

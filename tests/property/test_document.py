@@ -73,6 +73,21 @@ def pools(draw: st.DrawFn, number: int, name: str) -> dict[str, Any]:
             }
         )
     )
+    if mode == "nat":
+        reactions = ["auto", "none", "eject"] + ["check"] * (pool["health"]["type"] != "none")
+        pool["passive"] = draw(
+            optional(
+                {
+                    "silent": st.sampled_from(reactions),
+                    "refusing": st.sampled_from(reactions),
+                    "connections": st.integers(1, 10**6),
+                    "window": durations(0.2, 60),
+                    "ejection": durations(0.1, 300),
+                    "longest": durations(300, 86400),
+                    "most": st.floats(0, 1),
+                }
+            )
+        )
     if mode == "vxlan":
         pool["tunnel"] = {"inner_mac": draw(MACS)} | draw(optional({"vni": st.integers(0, 2**24 - 1)}))
     elif mode not in ("nat", "dsr"):

@@ -179,6 +179,16 @@ FAULTS: list[tuple[str, Facts, str, State, str, str]] = [
         *("web/b1", State.WARNING, "does not answer the switch's probes", "probe: none"),
     ),
     (
+        "who is silent to its clients",
+        facts(report=with_pool(backend={"signal": "silent"})),
+        *("web/b1", State.WARNING, "is silent: clients' connections are not accepted", "as a client"),
+    ),
+    (
+        "an ejected backend",
+        facts(report=with_pool(backend={"ejected": NOW + 9, "ejected_for": "refusing: none of 20"})),
+        *("web/b1", State.WARNING, "gets no new connections (refusing: none of 20)", "as a client"),
+    ),
+    (
         "nobody serves",
         facts(report=with_pool(backends=NOBODY)),
         *(

@@ -58,7 +58,7 @@ class World:
         self.events = EventLog(clock=lambda: NOW)
         desired = Desired(config, Assignment(), self.events)
         self.shared = Shared(desired, Nowhere(), self.events, lambda: NOW)
-        self.state = SwitchState(self.shared, lambda number, suspect: None)
+        self.state = SwitchState(self.shared, lambda number, suspect: None, lambda pool, backend: None)
         self.state.follow_configuration()
         self.session = Session(cast(Connection, self.switch), self.state, fresh=True)
 

@@ -12,7 +12,8 @@ from controller.config import parse
 from controller.counters import Counters
 from controller.desired import Desired
 from controller.events import EventLog
-from controller.health.settings import Damping
+from controller.health.passive import Handshakes, Listening
+from controller.health.settings import Damping, Passive, Reaction
 from controller.model import add_backend, change_backend, make_backend, remove_backend, with_pool
 from controller.neighbors import Neighbors
 from controller.probes import Silence
@@ -169,6 +170,31 @@ def test_counters_are_those_of_the_present_identity(world: World) -> None:
     assert (report.vips[0].packets, report.vips[0].bytes) == (11, 704)
     assert report.drops == {"no_backend": Traffic(packets=2, bytes=128)}
     assert (report.revision, report.counted, report.switch) == (7, 5.0, SWITCH)
+
+
+def test_what_clients_connections_came_to_is_told_of_those_that_are_listened_to(world: World) -> None:
+    world.counters.handshakes = {1: Handshakes(9, 4, 5)}
+    b1, b2 = world.backend("b1"), world.backend("b2")
+    assert (b1.accepted, b1.refused, b1.signal, b1.ejected) == (4, 5, "", None)
+    assert (b2.accepted, b2.refused) == (None, None)
+
+
+def test_a_signal_and_an_ejection_are_told() -> None:
+    world = World()
+    pool = world.desired.config.pool("web")
+    passive = Passive(silent=Reaction.EJECT, refusing=Reaction.EJECT, connections=1, window=1.0)
+    config = with_pool(world.desired.config, pool.model_copy(update={"passive": passive}))
+    world.desired.configure(config, drain=True)
+    listening, now = Listening(), time.time()
+    for look in range(3):
+        counts = {1: Handshakes(9 * look, 0, 0), 2: Handshakes(9 * look, 0, 9 * look)}
+        listening.observe(counts, {1: passive, 2: passive}, now + look)
+    world.desired.hear(listening, now + 2, now)
+    world.desired.refresh(now)
+    b1, b2 = world.backend("b1"), world.backend("b2")
+    assert (b1.signal, b1.ejected, b1.ejected_for) == ("silent", None, "")
+    assert (b2.signal, b2.ejected, b2.share_wanted) == ("", now + 10, 0.0)
+    assert b2.ejected_for == "refusing: none of 18 connections accepted in 2.0 s, 18 refused"
 
 
 def test_tiers_panic_slow_start_and_penalties_are_told() -> None:

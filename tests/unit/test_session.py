@@ -18,8 +18,12 @@ from controller.config import parse
 from controller.desired import Desired
 from controller.errors import StoreError, SwitchError
 from controller.events import EventLog
-from controller.model import Config, change_backend, replace
+from controller.health.settings import Passive, Reaction
+from controller.model import Config, change_backend, replace, with_pool
 from controller.program import (
+    BACKEND_ACCEPTS,
+    BACKEND_REFUSALS,
+    BACKEND_SYNS,
     BACKENDS,
     BUCKETS,
     MACS,
@@ -63,10 +67,15 @@ class World:
     def __init__(self) -> None:
         self.switch = FakeSwitch()
         self.suspected: list[tuple[int, bool]] = []
+        self.doubted: list[tuple[str, str]] = []
         events = EventLog()
         desired = Desired(parse(DOCUMENT), Assignment(), events)
         self.shared = Shared(desired, SqliteStore(":memory:"), events, time.monotonic)
-        self.state = SwitchState(self.shared, lambda *suspicion: self.suspected.append(suspicion))
+        self.state = SwitchState(
+            self.shared,
+            lambda *suspicion: self.suspected.append(suspicion),
+            lambda *backend: self.doubted.append(backend),
+        )
         self.state.follow_configuration()
 
     async def run(self) -> None:
@@ -339,6 +348,59 @@ async def test_who_is_silent_for_too_many_rounds_is_told_and_again_when_he_answe
     await world.until(lambda: world.suspected[2:] == [(2, False)])
     answering.cancel()
     await world.until(lambda: world.suspected[3:] == [(2, True)])
+
+
+# clients' connections
+
+
+@pytest.fixture
+def passive() -> Passive:
+    return Passive(refusing=Reaction.EJECT, connections=10, window=0.2)
+
+
+async def test_who_refuses_clients_is_doubted_and_ejected(
+    monkeypatch: pytest.MonkeyPatch, passive: Passive
+) -> None:
+    monkeypatch.setattr(sessions, "LOOK_AT_ANSWERS", 0.02)
+    async with at_work(World()) as world:
+        web = world.shared.desired.config.pool("web").model_copy(update={"passive": passive})
+        world.configure(with_pool(world.shared.desired.config, web))
+        await world.done()
+        begun = world.switch.cells.setdefault(BACKEND_SYNS, Counter())
+        accepted = world.switch.cells.setdefault(BACKEND_ACCEPTS, Counter())
+        refused = world.switch.cells.setdefault(BACKEND_REFUSALS, Counter())
+
+        async def connections() -> None:
+            while True:
+                for number in (1, 2):
+                    begun[number] += 10
+                accepted[1] += 10
+                refused[2] += 10
+                await asyncio.sleep(0.01)
+
+        coming = asyncio.create_task(connections())
+        await world.until(lambda: world.doubted == [("web", "b2")])
+        await world.until(lambda: {do.values[0] for do in world.switch.tables[BUCKETS].values()} == {1})
+        coming.cancel()
+        assert (2,) in world.switch.tables[BACKENDS], "it keeps the flows that it has"
+        assert world.state.counters.handshakes.keys() == {1, 2}
+        assert "web/b2 is ejected: no new connections for 10s" in world.told()
+
+
+async def test_until_the_switch_holds_everything_nothing_is_held_against_anybody(
+    monkeypatch: pytest.MonkeyPatch, passive: Passive
+) -> None:
+    monkeypatch.setattr(sessions, "LOOK_AT_ANSWERS", 0.01)
+    async with at_work(World()) as world:
+        web = world.shared.desired.config.pool("web").model_copy(update={"passive": passive})
+        world.configure(with_pool(world.shared.desired.config, web))
+        await world.done()
+        world.state.brought_up = False
+        begun = world.switch.cells.setdefault(BACKEND_SYNS, Counter())
+        for _ in range(60):
+            begun[1] += 10
+            await world.until(lambda: world.state.counters.handshakes[1].syns == begun[1])
+        assert world.doubted == []
 
 
 # somebody else's writes

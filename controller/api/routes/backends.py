@@ -126,6 +126,7 @@ def _view(controller: Controller, report: PoolReport) -> PoolView:
         panic_below=pool.panic,
         tier_minimum=pool.tier_minimum,
         damping=pool.damping,
+        passive=pool.passive,
         check=pool.health,
         vips=tuple(vip.name for vip in controller.config.vips_of(pool.name)),
     )

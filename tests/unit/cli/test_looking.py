@@ -6,10 +6,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.health.settings import Damping
+from controller.cli import pools
+from controller.health.settings import Damping, Passive, Reaction
 from controller.model import with_pool
 from tests.fakes.cli import Cli
-from tests.fakes.controller import FakeController
+from tests.fakes.controller import NOW, FakeController
 
 STATUS = """\
 switch     127.0.0.1:9559, device 1: connected, primary, in step
@@ -182,6 +183,45 @@ def test_panic_and_backups_that_serve_need_attention(
     with_roles(**changes)
     assert shown in cli("pool", "show", "web").out
     assert attention in cli("status").out
+
+
+@pytest.mark.parametrize(
+    ("b1", "shown", "remark", "attention"),
+    [
+        ({"signal": "silent"}, "healthy, silent", "b1 is silent to its clients", "web/b1 is silent"),
+        (
+            {"ejected": NOW + 7.4, "ejected_for": "refusing: none of 20 connections accepted"},
+            "healthy, ejected",
+            "b1 gets no new connections for 7s more: refusing: none of 20 connections accepted",
+            "web/b1 is ejected: refusing: none of 20 connections accepted",
+        ),
+    ],
+)
+def test_who_fails_its_clients_needs_attention(
+    cli: Cli,
+    controller: FakeController,
+    with_roles: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    b1: dict[str, object],
+    shown: str,
+    remark: str,
+    attention: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setattr(pools, "time", lambda: NOW)
+    one, *others = controller.report().pools[0].backends
+    with_roles(backends=(one.model_copy(update=b1), *others))
+    said = cli("pool", "show", "web").out
+    assert shown in said
+    assert remark in said
+    assert attention in cli("status").out
+
+
+def test_a_pool_tells_that_it_ejects(cli: Cli, controller: FakeController) -> None:
+    web = controller.config.pool("web")
+    passive = Passive(silent=Reaction.EJECT)
+    controller._config = with_pool(controller.config, web.model_copy(update={"passive": passive}))
+    assert "silent backends are ejected" in cli("pool", "show", "web").out.splitlines()
 
 
 def test_a_backup_is_added(cli: Cli, controller: FakeController) -> None:
