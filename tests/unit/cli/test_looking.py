@@ -208,7 +208,7 @@ def test_who_fails_its_clients_needs_attention(
     attention: str,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "140")
-    monkeypatch.setattr(pools, "now", lambda: NOW)
+    monkeypatch.setattr(pools, "time", lambda: NOW)
     one, *others = controller.report().pools[0].backends
     with_roles(backends=(one.model_copy(update=b1), *others))
     said = cli("pool", "show", "web").out
