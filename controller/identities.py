@@ -5,6 +5,7 @@ in the data plane may still name the old one. Numbers go round: the next one aft
 that a number comes back only after all the others, and never before QUARANTINE is over.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controller.errors import SluiceError
@@ -56,6 +57,10 @@ def server_of(backend: Backend) -> Server:
     return backend.name, backend.address, backend.port
 
 
+def _by_nobody(number: int) -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Numbers:
     """Which numbers are in use, which rest (since when), and which was given out last."""
@@ -65,18 +70,24 @@ class Numbers:
     used: set[int] = field(default_factory=set)
     resting: dict[int, float] = field(default_factory=dict)
     last: int = 0
+    is_held: Callable[[int], bool] = field(default=_by_nobody, compare=False)
+    """Whether some switch may still know a number that has rested."""
 
     def take(self, now: float) -> int:
         """A number that is free; `now` in seconds since the epoch."""
         for step in range(self.last_used):
             number = (self.last + step) % self.last_used + 1
-            if number in self.used or now - self.resting.get(number, -QUARANTINE) < QUARANTINE:
+            if number in self.used or self._rests(number, now):
                 continue
             self.resting.pop(number, None)
             self.used.add(number)
             self.last = number
             return number
         raise NoIdentityLeft(self.what)
+
+    def _rests(self, number: int, now: float) -> bool:
+        since = self.resting.get(number)
+        return since is not None and (now - since < QUARANTINE or self.is_held(number))
 
     def give_up(self, number: int, now: float) -> None:
         self.used.discard(number)

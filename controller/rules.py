@@ -20,6 +20,8 @@ K = TypeVar("K")
 Location = tuple[int | str, ...]
 Breach = tuple[Location, str]
 
+DEFAULT_TARGET = "127.0.0.1:9559"
+
 BUCKETS_PER_BACKEND = 4
 MAX_BACKENDS = 65535
 """Identities of backends are 16 bits, and 0 is nobody."""
@@ -29,11 +31,48 @@ def check(config: "Config", sound: "Config | None" = None) -> None:
     """Where `config` differs from a `sound` one only in what no rule reads, it is not looked at again."""
     if sound is not None and _alike(config, sound):
         return
-    breaches = [breach for rule in RULES for breach in rule(config)]
+    breaches = [*_breaches(config)]
     if breaches:
         raise ValidationError.from_exception_data(
             "Config", [InitErrorDetails(type=refuse(text), loc=where, input=None) for where, text in breaches]
         )
+
+
+def _breaches(config: "Config") -> Iterator[Breach]:
+    """Of several switches each has to be sound; what is wrong with all of them is told once."""
+    if config.switches is None:
+        yield from (breach for rule in RULES for breach in rule(config))
+        return
+    together = [*switches_are_told_apart(config)]
+    yield from together
+    if together:
+        return
+    found: dict[Breach, list[str]] = defaultdict(list)
+    for s, one in enumerate(config.switches):
+        for rule in RULES:
+            for where, text in rule(config.for_switch(one.name)):
+                own = where[0] if getattr(one, str(where[0]), None) is not None else None
+                found[("switches", s, *where) if own else where, text].append(one.name)
+    for (where, text), names in found.items():
+        everywhere = len(names) == len(config.switches) or where[0] == "switches"
+        yield where, text if everywhere else f"{text} (switch {', '.join(names)})"
+
+
+def switches_are_told_apart(config: "Config") -> Iterator[Breach]:
+    switches = config.switches or ()
+    yield from _repeated(
+        ((("switches", s, "name"), one.name) for s, one in enumerate(switches)),
+        lambda name: f"there are two switches named {name}",
+    )
+    yield from _repeated(
+        (
+            (("switches", s, "address"), (one.address, one.device_id or config.switch.device_id))
+            for s, one in enumerate(switches)
+        ),
+        lambda target: f"{target[0]}, device {target[1]}, is another switch already",
+    )
+    if config.switch.address != DEFAULT_TARGET:
+        yield ("switch", "address"), "is not used beside `switches`, each of which has its own: leave it out"
 
 
 def _alike(one: "Config", other: "Config") -> bool:

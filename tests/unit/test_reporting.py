@@ -13,7 +13,7 @@ from controller.counters import Counters
 from controller.desired import Desired
 from controller.events import EventLog
 from controller.health.settings import Damping
-from controller.model import add_backend, change_backend, make_backend, remove_backend, with_pool
+from controller.model import ONLY, add_backend, change_backend, make_backend, remove_backend, with_pool
 from controller.neighbors import Neighbors
 from controller.probes import Silence
 from controller.program import wide
@@ -58,7 +58,7 @@ class World:
 
     def report(self) -> Report:
         return reporting.report(
-            7, SWITCH, self.desired, self.neighbors, self.counters, self.silence, self.path_mtus
+            7, SWITCH, self.desired, self.neighbors.report(), self.counters, self.silence, self.path_mtus
         )
 
     @property
@@ -75,7 +75,7 @@ class World:
     def still(self, identity: int) -> None:
         """No packet went to it for the idle timeout."""
         for at in (0.0, 10.0):
-            self.desired.settling.backends.observe({identity: 5}, at, at)
+            self.desired.members[ONLY].backends.observe({identity: 5}, at, at)
 
 
 @pytest.fixture
