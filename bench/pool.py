@@ -8,7 +8,7 @@ from typing import NamedTuple
 from controller.assignment import Assignment
 from controller.desired import Desired
 from controller.events import EventLog
-from controller.model import Backend, Config
+from controller.model import ONLY, Backend, Config
 from controller.program import BACKENDS, BUCKETS, MOVING_PREVIOUS, forward, wide
 from controller.reconciler import Reconciler
 from controller.values import mac_to_int
@@ -102,10 +102,10 @@ class Pool:
         due."""
         desired, now = self._desired, self.now
         slots = at_once(self._switch.packet_counts(MOVING_PREVIOUS, desired.moving_slots()))
-        desired.settling.slots.observe(slots, now, now)
+        desired.members[ONLY].slots.observe(slots, now, now)
         traffic = at_once(self._switch.traffic(BACKENDS))
         counts = {number: value.packets for (number,), value in traffic.items()}
-        desired.settling.backends.observe(counts, now, now)
+        desired.members[ONLY].backends.observe(counts, now, now)
         due = desired.due(EPOCH + now)
         if desired.settle(EPOCH + now) or (due is not None and due <= EPOCH + now):
             self._bring_in_line()
@@ -116,8 +116,8 @@ class Pool:
         want = wanted(self._config, self._desired.assignment, neighbors, self._desired.announced)
         result = at_once(self._reconciler.apply(want))
         assert result.complete, result
-        for pool in [*self._desired.unwritten]:
-            self._desired.written(pool)
+        for pool in self._desired.awaited():
+            self._desired.written(pool, EPOCH + self.now)
 
     # packets
 

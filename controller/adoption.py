@@ -6,14 +6,15 @@ The store has the identities, and the buckets for a switch that lost its own. Wh
 of a pool or of an identity (it was lost, or is older), they are recognised by VIP, address and port.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from controller.apportion import NOBODY
+from controller.apportion import NOBODY, Identities
 from controller.assignment import Assignment, PoolAssignment
 from controller.buckets import SHARED_SLOT, Buckets
-from controller.identities import Identity
+from controller.identities import Identity, server_of
 from controller.model import Backend, Config, Pool, Vip
 from controller.program import (
     BACKENDS,
@@ -30,6 +31,26 @@ from controller.services import place_of
 def adopt(assignment: Assignment, config: Config, holdings: Holdings, now: float) -> None:
     """Makes `assignment` follow `holdings`; `now` in seconds since the epoch."""
     _keep_clear(assignment, holdings)
+    pools = _claim_all(assignment, config, holdings, now)
+    for pool in pools:
+        _follow(assignment, pool.name, holdings, now)
+    _set_aside(assignment, holdings, now)
+
+
+def join(assignment: Assignment, config: Config, holdings: Holdings, now: float) -> dict[str, Identities]:
+    """Takes in a switch that is to follow `assignment`, as others do; `now` in seconds since 1970.
+
+    Returns the `previous` of all buckets, by pool, as this switch has them: where its flows are. Who it alone
+    knows is in the assignment from now on, since it may have flows.
+    """
+    pools = _claim_all(assignment, config, holdings, now)
+    found = {pool.name: _previous_of(assignment, config, pool.name, holdings) for pool in pools}
+    _set_aside(assignment, holdings, now)
+    return {name: previous for name, previous in found.items() if previous is not None}
+
+
+def _claim_all(assignment: Assignment, config: Config, holdings: Holdings, now: float) -> list[Pool]:
+    """Recognises what the switch knows and we do not; returns the pools that have buckets."""
     _claim_vips(assignment, config, holdings)
     known = {*assignment.pools}
     for pool in config.pools:
@@ -46,9 +67,28 @@ def adopt(assignment: Assignment, config: Config, holdings: Holdings, now: float
         here = [pool for pool in pools if any(_is_at(backend, *at) for backend in pool.backends)]
         for pool in (here or pools)[:1]:
             _claim(assignment, pool, {number}, holdings, now, None)
-    for pool in pools:
-        _follow(assignment, pool.name, holdings, now)
-    _set_aside(assignment, holdings, now)
+    return pools
+
+
+def _previous_of(assignment: Assignment, config: Config, name: str, holdings: Holdings) -> Identities | None:
+    """As many as we have buckets; None if the switch does not have all of its own.
+
+    A switch may know the pool by another number, if the controller has lost its store.
+    """
+    assigned = assignment.pools[name]
+    number, buckets = assigned.id, assigned.buckets
+    served = {do.values[1] for vip in config.vips_of(name) if (do := _entry_of(vip, holdings))}
+    if number not in served and len(served) == 1:
+        (number,) = served
+    size = _size(holdings, number)
+    if not size or size & (size - 1) or not holdings.has_buckets(number, size):
+        return None
+    while len(buckets) < size:
+        buckets = buckets.grown()
+    if buckets is not assigned.buckets:
+        assignment.pools[name] = replace(assigned, buckets=buckets)
+    held = holdings.buckets[number][:size, 1].astype(np.uint16)
+    return np.tile(held, len(buckets) // size)
 
 
 def _keep_clear(assignment: Assignment, holdings: Holdings) -> None:
@@ -110,15 +150,29 @@ def _claim(
     for number in sorted(found - numbers.used - numbers.resting.keys()):
         do = holdings.rows[BACKENDS].get((number,))
         if do is not None:
-            claimed[number] = _identity(number, pool, *do.values, now=now, came=came)
+            address, port = do.values
+            claimed[number] = _identity(number, pool, address, port, claimed, now=now, came=came)
             numbers.used.add(number)
     assignment.pools[pool.name] = replace(assigned, backends=claimed)
 
 
-def _identity(number: int, pool: Pool, address: int, port: int, now: float, came: float | None) -> Identity:
-    """The configured backend with this address; otherwise one that was removed, whose flows may end."""
+def _identity(
+    number: int,
+    pool: Pool,
+    address: int,
+    port: int,
+    known: Mapping[int, Identity],
+    *,
+    now: float,
+    came: float | None,
+) -> Identity:
+    """The configured backend with this address; otherwise one that was removed, whose flows may end.
+
+    So is one that has another number already: each of two switches may know it by its own.
+    """
+    servers = {identity.server for identity in known.values()}
     for backend in pool.backends:
-        if _is_at(backend, address, port):
+        if _is_at(backend, address, port) and server_of(backend) not in servers:
             return Identity(number, pool.name, backend.name, backend.address, backend.port, came=came)
     where = narrow(address)
     return Identity(number, pool.name, f"{where}:{port}", where, port or None, removed=now)
@@ -150,11 +204,11 @@ def _follow(assignment: Assignment, name: str, holdings: Holdings, now: float) -
 
 
 def _set_aside(assignment: Assignment, holdings: Holdings, now: float) -> None:
-    """Numbers that the switch knows and we do not rest, as if we had just given them up."""
+    """Numbers that the switch knows and we do not rest, as if given up just now: now it forgets them."""
     for table, numbers in ((BACKENDS, assignment.backend_numbers), (POOLS, assignment.pool_numbers)):
         for (number,) in holdings.rows[table]:
             if number not in numbers.used:
-                numbers.resting.setdefault(number, now)
+                numbers.resting[number] = now
 
 
 def _size(holdings: Holdings, pool: int) -> int:

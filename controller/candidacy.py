@@ -5,11 +5,12 @@ yet, are refused by the switch: no entry is written by both.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from finsy.proto import U128, p4r, rpc_code
 
+from controller.errors import NotPrimary
 from controller.wire import CALL_DEADLINE, Connection, Pipeline, SwitchTarget, within
 
 HEARTBEAT = 5.0
@@ -65,3 +66,26 @@ class Candidacy(Connection):
             return await within(None, waiting)
         finally:
             waiting.cancel()
+
+
+class Escort(Connection):
+    """A connection to a further switch, which the active controller takes.
+
+    Only who has the first switch takes this one from another: so of two that think that they are active, one
+    gives way.
+    """
+
+    def __init__(self, target: SwitchTarget, pipeline: Pipeline, may_take: Callable[[], bool]) -> None:
+        super().__init__(target, pipeline)
+        self._may_take = may_take
+
+    async def _become_primary(self) -> None:
+        answer = await within(CALL_DEADLINE, self._bid(None))
+        highest = U128.decode(answer.election_id)
+        taken = answer.status.code == rpc_code.ALREADY_EXISTS
+        if taken and not self._may_take():
+            raise NotPrimary(f"another controller has the switch, with election id {highest}")
+        self._election_id.CopyFrom(U128.encode(max(highest + 1, self.target.election_id)))
+        answer = await within(CALL_DEADLINE, self._bid(self._election_id))
+        if answer.status.code != rpc_code.OK:
+            raise NotPrimary("another controller has just taken the switch")

@@ -67,7 +67,7 @@ def document_of(config: Config) -> dict[str, Any]:
     """The configuration as plain data, without what is not set or means nothing."""
     document = config.model_dump(mode="json", exclude_none=True, exclude={"pools"})
     document["pools"] = [_document_of_pool(pool) for pool in config.pools]
-    return {name: document[name] for name in Config.model_fields}
+    return {name: document[name] for name in Config.model_fields if name in document}
 
 
 def _document_of_pool(pool: Pool) -> dict[str, Any]:
@@ -90,7 +90,9 @@ def document_text(config: Config, memory: Memory | None = None) -> str:
     pools = [memory.make(pool.name, _text_of_pool, pool) for pool in config.pools]
     rest = config.model_dump(mode="json", exclude_none=True, exclude={"pools"})
     texts = {name: _json(value) for name, value in rest.items()} | {"pools": f"[{','.join(pools)}]"}
-    return "{" + ",".join(f"{_json(name)}:{texts[name]}" for name in Config.model_fields) + "}"
+    return (
+        "{" + ",".join(f"{_json(name)}:{texts[name]}" for name in Config.model_fields if name in texts) + "}"
+    )
 
 
 def _text_of_pool(pool: Pool) -> str:

@@ -6,56 +6,45 @@ in the same place: `session.Session` brings the assignment in line, stores it, a
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from controller import reporting
-from controller.candidacy import Candidacy
 from controller.config import document_text
+from controller.counters import Counters
 from controller.desired import Desired, refuse_what_cannot_change
-from controller.diagnosis import Facts, Finding, diagnose
+from controller.diagnosis import Facts, Finding, Told, diagnose
 from controller.draining import DrainReport, drain_report, without_flows
-from controller.errors import (
-    ElectionIdInUse,
-    NotPrimary,
-    RevisionConflict,
-    StoreError,
-    SwitchError,
-)
+from controller.errors import RevisionConflict, StoreError, SwitchError, UnknownName
 from controller.events import EventLog, Kind, Severity
 from controller.explain import Names, arrival, explain
 from controller.explanation import Explanation
 from controller.identities import Server, server_of
+from controller.link import Link
 from controller.memory import Memory
-from controller.model import Backend, Config
+from controller.model import ONLY, Backend, Config
 from controller.pair import Pair, Peer
-from controller.plan import Plan
+from controller.plan import Plan, joined
 from controller.prediction import predict
 from controller.program import ROUTES
 from controller.recorded import Recorded
 from controller.rehearsal import rehearse
-from controller.report import Report, Role, SwitchReport
+from controller.report import Report, SwitchReport
 from controller.revision import Revision
-from controller.session import Session
 from controller.shared import Shared, SwitchState
 from controller.store import Store
+from controller.together import counters_of, mtus_of, recorded_of, report_of, silence_of
 from controller.trace import Flow
 from controller.values import format_duration, mac_to_int
 from controller.wanted import refuse_what_has_no_room, wanted
-from controller.wire import Connection, Pipeline, SwitchTarget
-
-logger = logging.getLogger("sluice.controller")
+from controller.wire import Pipeline, SwitchTarget
 
 CHANGE_WAIT = 5.0
 """Seconds that a change waits for the switch before it answers `applied=False`."""
-
-FIRST_RECONNECT, LAST_RECONNECT = 0.1, 0.5
-"""Seconds between attempts to connect; doubled each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +64,7 @@ class ChangeResult:
 
 
 class Controller:
-    """Keeps one switch as the configuration, the health of the backends and the neighbors say.
+    """Keeps one switch, or several, as the configuration, the health of the backends and the neighbors say.
 
     One event loop; no method may be called from another thread.
     """
@@ -97,7 +86,8 @@ class Controller:
 
         It becomes a revision when it differs from the file of the last start; otherwise the store's latest
         revision stands, with the changes made since. With a `peer` (see `pair`) it does so only if neither of
-        the two has a revision yet. Raises InvalidConfig, StoreError, PipelineRefused.
+        the two has a revision yet. `target` is the only switch; of several it says what they have in common:
+        TLS, and the election id. Raises InvalidConfig, StoreError, PipelineRefused.
         """
         self.events = EventLog()
         self._store = store
@@ -110,66 +100,92 @@ class Controller:
         from_file = stored is None or (peer is None and store.file() != document)
         desired = _desired(config if stored is None or from_file else stored, store, self.events)
         self._shared = Shared(desired, store, self.events, clock)
-        self._switch = SwitchState(self._shared, self._suspected, self._doubted)
+        self.pair = Pair(peer, store, self.events, self._take_up) if peer else None
+        self._links: dict[str, Link] = {}
+        self._relinked = asyncio.Event()
+        self._follow_switches()
         self._preview(self.config)
         if from_file and peer is None:
             what = "the configuration file" if latest is None else "the configuration file has changed"
             latest = store.commit(document, who="file", what=what, from_file=True)
         self._revision = latest or Revision(0, 0.0, "file", "not in force yet")
-        self.pair = Pair(peer, store, self.events, self._take_up) if peer else None
-        self._switch.follow_configuration()
         self._listeners: list[Callable[[Config], None]] = []
         self._suspicious: list[Callable[[str, str], None]] = []
         self._changing = asyncio.Lock()
-        self._connected = False
-        self._primary = self._was_primary = False
-        self._problem = "not connected yet"
+        self._running: dict[Link, asyncio.Task[None]] = {}
 
-    # the switch
+    # the switches
+
+    def _follow_switches(self) -> None:
+        """A link to each that is configured. One that has changed its place is another one."""
+        config, links = self.config, dict(self._links)
+        self._links = {}
+        for name in config.switch_names:
+            target, link = self._target_of(name), links.get(name)
+            first = name == config.switch_names[0]
+            if link is None or link.place != target.place or link.first != first:
+                link = self._linked(name, target)
+            self._links[name] = link
+            link.state.follow_configuration()
+        self._shared.switches = {name: link.state for name, link in self._links.items()}
+        self._relinked.set()
+
+    def _target_of(self, name: str) -> SwitchTarget:
+        if name == ONLY:
+            return self._target
+        switch = self.config.for_switch(name).switch
+        return replace(self._target, address=switch.address, device_id=switch.device_id)
+
+    def _linked(self, name: str, target: SwitchTarget) -> Link:
+        def suspected(number: int, suspect: bool) -> None:
+            self._suspected(name, number, suspect)
+
+        return Link(
+            SwitchState(self._shared, suspected, self._doubted, name),
+            target,
+            self._pipeline,
+            pair=self.pair,
+            first=name == self.config.switch_names[0],
+            holds_first=lambda: next(iter(self._links.values())).primary,
+        )
 
     async def run(self) -> None:
-        """Until cancelled: connects, reconciles, settles, keeps neighbors; reconnects by itself."""
+        """Until cancelled: connects to each switch, reconciles, settles, keeps neighbors; reconnects by
+        itself."""
         if self.pair:
             self.pair.followers.watch()
         try:
-            await self._keep_connected()
+            await self._keep_linked()
         finally:
             if self.pair:
                 await self.pair.close()
 
-    async def _keep_connected(self) -> None:
-        pause = FIRST_RECONNECT
-        while True:
-            began = self._shared.clock()
-            try:
-                await self._serve_one_connection()
-            except* SwitchError as group:
-                self._disconnected(*_causes(group))
-                self._bid_higher_than_ourselves(*_causes(group))
-            except* Exception as group:
-                # A mistake of ours. The switch goes on by itself; we begin anew with what it holds.
-                logger.exception("the session with the switch broke")
-                self._disconnected(*_causes(group))
-            if self._shared.clock() - began > LAST_RECONNECT:
-                pause = FIRST_RECONNECT
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LAST_RECONNECT)
+    async def _keep_linked(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._relinked.clear()
+                for link in self._running.keys() - {*self._links.values()}:
+                    self._running.pop(link).cancel()
+                for link in self._links.values():
+                    if link not in self._running:
+                        self._running[link] = tasks.create_task(link.run())
+                await self._relinked.wait()
 
-    async def _serve_one_connection(self) -> None:
-        async with self._connection() as switch:
-            self._switch.brought_up = False
-            self._switch.work.ask()  # whatever the switch holds, it has not been compared yet
-            self._connected = self._primary = self._was_primary = True
-            fresh = await switch.install()
-            state = "it held nothing and took our program" if fresh else "it runs our program already"
-            self._record("connected", state)
-            self._problem = ""
-            await Session(switch, self._switch, fresh=fresh).run()
-
-    def _connection(self) -> Connection:
-        if self.pair:
-            return Candidacy(self._target, self._pipeline, self.pair)
-        return Connection(self._target, self._pipeline)
+    async def _part_with(self, config: Config) -> None:
+        """Ends the connections to switches that `config` has no longer, or has elsewhere."""
+        ending: list[asyncio.Task[None]] = []
+        for name, link in self._links.items():
+            if (
+                name not in config.switch_names
+                or (name != ONLY and config.for_switch(name).switch.place != link.place)
+                or link.first != (name == config.switch_names[0])
+            ):
+                text = "is no longer a switch of ours; it goes on forwarding by what it holds"
+                self.events.record(Kind.SWITCH, link.label, text)
+                ending += filter(None, [self._running.pop(link, None)])
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
     def _take_up(self) -> None:
         """Goes on from what the store has: from another controller, or for the first time."""
@@ -182,27 +198,9 @@ class Controller:
         desired.verdicts = shared.desired.verdicts
         desired.verdicts.update(config)
         shared.desired, self._revision = desired, latest
-        self._switch.follow_configuration()
+        self._follow_switches()
         for listener in self._listeners:
             listener(config)
-
-    def _bid_higher_than_ourselves(self, error: Exception, *_: Exception) -> None:
-        """A switch that has not noticed the end of our last connection takes us for somebody else."""
-        if isinstance(error, ElectionIdInUse) and self._was_primary:
-            self._was_primary = False
-            self._target = replace(self._target, election_id=self._target.election_id + 1)
-
-    def _disconnected(self, error: Exception, *_: Exception) -> None:
-        not_ours, text = isinstance(error, NotPrimary), "lost" if self._connected else "not reached"
-        self._connected, self._primary = not_ours, False
-        text, problem = "not ours" if not_ours else text, str(error) or repr(error)
-        if problem != self._problem:
-            severity = Severity.WARNING if isinstance(error, SwitchError) else Severity.ERROR
-            self._record(text, problem, severity)
-        self._problem = problem
-
-    def _record(self, text: str, cause: str, severity: Severity = Severity.INFO) -> None:
-        self.events.record(Kind.SWITCH, self._target.address, text, cause, severity)
 
     # the configuration
 
@@ -224,8 +222,17 @@ class Controller:
 
     @property
     def way_is_clear(self) -> bool:
-        """Whether the switch forwards as it should, so that who does not answer through it has no excuse."""
-        return self._primary and self._switch.brought_up
+        """Whether a switch forwards as it should, so that who does not answer has no excuse.
+
+        With several we do not know through which one a check goes. One that is gone must not keep the checks
+        of all from counting.
+        """
+        return any(link.primary and link.state.brought_up for link in self._links.values())
+
+    @property
+    def _primary(self) -> bool:
+        """Of any switch."""
+        return any(link.primary for link in self._links.values())
 
     def on_config(self, listener: Callable[[Config], None]) -> None:
         """`listener` is called with the configuration after every change."""
@@ -236,13 +243,15 @@ class Controller:
         connections say so."""
         self._suspicious.append(listener)
 
-    def _suspected(self, number: int, suspect: bool) -> None:
+    def _suspected(self, switch: str, number: int, suspect: bool) -> None:
         for pool, assigned in self._shared.desired.assignment.pools.items():
             if identity := assigned.backends.get(number):
                 liveness = self.config.liveness
                 silent = format_duration(round(liveness.interval * liveness.misses, 6))
                 text = "suspect: new connections go to others" if suspect else "answers probes again"
                 cause = f"no answer to probes for more than {silent}" if suspect else ""
+                if switch != ONLY:
+                    text = f"{text}, says switch {switch}"
                 severity = Severity.WARNING if suspect else Severity.INFO
                 self.events.record(Kind.HEALTH, f"{pool}/{identity.name}", text, cause, severity)
                 if suspect:
@@ -288,13 +297,21 @@ class Controller:
                 raise
             if self.pair:
                 await self.pair.confirm()
-        work = self._switch.work
-        if await work.wait_until_done(work.ask(), wait if self._primary else 0):
+        late = await self._wait_for_switches(wait)
+        if not late:
             announced = moved and self._shared.desired.announced
             detail = "announced to the switch: the buckets move in a few seconds" if announced else ""
             return ChangeResult(revision, True, moved, detail)
-        why = self._away or self._switch.trouble or f"still being written after {wait:g} s"
-        return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {why}")
+        return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {'; '.join(late)}")
+
+    async def _wait_for_switches(self, wait: float) -> list[str]:
+        """Waits until all switches have what they should, but for those that are away; why some have not."""
+        links = [*self._links.values()]
+        asked = {link: link.state.work.ask() for link in links}
+        present = [link for link in links if link.primary]
+        done = await asyncio.gather(*(link.state.work.wait_until_done(asked[link], wait) for link in present))
+        have = {link for link, there in zip(present, done, strict=True) if there}
+        return [link.why(wait) for link in links if link not in have]
 
     async def take_file(self, config: Config) -> ChangeResult | None:
         """The operator's file says `config`: makes it a revision, or returns None if it said so before.
@@ -313,8 +330,10 @@ class Controller:
             self._store.commit, document, who=who, what=what, from_file=from_file
         )
         self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, f"by {who}")
+        await self._part_with(config)
         self._shared.desired.configure(config, drain=drain)
-        self._switch.work.ask()
+        self._follow_switches()
+        self._shared.ask()
         for listener in self._listeners:
             listener(config)
         return self._revision.number
@@ -341,17 +360,23 @@ class Controller:
     ) -> ChangeResult:
         """As `preview`, with what would be written to the switch."""
         result = self.preview(edit, expected_revision=expected_revision)
-        session = self._switch.session
-        if session is None:
-            why = f"what would be written is not known: {self._problem or 'the switch is not connected'}"
+        sessions = [link.state.session for link in self._links.values() if link.state.session]
+        if not sessions:
+            problems = ", ".join(filter(None, (link.problem for link in self._links.values())))
+            why = f"what would be written is not known: {problems or 'the switch is not connected'}"
             return replace(result, detail=result.detail or why)
-        return replace(result, plan=await rehearse(session, self._edited(edit), time.time()))
+        config, now = self._edited(edit), time.time()
+        plans = [await rehearse(session, config, now) for session in sessions]
+        return replace(result, plan=joined(plans))
 
     def _preview(self, config: Config) -> int:
         """How many buckets would move. Raises InvalidConfig when the switch has no room for all of it."""
         moved, assignment = self._shared.desired.preview(config, time.time())
-        want = wanted(config, assignment, {}, memory=self._switch.memory)
-        refuse_what_has_no_room(want, self._pipeline.codec.sizes)
+        for name in config.switch_names:
+            link = self._links.get(name)
+            memory = link.state.memory if link else None
+            want = wanted(config.for_switch(name), assignment, {}, memory=memory)
+            refuse_what_has_no_room(want, self._pipeline.codec.sizes)
         return moved
 
     def _edited(self, edit: Callable[[Config], Config]) -> Config:
@@ -367,42 +392,58 @@ class Controller:
             severity = Severity.INFO if healthy else Severity.WARNING
             text = "healthy" if healthy else "down"
             self.events.record(Kind.HEALTH, f"{pool}/{backend}", text, reason, severity)
-            self._switch.work.ask()
+            self._shared.ask()
 
-    async def explain(self, flow: Flow, in_port: int | None = None) -> Explanation:
+    async def explain(self, flow: Flow, in_port: int | None = None, switch: str | None = None) -> Explanation:
         """What should become of a packet of `flow`, and what the switch says about it.
 
-        Without `in_port` it comes in by the route back to its client, or else by the first interface.
+        Without `in_port` it comes in by the route back to its client, or else by the first interface. Of
+        several switches `switch` names one; without it the first that is connected is asked. Raises
+        UnknownName.
         """
-        assignment = self._shared.desired.foreseen(time.time())
-        want = self._switch.wanted(assignment=assignment)
-        interfaces = self.config.interfaces
+        state = self._state_of(switch)
+        assignment, config = self._shared.desired.foreseen(time.time()), state.config
+        if assignment is self._shared.desired.assignment:
+            assignment = self._shared.desired.assignment_of(state.name)
+        want = state.wanted(assignment=assignment)
+        interfaces = config.interfaces
         if in_port is None:
-            interface = arrival(self.config, want.rows[ROUTES], flow.client)
+            interface = arrival(config, want.rows[ROUTES], flow.client)
             in_port = (interface or interfaces[0]).ports[0] if interfaces else 1
         vlan = next((one.vlan for one in interfaces if in_port in one.ports), 0)
-        predicted = predict(want, flow, in_port, self._switch.silence.suspects)
+        predicted = predict(want, flow, in_port, state.silence.suspects)
         traced, unconfirmed = None, ""
         try:
-            mac = mac_to_int(self.config.switch.mac)
-            traced = await self._switch.tracer.ask(flow, port=in_port, mac=mac, vlan=vlan)
+            mac = mac_to_int(config.switch.mac)
+            traced = await state.tracer.ask(flow, port=in_port, mac=mac, vlan=vlan)
         except SwitchError as error:
             unconfirmed = str(error)
-        names = Names(self.config, assignment, self._shared.desired.outliers.reason)
-        return explain(flow, in_port, predicted, traced, unconfirmed, names)
+        why = self._shared.desired.outliers.reason
+        found = explain(flow, in_port, predicted, traced, unconfirmed, Names(config, assignment, why))
+        return found.model_copy(update={"at": state.name})
+
+    def _state_of(self, switch: str | None) -> SwitchState:
+        """Of the switch of that name; without one, of the first that is connected, or else of the first."""
+        states = self._shared.switches
+        if switch is not None and switch not in states:
+            raise UnknownName("switch", switch, states)
+        connected = (state for state in states.values() if state.session)
+        return states[switch] if switch is not None else next(connected, next(iter(states.values())))
 
     async def recorded(self) -> Recorded | None:
-        """The flows that the switch has recorded as exceptions; None while it does not tell."""
-        session = self._switch.session
+        """The flows that the switches have recorded as exceptions; None while some do not tell."""
+        return recorded_of([await self._recorded_by(state) for state in self._shared.switches.values()])
+
+    async def _recorded_by(self, state: SwitchState) -> Recorded | None:
         try:
-            return await session.recorded() if session else None
+            return await state.session.recorded() if state.session else None
         except SwitchError:
             return None
 
     async def draining(self, pool: str, backend: str) -> DrainReport:
         """What is known of the flows that a backend still has. Raises UnknownName when it is in no table."""
         recorded = await self.recorded()
-        desired, counters = self._shared.desired, self._switch.counters
+        desired, counters = self._shared.desired, self._counters
         configured = self.config.pool(pool)
         assigned = desired.assignment.pools.get(pool)
         backends: dict[Server, Backend] = {server_of(one): one for one in configured.backends}
@@ -427,17 +468,14 @@ class Controller:
 
     async def diagnose(self) -> list[Finding]:
         """What is wrong with the installation, and what is not."""
-        session, cookie, ports = self._switch.session, None, None
-        if session:
-            with contextlib.suppress(SwitchError):
-                cookie, ports = await session.told()
+        states = self._shared.switches
+        told = {name: await self._told_by(state) for name, state in states.items()}
         facts = Facts(
             config=self.config,
             report=self.report(),
             latest=self._revision,
             expected_cookie=self._pipeline.cookie,
-            cookie=cookie,
-            ports=ports,
+            switches=told,
             recorded=await self.recorded(),
             damage=await asyncio.to_thread(self._store.check),
             space=self._store.space(),
@@ -445,41 +483,46 @@ class Controller:
         )
         return [*diagnose(facts)]
 
+    async def _told_by(self, state: SwitchState) -> Told:
+        """What a switch says of itself, as far as it tells."""
+        cookie, ports = None, None
+        if state.session:
+            with contextlib.suppress(SwitchError):
+                cookie, ports = await state.session.told()
+        return Told(self._links[state.name].report(), state.config, cookie, ports)
+
     @property
     def written(self) -> int:
-        """Entries that the switch has taken from us."""
-        return self._switch.written
+        """Entries that the switches have taken from us."""
+        return sum(state.written for state in self._shared.switches.values())
 
     @property
-    def _away(self) -> str:
-        """Why we are not connected, "" once we are: also while the switch is being given our program."""
-        return "" if self._primary else self._problem
+    def _counters(self) -> Counters:
+        return counters_of([state.counters for state in self._shared.switches.values()])
 
     def switch_report(self) -> SwitchReport:
-        """How we stand with the switch."""
-        switch, waits = self._switch, self.pair is not None and self.pair.waits
-        return SwitchReport(
-            address=self._target.address,
-            device_id=self._target.device_id,
-            connected=self._connected or waits,
-            primary=self._primary,
-            synchronized=self._primary and not switch.work.pending,
-            cookie=self._pipeline.cookie if self._primary else None,
-            error="" if waits else self._away or switch.trouble,
-            role=self.pair.role if self.pair else Role.ALONE,
-        )
+        """How we stand with the switch, or with all of them."""
+        return report_of([link.report() for link in self._links.values()])
 
     def report(self) -> Report:
         """Everything that is known now."""
-        switch = self._switch
+        return self._report([*self._links.values()])
+
+    def reports(self) -> dict[str, Report]:
+        """The same of each switch alone, by its name."""
+        return {name: self._report([link]) for name, link in self._links.items()}
+
+    def _report(self, links: Sequence[Link]) -> Report:
+        reports, states = [link.report() for link in links], [link.state for link in links]
         return reporting.report(
             self._revision.number,
-            self.switch_report(),
+            report_of(reports),
             self._shared.desired,
-            switch.neighbors,
-            switch.counters,
-            switch.silence,
-            switch.path_mtus.known(),
+            tuple(neighbor for state in states for neighbor in state.neighbors.report(state.name)),
+            counters_of([state.counters for state in states]),
+            silence_of([state.silence for state in states]),
+            mtus_of([state.path_mtus.known() for state in states]),
+            tuple(reports) if self.config.switches else (),
         )
 
 
@@ -493,11 +536,3 @@ def _stored_config(store: Store, revision: int) -> Config:
         return Config.model_validate_json(store.document(revision))
     except ValidationError as error:
         raise StoreError(f"revision {revision} in the store is not valid any more: {error}") from None
-
-
-def _causes(group: BaseExceptionGroup) -> list[Exception]:
-    """The exceptions in a group of groups."""
-    causes: list[Exception] = []
-    for error in group.exceptions:
-        causes += _causes(error) if isinstance(error, BaseExceptionGroup) else [error]  # type: ignore[list-item]
-    return causes

@@ -177,7 +177,7 @@ async def serve(controller: Controller, options: Options, tcp: Tcp | None) -> No
             port = open_places.enter_context(tcp.listening())
             places.append((Server(create_app(served, tcp.access), tcp.tls, served.connections), port))
             about.append(listening.name_of(port))
-        about += [f"store {options.store}", f"switch {controller.config.switch.address}"]
+        about += [f"store {options.store}", _places(controller.config)]
         async with asyncio.TaskGroup() as tasks:
             lasting = [
                 tasks.create_task(work)
@@ -204,6 +204,13 @@ async def serve(controller: Controller, options: Options, tcp: Tcp | None) -> No
             await asyncio.gather(*serving)
             for task in lasting:
                 task.cancel()
+
+
+def _places(config: Config) -> str:
+    """Of the switches."""
+    names = config.switch_names
+    places = ", ".join(config.for_switch(name).switch.address for name in names)
+    return f"switch{'es' if len(names) > 1 else ''} {places}"
 
 
 async def say_alive() -> None:

@@ -8,21 +8,26 @@ is believed to say anything about it.
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 
-from controller.adoption import adopt
+from controller.adoption import adopt, join
 from controller.announcements import Announcements
 from controller.apportion import Mask
 from controller.assignment import Assignment, Outcome
+from controller.buckets import SHARED_SLOT
 from controller.draining import Peaks
 from controller.errors import InvalidConfig, Problem
 from controller.events import EventLog, Kind, Severity
 from controller.health.damping import Flaps
 from controller.health.passive import Listening
 from controller.identities import Server, server_of
-from controller.model import Config, Pool, State
+from controller.members import Kept, Member
+from controller.model import ONLY, Config, Pool, State
 from controller.outliers import Outliers
+from controller.program import BACKENDS, POOLS, Table
 from controller.reconciler import Holdings
 from controller.serving import NOBODY_SERVES, STEPS, Roles, next_step, steps_taken
 from controller.settle import Settling
@@ -42,7 +47,10 @@ class Desired:
         self.config = config
         self.assignment = assignment
         self.verdicts = Verdicts()
-        self.settling = Settling()
+        self.version = 0
+        """Of all decisions: larger after each that switches are to hear of."""
+        self.members = {name: Member() for name in config.switch_names}
+        self.settling = Settling(self.members)
         self.peaks = Peaks()
         self._told_drained: dict[str, set[int]] = {}
         """By pool, backends of which it was told that they have drained."""
@@ -61,8 +69,12 @@ class Desired:
         self._latest = math.inf
         """When the last refresh was: before the first, what was stored may be of a clock that was ahead."""
         self._announcements = Announcements()
-        self.unwritten: dict[str, set[int]] = {}
-        """Motion slots of pools whose moves the switch may not have made yet."""
+        assignment.backend_numbers.is_held = lambda number: self._may_be_held(BACKENDS, number)
+        assignment.pool_numbers.is_held = lambda number: self._may_be_held(POOLS, number)
+
+    def _may_be_held(self, table: Table, number: int) -> bool:
+        """Whether some switch may still know a number, so that it is not to be given out again."""
+        return any(member.may_hold(table, number) for member in self.members.values())
 
     def copy(self, events: EventLog) -> "Desired":
         """One that decides as this one would, and tells `events`. Its counters say nothing yet."""
@@ -73,6 +85,9 @@ class Desired:
         other._stale, other._cut = set(self._stale), dict(self._cut)
         other._fallen.update({pool: Counter(fallen) for pool, fallen in self._fallen.items()})
         other._announcements = self._announcements.copy()
+        for name, member in self.members.items():
+            other.members[name].holdings = member.holdings
+            other.members[name].kept = {pool: copy(kept) for pool, kept in member.kept.items()}
         return other
 
     # what changes it
@@ -87,6 +102,7 @@ class Desired:
                     self._cut[pool.name] = self._taken_away(pool)
         servers = _servers(self.config) & _servers(config)
         self.config = config
+        self._follow_switches()
         self.verdicts.update(config)
         self._keep_flaps()
         self.outliers.keep({(pool, name) for pool, (name, *_) in servers})
@@ -112,28 +128,79 @@ class Desired:
                 self.outliers.pardon(pool, backend)
         return changed
 
-    def hear(self, listening: Listening, moment: float, now: float) -> tuple[list[tuple[str, str]], bool]:
-        """What clients' connections say of the backends; `moment` is now by the clock of `listening`.
+    def hear(
+        self, listening: Listening, moment: float, now: float, switch: str = ONLY
+    ) -> tuple[list[tuple[str, str]], bool]:
+        """What clients' connections through a switch say; `moment` is now by the clock of `listening`.
 
         Returns those (pool and name) whose checks should hurry, and whether somebody was ejected.
         """
         pools = self.config.pools
-        hurry, ejecting = self.outliers.hear(pools, self.assignment, self.roles, listening, moment, now)
+        hurry, ejecting = self.outliers.hear(
+            pools, self.assignment, self.roles, listening, moment, now, switch
+        )
         self._stale |= ejecting
         return hurry, bool(ejecting)
 
-    def adopt(self, holdings: Holdings, now: float) -> None:
-        """Goes on from what a switch holds. All counters begin anew."""
-        before = {name: assigned.backends for name, assigned in self.assignment.pools.items()}
-        adopt(self.assignment, self.config, holdings, now)
-        after = self.assignment.pools
-        self.unsaved |= {name for name, assigned in after.items() if assigned.backends != before.get(name)}
-        self._stale |= {pool.name for pool in self.config.pools}
-        self.settling = Settling()
-        for assigned in self.assignment.pools.values():
-            self.peaks.observe(assigned)
-        self.unwritten.clear()
-        self._announcements.clear()
+    # the switches
+
+    def _follow_switches(self) -> None:
+        """Who is no longer configured is not waited for; who is new has no say before it was read back."""
+        names = self.config.switch_names
+        for name in self.members.keys() - {*names}:
+            self.leave(name, self._latest)
+            del self.members[name]
+        for name in names:
+            self.members.setdefault(name, Member())
+
+    def adopt(self, holdings: Holdings, now: float, switch: str = ONLY) -> None:
+        """Goes on from what a switch holds. All of its counters begin anew.
+
+        While no other one is connected, the assignment follows this one. Otherwise it follows the assignment,
+        but for flows that it alone may have (see `members`).
+        """
+        member = self.members[switch]
+        alone = not any(other.present for name, other in self.members.items() if name != switch)
+        member.present, member.holdings = True, holdings
+        member.forget()
+        member.unwritten.clear()
+        member.kept.clear()
+        if alone:
+            before = {name: assigned.backends for name, assigned in self.assignment.pools.items()}
+            adopt(self.assignment, self.config, holdings, now)
+            after = self.assignment.pools
+            self.unsaved |= {
+                name for name, assigned in after.items() if assigned.backends != before.get(name)
+            }
+            self._stale |= {pool.name for pool in self.config.pools}
+            self._announcements.clear()
+            for assigned in self.assignment.pools.values():
+                self.peaks.observe(assigned)
+        else:
+            self._take_in(member, holdings, now)
+
+    def _take_in(self, member: Member, holdings: Holdings, now: float) -> None:
+        """Another switch joins those that are connected."""
+        self.version += 1
+        found = join(self.assignment, self.config, holdings, now)
+        # What rests may begin to rest anew, and identities may have been found: the store is to know.
+        self.unsaved |= self.assignment.pools.keys()
+        for name, assigned in self.assignment.pools.items():
+            if name in found:
+                kept = Kept(found[name], np.ones(len(found[name]), dtype=np.bool_), now)
+                if kept.follow(assigned):
+                    member.kept[name] = kept
+            moving = assigned.buckets.motion[assigned.buckets.moving].tolist()
+            member.restart(name, {SHARED_SLOT, *moving}, self.version)
+
+    def leave(self, switch: str, now: float) -> None:
+        """The connection to a switch has ended: what it counts from now on is not known."""
+        member = self.members[switch]
+        member.present = False
+        member.forget()
+        self.outliers.deaf(switch)
+        for pool in self._announcements.untold(switch):
+            self._announcements.told(pool, switch, self.version, now)
 
     # what follows
 
@@ -143,7 +210,9 @@ class Desired:
         for name in self.assignment.pools.keys() - {pool.name for pool in self.config.pools}:
             self.assignment.forget(name, now)
             self.unsaved.add(name)
-            self.unwritten.pop(name, None)
+            self.version += 1
+            for member in self.members.values():
+                member.drop_pool(name)
             self.roles.pop(name, None)
             self._announcements.forget(name)
         for pool in self.config.pools:
@@ -192,12 +261,19 @@ class Desired:
         cause = _cause(outcome, self.roles.get(pool.name, NOBODY_SERVES))
         self._note_roles(pool, outcome.roles)
         self._note(pool, outcome, cause or self._announcements.cause(pool.name) or "weights changed")
-        announced = self._announcements.announce(
-            pool.name, outcome.pending, now, pool.announcement, cause or "weights changed"
-        )
-        if announced:
-            text = f"{announced} of {pool.buckets} buckets move in {format_duration(pool.announcement)}"
-            self._events.record(Kind.BUCKETS, pool.name, text, cause or "weights changed")
+        self._announce(pool, outcome.pending, cause or "weights changed", now)
+
+    def _announce(self, pool: Pool, pending: Mask, cause: str, now: float) -> None:
+        """`pending` are the buckets that are to move. Each switch that is connected is to be told."""
+        ahead, before = pool.announcement, self._announcements.buckets.get(pool.name)
+        new = self._announcements.announce(pool.name, pending, now, ahead, cause)
+        if before is not None or new.any():
+            self.version += 1
+        if new.any():
+            present = [name for name, member in self.members.items() if member.present]
+            self._announcements.wait_for(pool.name, new, present, now, ahead, self.version)
+            text = f"{int(new.sum())} of {pool.buckets} buckets move in {format_duration(ahead)}"
+            self._events.record(Kind.BUCKETS, pool.name, text, cause)
 
     def _damp(self, pool: Pool, now: float) -> None:
         """Holds back who goes up and down all the time, and lets go who has done so for long enough."""
@@ -288,14 +364,14 @@ class Desired:
         return lambda backend: False if backend in held else self.verdicts.is_up(pool, backend)
 
     def _note(self, pool: Pool, outcome: Outcome, cause: str) -> None:
-        restarted = [*outcome.restarted]
-        self.settling.slots.restart(restarted)
-        self.settling.backends.restart([identity.id for identity in outcome.came])
-        if restarted:
-            self.unwritten.setdefault(pool.name, set()).update(restarted)
         if outcome.changed:
+            self.version += 1
             self.unsaved.add(pool.name)
             self.peaks.observe(self.assignment.pools[pool.name])
+        for member in self.members.values():
+            member.restart(pool.name, outcome.restarted, self.version)
+            member.backends.restart([identity.id for identity in outcome.came])
+            self._follow_kept(member, pool.name, anew=outcome.changed)
         for name in outcome.starved:
             text = "cannot serve: all numbers for backends are in use, or were a short time ago"
             self._events.record(Kind.BUCKETS, f"{pool.name}/{name}", text, severity=Severity.ERROR)
@@ -304,32 +380,51 @@ class Desired:
             text = f"{outcome.moved} of {pool.buckets} buckets moved, {moving} still have flows elsewhere"
             self._events.record(Kind.BUCKETS, pool.name, text, cause)
 
-    def written(self, pool: str) -> None:
-        """The switch has the pool's buckets: their moves count from now."""
-        self.settling.slots.restart([*self.unwritten.pop(pool)])
+    def _follow_kept(self, member: Member, pool: str, *, anew: bool) -> None:
+        """A bucket that the others have settled counts at the shared slot, from now on if that is `anew`."""
+        kept = member.kept.get(pool)
+        if kept is None:
+            return
+        if not kept.follow(self.assignment.pools[pool]):
+            del member.kept[pool]
+        elif anew:
+            member.restart(pool, [SHARED_SLOT], self.version)
+
+    def awaited(self, switch: str = ONLY) -> set[str]:
+        """Pools of which it matters when the switch has their buckets."""
+        return {*self.members[switch].unwritten, *self._announcements.untold(switch)}
+
+    def written(self, pool: str, now: float, switch: str = ONLY, version: int | None = None) -> None:
+        """A switch has the pool's buckets as of `version` (now): its moves count, and are announced, from
+        now."""
+        version = self.version if version is None else version
+        self.members[switch].written(pool, version)
+        self._announcements.told(pool, switch, version, now)
 
     # what ends by itself
 
-    def moving_slots(self) -> list[int]:
-        """The counters of moving buckets that are in use."""
+    def moving_slots(self, switch: str = ONLY) -> list[int]:
+        """The counters of moving buckets that are in use on a switch."""
         slots = [
             assigned.buckets.motion[assigned.buckets.moving] for assigned in self.assignment.pools.values()
         ]
+        if self.members[switch].kept:
+            slots.append(np.array([SHARED_SLOT], dtype=np.uint16))
         return np.unique(np.concatenate(slots)).tolist() if slots else []
 
     def settle(self, now: float) -> bool:
         """Settles the buckets that nobody needs in two places, and lets removed backends go; True if any."""
-        changed = [
-            pool.name
-            for pool in self.config.pools
-            if pool.name in self.assignment.pools
-            and pool.name not in self.unwritten
-            and (self._settle(pool, now) | self._let_go(pool, now))
-        ]
+        pools = [pool for pool in self.config.pools if pool.name in self.assignment.pools]
+        changed = [pool.name for pool in pools if self._settle(pool, now) | self._let_go(pool, now)]
+        kept = [self._settle_kept(member, pool, now) for member in self.members.values() for pool in pools]
         for pool in self.config.pools:
             self._tell_drained(pool)
         self.unsaved.update(changed)
-        return bool(changed)
+        self.version += bool(changed or any(kept))
+        return bool(changed or any(kept))
+
+    def _settle_kept(self, member: Member, pool: Pool, now: float) -> bool:
+        return member.settle_kept(pool, self.assignment.pools[pool.name].buckets, now)
 
     def _settle(self, pool: Pool, now: float) -> bool:
         buckets = self.assignment.pools[pool.name].buckets
@@ -337,6 +432,9 @@ class Desired:
         if not settled.any():
             return False
         self.assignment.settle(pool.name, settled)
+        self.version += 1
+        for member in self.members.values():
+            self._follow_kept(member, pool.name, anew=True)
         rest = int(buckets.moving.sum() - settled.sum())
         text = f"{int(settled.sum())} buckets settled, {rest} still have flows elsewhere"
         self._events.record(Kind.BUCKETS, pool.name, text)
@@ -383,6 +481,17 @@ class Desired:
             for assigned in self.assignment.pools.values()
             for identity in assigned.backends.values()
         }
+
+    def assignment_of(self, switch: str) -> Assignment:
+        """The assignment as one switch is to have it."""
+        kept = self.members[switch].kept
+        if not kept:
+            return self.assignment
+        other = self.assignment.copy()
+        for pool, own in kept.items():
+            assigned = other.pools[pool]
+            other.pools[pool] = replace(assigned, buckets=own.of(assigned.buckets))
+        return other
 
     def foreseen(self, now: float) -> Assignment:
         """The assignment; where a pool has none yet, for want of a switch, with the one that it will get."""

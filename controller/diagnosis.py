@@ -12,7 +12,7 @@ from controller.events import Event, Kind
 from controller.model import Config, NoCheck
 from controller.model import State as Administrative
 from controller.recorded import Recorded
-from controller.report import BackendReport, Fact, PoolReport, Report, is_overdue
+from controller.report import BackendReport, Fact, PoolReport, Report, SwitchReport, is_overdue
 from controller.revision import Revision
 
 HOUR = 3600.0
@@ -40,10 +40,21 @@ class Finding(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What one switch says. `cookie` is that of its program; `ports` are its own, and whether their link is
+    up."""
+
+    report: SwitchReport
+    config: Config
+    cookie: int | None = None
+    ports: Mapping[int, bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known. None is for what nobody can tell now.
 
-    `expected_cookie` is our program's, `ports` are the switch's, and whether their link is up. `damage` is
+    `expected_cookie` is our program's, `switches` are by name. `damage` is
     what is wrong with the store, "" for nothing; `space` is free on its disk, in bytes.
     """
 
@@ -51,8 +62,7 @@ class Facts:
     report: Report
     latest: Revision
     expected_cookie: int
-    cookie: int | None = None
-    ports: Mapping[int, bool] | None = None
+    switches: Mapping[str, Told]
     recorded: Recorded | None = None
     damage: str = ""
     space: int | None = None
@@ -60,12 +70,21 @@ class Facts:
 
 
 def diagnose(facts: Facts) -> Iterator[Finding]:
-    for examine in (_switch, _program, _drift, _ports, _store, _clock, _neighbors, _pools, _exceptions):
+    for name, told in facts.switches.items():
+        yield from _of_switch(facts, name, told)
+    for examine in (_store, _clock, _neighbors, _pools, _exceptions):
         yield from examine(facts)
 
 
-def _switch(facts: Facts) -> Iterator[Finding]:
-    switch, subject = facts.report.switch, "switch"
+def _of_switch(facts: Facts, name: str, told: Told) -> Iterator[Finding]:
+    found = [*_switch(told), *_program(facts, told), *_drift(facts, name), *_ports(told)]
+    for finding in found:
+        subject = f"{finding.subject} {name}" if finding.subject == "switch" else f"{name} {finding.subject}"
+        yield finding.model_copy(update={"subject": subject}) if name else finding
+
+
+def _switch(told: Told) -> Iterator[Finding]:
+    switch, subject = told.report, "switch"
     if not switch.connected:
         remedy = (
             f"see that a P4Runtime switch listens at {switch.address}; the embedded one is started by "
@@ -89,22 +108,26 @@ def _switch(facts: Facts) -> Iterator[Finding]:
         yield Finding(subject=subject, state=State.OK, text=f"{switch.address}: primary, in step")
 
 
-def _program(facts: Facts) -> Iterator[Finding]:
-    if facts.cookie is None:
+def _program(facts: Facts, told: Told) -> Iterator[Finding]:
+    if told.cookie is None:
         yield Finding(subject="program", state=State.NOTE, text="the switch does not tell")
-    elif facts.cookie != facts.expected_cookie:
+    elif told.cookie != facts.expected_cookie:
         text = (
-            f"the switch runs another program (cookie {facts.cookie:#x}, ours is {facts.expected_cookie:#x})"
+            f"the switch runs another program (cookie {told.cookie:#x}, ours is {facts.expected_cookie:#x})"
         )
         remedy = "restart the daemon, which loads its own; end whoever loaded the other"
         yield Finding(subject="program", state=State.WRONG, text=text, remedy=remedy)
     else:
-        yield Finding(subject="program", state=State.OK, text=f"ours (cookie {facts.cookie:#x})")
+        yield Finding(subject="program", state=State.OK, text=f"ours (cookie {told.cookie:#x})")
 
 
-def _drift(facts: Facts) -> Iterator[Finding]:
+def _drift(facts: Facts, name: str) -> Iterator[Finding]:
     since = facts.report.time - HOUR
-    drifts = [one for one in facts.events if one.kind is Kind.SWITCH and one.time >= since and _is_drift(one)]
+    drifts = [
+        one
+        for one in facts.events
+        if one.kind is Kind.SWITCH and one.time >= since and name in ("", one.subject) and _is_drift(one)
+    ]
     if drifts:
         text = f"{len(drifts)} time{'s' * (len(drifts) > 1)} in the last hour the switch {drifts[-1].text}"
         remedy = "find who else writes to the switch; the daemon has put it right each time"
@@ -117,14 +140,14 @@ def _is_drift(event: Event) -> bool:
     return event.text.startswith(("holds entries that are not as we left them", "holds other entries"))
 
 
-def _ports(facts: Facts) -> Iterator[Finding]:
-    if facts.ports is None:
+def _ports(told: Told) -> Iterator[Finding]:
+    if told.ports is None:
         yield Finding(subject="ports", state=State.NOTE, text="the switch does not tell (no gNMI)")
         return
     wrong = False
-    for interface in facts.config.interfaces:
-        absent = [port for port in interface.ports if port not in facts.ports]
-        down = [port for port in interface.ports if facts.ports.get(port) is False]
+    for interface in told.config.interfaces:
+        absent = [port for port in interface.ports if port not in told.ports]
+        down = [port for port in interface.ports if told.ports.get(port) is False]
         wrong |= bool(absent or down)
         if absent:
             text = f"{', '.join(map(str, absent))} of {interface.name}: the switch has no such port"
@@ -135,7 +158,7 @@ def _ports(facts: Facts) -> Iterator[Finding]:
             remedy = "bring the network interface up: `ip link set ... up`"
             yield Finding(subject="ports", state=State.WRONG, text=text, remedy=remedy)
     if not wrong:
-        count = sum(len(interface.ports) for interface in facts.config.interfaces)
+        count = sum(len(interface.ports) for interface in told.config.interfaces)
         yield Finding(subject="ports", state=State.OK, text=f"all {count} have a link")
 
 

@@ -113,7 +113,7 @@ def drain_report(
     """Of a backend in the tables; `backend` is what is configured of it, None if it is being removed."""
     buckets = assigned.buckets
     old = buckets.moving & (buckets.previous == identity.id)
-    heard = int(settling.slots.heard(buckets.motion[old]).sum())
+    heard = int(settling.heard(buckets.motion[old]).sum())
     left, at_first = int(old.sum()), max(int(old.sum()), peaks.of(identity.id))
     began = buckets.began[old]
     return DrainReport(

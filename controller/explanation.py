@@ -34,6 +34,8 @@ class Explanation(Fact):
     unconfirmed: str
     notes: tuple[str, ...]
     differences: tuple[str, ...]
+    at: str = ""
+    """Which of several switches this is about."""
 
 
 def ending(side: Side) -> str:

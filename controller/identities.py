@@ -6,6 +6,7 @@ that a number comes back only after all the others, and never before QUARANTINE 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controller.errors import SluiceError
@@ -57,6 +58,10 @@ def server_of(backend: Backend) -> Server:
     return backend.name, backend.address, backend.port
 
 
+def _by_nobody(number: int) -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Numbers:
     """Which numbers are in use, which rest (since when), and which was given out last."""
@@ -68,6 +73,8 @@ class Numbers:
     last: int = 0
     none_until: float = field(default=-math.inf, compare=False)
     """Until then there is none, as a search has shown: thousands who want one need not search again."""
+    is_held: Callable[[int], bool] = field(default=_by_nobody, compare=False)
+    """Whether some switch may still know a number that has rested."""
 
     def take(self, now: float) -> int:
         """A number that is free; `now` in seconds since the epoch."""
@@ -75,7 +82,7 @@ class Numbers:
             raise NoIdentityLeft(self.what)
         for step in range(self.last_used):
             number = (self.last + step) % self.last_used + 1
-            if number in self.used or now - self.resting.get(number, -QUARANTINE) < QUARANTINE:
+            if number in self.used or self._rests(number, now):
                 continue
             self.resting.pop(number, None)
             self.used.add(number)
@@ -83,6 +90,10 @@ class Numbers:
             return number
         self.none_until = min(self.resting.values(), default=math.inf) + QUARANTINE
         raise NoIdentityLeft(self.what)
+
+    def _rests(self, number: int, now: float) -> bool:
+        since = self.resting.get(number)
+        return since is not None and (now - since < QUARANTINE or self.is_held(number))
 
     def give_up(self, number: int, now: float) -> None:
         self.used.discard(number)

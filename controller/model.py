@@ -11,7 +11,7 @@ from functools import cached_property
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from controller import rules
 from controller.errors import InvalidConfig, UnknownName
@@ -50,6 +50,9 @@ MAX_IDLE_TIMEOUT = 2147.0
 # Port numbers of the switch: 9 bits, of which 511 means drop and 255 the controller.
 LAST_SWITCH_PORT = 510
 CPU_PORT = 255
+
+ONLY = ""
+"""The name of a switch that is the only one and needs none."""
 
 SwitchPort = Annotated[Int, Field(ge=1, le=LAST_SWITCH_PORT)]
 
@@ -118,22 +121,29 @@ class UdpFlows(StrEnum):
     MOVE = "move"
 
 
+def _host_and_port(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise refuse("must be a host and a port, such as 127.0.0.1:9559 or [fd00::1]:9559")
+    return value
+
+
+Target = Annotated[str, AfterValidator(_host_and_port)]
+
+
 class Switch(Part):
     """The P4Runtime target, and the MAC address that it answers to as a router."""
 
-    address: str = "127.0.0.1:9559"
+    address: Target = rules.DEFAULT_TARGET
     device_id: Int = Field(default=1, ge=1, lt=2**64)
     mac: Mac
     reply_rate: Int = Field(default=1000, ge=1, le=10**9)
     """ICMP errors and TCP resets of its own, a second, about packets from any one port."""
 
-    @field_validator("address")
-    @classmethod
-    def _host_and_port(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise refuse("must be a host and a port, such as 127.0.0.1:9559 or [fd00::1]:9559")
-        return value
+    @property
+    def place(self) -> tuple[str, int]:
+        """Which switch it is."""
+        return self.address, self.device_id
 
 
 class Interface(Part):
@@ -167,6 +177,19 @@ class StaticNeighbor(Part):
     address: HostAddress
     mac: Mac
     port: SwitchPort
+
+
+class OneSwitch(Part):
+    """One of several switches: its P4Runtime target, and what it does not have in common with the others."""
+
+    name: Name
+    address: Target
+    device_id: Int | None = Field(default=None, ge=1, lt=2**64)
+    mac: Mac | None = None
+    reply_rate: Int | None = Field(default=None, ge=1, le=10**9)
+    interfaces: tuple[Interface, ...] | None = None
+    routes: tuple[Route, ...] | None = None
+    neighbors: tuple[StaticNeighbor, ...] | None = None
 
 
 class Liveness(Part):
@@ -304,6 +327,9 @@ class Config(Part):
     """All of it."""
 
     switch: Switch
+    switches: tuple[OneSwitch, ...] | None = Field(default=None, min_length=1)
+    """If there are several: then `switch`, `interfaces`, `routes` and `neighbors` are of all that have no
+    others of their own."""
     interfaces: tuple[Interface, ...] = ()
     routes: tuple[Route, ...] = ()
     neighbors: tuple[StaticNeighbor, ...] = ()
@@ -316,6 +342,22 @@ class Config(Part):
     def _consistent(self, info: ValidationInfo) -> Self:
         rules.check(self, sound=info.context)
         return self
+
+    @property
+    def switch_names(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.switches) if self.switches else (ONLY,)
+
+    def for_switch(self, name: str) -> "Config":
+        """The configuration as one of the switches has it, as if it were the only one."""
+        if self.switches is None and name == ONLY:
+            return self
+        if name not in self._by_switch:
+            raise UnknownName("switch", name, self.switch_names)
+        return self._by_switch[name]
+
+    @cached_property
+    def _by_switch(self) -> dict[str, "Config"]:
+        return {one.name: _as_only_one(self, one) for one in self.switches or ()}
 
     def pool(self, name: str) -> Pool:
         for pool in self.pools:
@@ -338,6 +380,24 @@ class Config(Part):
         for vip in self.vips:
             found.setdefault(vip.pool, []).append(vip)
         return {pool: tuple(vips) for pool, vips in found.items()}
+
+
+def _as_only_one(config: Config, one: OneSwitch) -> Config:
+    common = config.switch
+    own = {
+        "address": one.address,
+        "device_id": one.device_id or common.device_id,
+        "mac": one.mac or common.mac,
+        "reply_rate": one.reply_rate or common.reply_rate,
+    }
+    parts: dict[str, Any] = {"switch": common.model_copy(update=own), "switches": None}
+    for part in OWN_PARTS:
+        parts[part] = getattr(config if getattr(one, part) is None else one, part)
+    return config.model_copy(update=parts)
+
+
+OWN_PARTS = ("interfaces", "routes", "neighbors")
+"""Of a configuration, that a switch may have for itself."""
 
 
 def service_port(backend: Backend, vip: Vip) -> int | PortRange:

@@ -325,7 +325,7 @@ class Neighbors:
             }
         return self._rows
 
-    def report(self) -> tuple[NeighborReport, ...]:
+    def report(self, switch: str = "") -> tuple[NeighborReport, ...]:
         return tuple(
             NeighborReport(
                 address=str(one.address),
@@ -333,6 +333,7 @@ class Neighbors:
                 interface=one.interface.name,
                 port=one.place.port if one.place else None,
                 mac=int_to_mac(one.place.mac) if one.place else None,
+                switch=switch,
             )
             for one in sorted(self._neighbors.values(), key=lambda one: (one.address.version, one.address))
         )

@@ -15,7 +15,7 @@ from controller.health import passive
 from controller.health.ejection import Ejections, Name
 from controller.health.passive import Listening, Signal, reaction_to, reactions
 from controller.health.settings import NoCheck, Passive, Reaction
-from controller.model import Pool
+from controller.model import ONLY, Pool
 from controller.serving import NOBODY_SERVES, Roles
 from controller.values import format_duration, format_share
 
@@ -33,7 +33,9 @@ class Outliers:
     """Signals and ejections of all pools, with their events; `now` in seconds since the epoch."""
 
     def __init__(self, events: EventLog) -> None:
-        self.signals: dict[Name, Signal] = {}
+        self._signals: dict[str, dict[Name, Signal]] = {}
+        """By the switch that their clients came through."""
+        self._listenings: dict[str, Listening] = {}
         self._ejections = Ejections()
         self._reasons: dict[Name, str] = {}
         """Why those are out that are."""
@@ -47,12 +49,22 @@ class Outliers:
 
     def copy(self, events: EventLog) -> "Outliers":
         other = Outliers(events)
-        other.signals, other._ejections = dict(self.signals), self._ejections.copy()
+        other._signals, other._ejections = dict(self._signals), self._ejections.copy()
         other._reasons, other._spared = dict(self._reasons), set(self._spared)
         other._back, other._pardoned = set(self._back), set(self._pardoned)
         return other
 
     # signals
+
+    @property
+    def signals(self) -> dict[Name, Signal]:
+        """Who fails clients, whichever switch they came through."""
+        return {name: signal for heard in self._signals.values() for name, signal in heard.items()}
+
+    def deaf(self, switch: str) -> None:
+        """Nothing is heard through that switch any more."""
+        self._signals.pop(switch, None)
+        self._listenings.pop(switch, None)
 
     def listened(self, pools: Iterable[Pool], assignment: Assignment) -> dict[int, Passive]:
         """The numbers of the backends whose answers matter, and by which limits."""
@@ -72,14 +84,16 @@ class Outliers:
         listening: Listening,
         moment: float,
         now: float,
+        switch: str = ONLY,
     ) -> tuple[list[Name], set[str]]:
-        """Takes in what was heard; `moment` is now by the clock of `listening`.
+        """Takes in what was heard through a switch; `moment` is now by the clock of `listening`.
 
         Returns the backends whose checks should hurry, and the pools of which somebody was ejected.
         """
         hurry: list[Name] = []
         ejecting: set[str] = set()
         heard: dict[Name, Signal] = {}
+        self._listenings[switch] = listening
         for pool in pools:
             assigned = assignment.pools.get(pool.name)
             if assigned is None or not reactions(pool):
@@ -89,7 +103,7 @@ class Outliers:
                 signal = listening.signal(number) if identity.removed is None else None
                 reaction = reaction_to(signal.kind, pool) if signal else Reaction.NONE
                 if signal is None or reaction is Reaction.NONE:
-                    self._tell_end(name)
+                    self._tell_end(name, switch)
                     continue
                 if self._tell(name, signal) and not isinstance(pool.health, NoCheck):
                     hurry.append(name)
@@ -98,10 +112,11 @@ class Outliers:
                 serving = roles.get(pool.name, NOBODY_SERVES)
                 if reaction is Reaction.EJECT and self._eject(pool, name, signal, serving, others, now):
                     ejecting.add(pool.name)
-                    listening.forget(number)
+                    for one in self._listenings.values():
+                        one.forget(number)
                 else:
                     heard[name] = signal
-        self.signals = heard
+        self._signals[switch] = heard
         return hurry, ejecting
 
     def _tell(self, name: Name, signal: Signal) -> bool:
@@ -112,9 +127,11 @@ class Outliers:
         self._record(name, TEXTS[signal.kind], signal.text, Severity.WARNING)
         return True
 
-    def _tell_end(self, name: Name) -> None:
+    def _tell_end(self, name: Name, switch: str) -> None:
+        if any(name in heard for other, heard in self._signals.items() if other != switch):
+            return  # it still fails the clients of another switch
         self._spared.discard(name)
-        if name in self.signals:
+        if name in self._signals.get(switch, ()):
             self._record(name, "accepts clients' connections again", "")
 
     # ejections
@@ -201,7 +218,10 @@ class Outliers:
         """Forgets all others."""
         self._ejections.keep(names)
         self._reasons = {name: why for name, why in self._reasons.items() if name in names}
-        self.signals = {name: signal for name, signal in self.signals.items() if name in names}
+        self._signals = {
+            switch: {name: signal for name, signal in heard.items() if name in names}
+            for switch, heard in self._signals.items()
+        }
         self._spared &= names
         self._back &= names
         self._pardoned &= names

@@ -5,6 +5,9 @@ Arbitration"). The standby copies the active's store by its API and takes over w
 is no primary. It bids an election id that nobody had before, so the one before cannot write any more, whether
 it knows or not.
 
+Of several switches the first decides; whoever is its primary takes the others (`candidacy.Escort`), and who
+stands by has none.
+
 A change of the configuration is acknowledged when the standby has it on its disk, too, or has not been
 heard of for a while. Buckets and identities follow a moment later: what the copy lacks of them, the switch
 has.
@@ -114,7 +117,8 @@ class Pair:
     """Our half of a pair. `reload` takes over what the store has now, in memory."""
 
     def __init__(self, peer: Peer, store: Store, events: EventLog, reload: Callable[[], None]) -> None:
-        self.role = Role.UNDECIDED
+        self._role = Role.UNDECIDED
+        self._turn = asyncio.Event()
         self.followers = Followers(store)
         self._peer, self._store, self._events, self._reload = peer, store, events, reload
         self._following: asyncio.Task[None] | None = None
@@ -124,12 +128,30 @@ class Pair:
         self._election_id = 0
         """That of our latest time as the active."""
 
+    @property
+    def role(self) -> Role:
+        return self._role
+
+    def _become(self, role: Role) -> None:
+        self._role = role
+        self._turn.set()
+        self._turn = asyncio.Event()
+
+    async def until_active(self) -> None:
+        while self._role is not Role.ACTIVE:
+            await self._turn.wait()
+
+    async def until_passive(self) -> None:
+        while self._role is Role.ACTIVE:
+            await self._turn.wait()
+
     # as a candidate for the switch
 
     def stands_by(self) -> None:
         """The other one has the switch: follows it."""
         if self.role is not Role.STANDBY:
-            self.role, self._in_step, self._copied = Role.STANDBY, False, Bookmark()
+            self._become(Role.STANDBY)
+            self._in_step, self._copied = False, Bookmark()
             self._record("stands by", "another controller has the switch")
         if self._following is None:
             self._following = asyncio.create_task(self._follow(), name="follow the active")
@@ -147,8 +169,9 @@ class Pair:
         self._election_id = election_id
         self._store.begin_term(election_id)
         if self.role is not Role.ACTIVE:
-            before, self.role = self.role, Role.ACTIVE
+            before = self.role
             self._reload()
+            self._become(Role.ACTIVE)
             cause = "nobody had the switch" if before is Role.UNDECIDED else "the active has gone"
             self._record("is active", cause)
         self._in_step = True

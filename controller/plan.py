@@ -1,15 +1,18 @@
 """What a change would write: what is said about it, apart from `rehearsal`, which finds it out."""
 
+from collections.abc import Sequence
+
 from controller.report import Fact
 
 
 class TableWrites(Fact):
-    """Of one table."""
+    """Of one table, of one of several switches."""
 
     table: str
     insert: int
     modify: int
     delete: int
+    switch: str = ""
 
 
 class Step(Fact):
@@ -44,3 +47,16 @@ class Plan(Fact):
 
     steps: tuple[Step, ...]
     moves: tuple[Move, ...]
+
+
+def joined(plans: Sequence[Plan]) -> Plan:
+    """Those of several switches as one. The moves are the same for all."""
+    steps: dict[float | None, list[TableWrites]] = {}
+    for plan in plans:
+        for step in plan.steps:
+            steps.setdefault(step.after, []).extend(step.writes)
+    moments = sorted(steps, key=lambda after: float("inf") if after is None else after)
+    return Plan(
+        steps=tuple(Step(after=after, writes=tuple(steps[after])) for after in moments),
+        moves=plans[0].moves,
+    )

@@ -8,6 +8,7 @@ begin rounds. In return its counters say who answers, which is shown, and makes 
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol as Interface
 
 from controller.assignment import Assignment
 from controller.health.settings import NoCheck
@@ -183,6 +184,15 @@ def probe_of(config: Config, pool: Pool) -> Probe:
         return pool.probe
     serves_tcp = any(vip.protocol is Protocol.TCP for vip in config.vips_of(pool.name))
     return Probe.TCP if serves_tcp and not isinstance(pool.health, NoCheck) else Probe.NONE
+
+
+class Heard(Interface):
+    """What is known of who answers."""
+
+    @property
+    def suspects(self) -> frozenset[int]: ...
+
+    def answers(self, number: int) -> int | None: ...
 
 
 @dataclass(slots=True)

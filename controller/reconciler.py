@@ -174,6 +174,9 @@ class Reconciler:
     async def apply(self, wanted: Wanted) -> Result:
         """Writes the difference. What is refused is not remembered, and so tried again next time."""
         result, behind = Result(0, 0, ()), set[Table]()
+        for number in self._outgrown(wanted):
+            for changes in (self._doubled(number, wanted), self._enlarged(number, wanted)):
+                result = await self._write(result, changes, self._may_point, behind)
         for table in TABLES:
             result = await self._write(result, self._missing(table, wanted), self._may_point, behind)
         for table in reversed(TABLES):
@@ -203,6 +206,36 @@ class Reconciler:
         return result
 
     # what is to be done
+
+    def _outgrown(self, wanted: Wanted) -> list[int]:
+        """Pools that are to grow, and of which a bucket's halves are to have another `previous` than it had.
+
+        Until the pool is known to be larger, flows of the new half go by the old one. So it grows first.
+        """
+        pools = self.holdings.rows[POOLS]
+        return [
+            number
+            for (number,), settings in wanted.rows[POOLS].items()
+            if (known := pools.get((number,))) is not None
+            and _mask(known) < _mask(settings)
+            and not np.array_equal(self._copies(number, wanted)[:, 1], wanted.buckets[number][:, 1])
+        ]
+
+    def _copies(self, number: int, wanted: Wanted) -> Held:
+        """The buckets that the switch has of a pool, as many times as make those that it should have."""
+        size = _mask(self.holdings.rows[POOLS][number,]) + 1
+        held = _fitted(self.holdings.buckets.get(number, _none(0)), size)
+        return np.tile(held, (len(wanted.buckets[number]) // size, 1))
+
+    def _doubled(self, number: int, wanted: Wanted) -> Iterator[Change]:
+        copies = self._copies(number, wanted)
+        held = _fitted(self.holdings.buckets.get(number, _none(0)), len(copies))
+        for bucket in np.flatnonzero((held != copies).any(axis=1)).tolist():
+            kind = Kind.INSERT if held[bucket, 0] == ABSENT else Kind.MODIFY
+            yield Change(kind, BUCKETS, (number, bucket), Do("owners", tuple(copies[bucket].tolist())))
+
+    def _enlarged(self, number: int, wanted: Wanted) -> Iterator[Change]:
+        yield Change(Kind.MODIFY, POOLS, (number,), wanted.rows[POOLS][number,])
 
     def _missing(self, table: Table, wanted: Wanted) -> Iterator[Change]:
         if table is BUCKETS:

@@ -39,24 +39,24 @@ async def rehearse(session: Session, config: Config, now: float) -> Plan:
     """What `config` would have `session` write; `now` in seconds since the epoch."""
     notes = Notes()
     double = session.double(cast(Connection, notes))
-    desired = double.desired
+    desired, switch = double.desired, double.name
     desired.configure(config, drain=True)
     before = desired.assignment.copy()
     await double.write(now)
-    steps = [_step(0.0, notes.take())]
+    steps = [_step(0.0, notes.take(), switch)]
     at = now
     while (due := desired.due(at)) is not None:
         at = due
         await double.write(at)
-        steps.append(_step(at - now, notes.take()))
+        steps.append(_step(at - now, notes.take(), switch))
     moves = tuple(_moves(before, desired.assignment))
     desired.settle(now + DEADLINES)
     await double.write(now + DEADLINES)
-    steps.append(_step(None, notes.take()))
+    steps.append(_step(None, notes.take(), switch))
     return Plan(steps=tuple(step for step in steps if step.writes), moves=moves)
 
 
-def _step(after: float | None, changes: Iterable[Change]) -> Step:
+def _step(after: float | None, changes: Iterable[Change], switch: str) -> Step:
     counts = Counter((change.table, change.kind) for change in changes)
     writes = (
         TableWrites(
@@ -64,6 +64,7 @@ def _step(after: float | None, changes: Iterable[Change]) -> Step:
             insert=counts[table, Kind.INSERT],
             modify=counts[table, Kind.MODIFY],
             delete=counts[table, Kind.DELETE],
+            switch=switch,
         )
         for table in TABLES
     )

@@ -44,6 +44,15 @@ class SwitchReport(Fact):
     error: str
     role: Role = Role.ALONE
     """What we are to the switch, beside our peer."""
+    name: str = ""
+    """Of one of several."""
+    packets: int = 0
+    """That came for VIPs."""
+    bytes: int = 0
+    dropped: int = 0
+    """Packets."""
+    suspects: int = 0
+    """Backends that do not answer its probes."""
 
 
 class BackendReport(Fact):
@@ -146,15 +155,23 @@ class NeighborReport(Fact):
     interface: str
     port: int | None
     mac: str | None
+    switch: str = ""
+    """Of one of several."""
 
 
 class Report(Fact):
-    """Everything. `counted` is when the counters were last read (seconds since the epoch), 0 for never."""
+    """Everything. `counted` is when the counters were last read (seconds since the epoch), 0 for never.
+
+    Of several `switches` all counters are added up, and `switch` is what holds for all of them: it is
+    connected when all are.
+    """
 
     time: float
     revision: int
     counted: float
     switch: SwitchReport
+    switches: tuple[SwitchReport, ...] = ()
+    """Each of several; empty for one alone."""
     pools: tuple[PoolReport, ...]
     vips: tuple[VipReport, ...]
     neighbors: tuple[NeighborReport, ...]

@@ -13,9 +13,16 @@ from controller.counters import Counters
 from controller.desired import Desired
 from controller.identities import Identity, server_of
 from controller.model import Backend, Pool, State, Vip
-from controller.neighbors import Neighbors
-from controller.probes import Silence
-from controller.report import BackendReport, PoolReport, Report, SwitchReport, Traffic, VipReport
+from controller.probes import Heard
+from controller.report import (
+    BackendReport,
+    NeighborReport,
+    PoolReport,
+    Report,
+    SwitchReport,
+    Traffic,
+    VipReport,
+)
 from controller.services import place_of
 from controller.serving import NOBODY_SERVES, STEPS
 
@@ -30,19 +37,21 @@ def report(
     revision: int,
     switch: SwitchReport,
     desired: Desired,
-    neighbors: Neighbors,
+    neighbors: tuple[NeighborReport, ...],
     counters: Counters,
-    silence: Silence,
+    silence: Heard,
     path_mtus: Mapping[int, int],
+    switches: tuple[SwitchReport, ...] = (),
 ) -> Report:
     return Report(
         time=time.time(),
         revision=revision,
         counted=counters.read,
         switch=switch,
+        switches=switches,
         pools=tuple(_pool(pool, desired, counters, silence, path_mtus) for pool in desired.config.pools),
         vips=tuple(_vip(vip, counters) for vip in desired.config.vips),
-        neighbors=neighbors.report(),
+        neighbors=neighbors,
         drops={reason: Traffic(**traffic._asdict()) for reason, traffic in counters.drops.items()},
         punts={reason: Traffic(**traffic._asdict()) for reason, traffic in counters.punts.items()},
     )
@@ -63,7 +72,7 @@ def _vip(vip: Vip, counters: Counters) -> VipReport:
 
 
 def _pool(
-    pool: Pool, desired: Desired, counters: Counters, silence: Silence, path_mtus: Mapping[int, int]
+    pool: Pool, desired: Desired, counters: Counters, silence: Heard, path_mtus: Mapping[int, int]
 ) -> PoolReport:
     not_yet = PoolAssignment(0, Buckets.of_nobody(pool.buckets))
     assigned = desired.assignment.pools.get(pool.name, not_yet)
@@ -95,7 +104,7 @@ class _Facts:
         assigned: PoolAssignment,
         desired: Desired,
         counters: Counters,
-        silence: Silence,
+        silence: Heard,
         path_mtus: Mapping[int, int],
     ) -> None:
         self._pool, self._assigned, self._desired = pool, assigned, desired

@@ -22,6 +22,8 @@ Breach = tuple[Location, str]
 Places = list[tuple[Location, "Pool"]]
 """The pools to look at, and where they are."""
 
+DEFAULT_TARGET = "127.0.0.1:9559"
+
 BUCKETS_PER_BACKEND = 4
 MAX_BACKENDS = 65535
 """Identities of backends are 16 bits, and 0 is nobody."""
@@ -40,7 +42,29 @@ def breaches(config: "Config", sound: "Config | None" = None) -> Iterator[Breach
 
     Where only pools are not as in a `sound` configuration, only these are looked at, and what they have to do
     with others. What no rule reads of a pool may be another without any look.
+
+    Of several switches each has to be sound; what is wrong with all of them is told once.
     """
+    if config.switches is None:
+        yield from _of_one_switch(config, sound)
+        return
+    together = [*switches_are_told_apart(config)]
+    yield from together
+    if together:
+        return
+    alike = sound is not None and config.switches == sound.switches
+    found: dict[Breach, list[str]] = defaultdict(list)
+    for s, one in enumerate(config.switches):
+        known = sound.for_switch(one.name) if sound is not None and alike else None
+        for where, text in _of_one_switch(config.for_switch(one.name), known):
+            own = getattr(one, str(where[0]), None) is not None
+            found[("switches", s, *where) if own else where, text].append(one.name)
+    for (where, text), names in found.items():
+        everywhere = len(names) == len(config.switches) or where[0] == "switches"
+        yield where, text if everywhere else f"{text} (switch {', '.join(names)})"
+
+
+def _of_one_switch(config: "Config", sound: "Config | None") -> Iterator[Breach]:
     if sound is None or not _same_around_pools(config, sound):
         places, rules = _places(config), (*RULES_AROUND_POOLS, *RULES_OF_POOLS)
     else:
@@ -55,6 +79,23 @@ def breaches(config: "Config", sound: "Config | None" = None) -> Iterator[Breach
         rules = RULES_OF_POOLS
     for rule in rules:
         yield from rule(config, places)
+
+
+def switches_are_told_apart(config: "Config") -> Iterator[Breach]:
+    switches = config.switches or ()
+    yield from _repeated(
+        ((("switches", s, "name"), one.name) for s, one in enumerate(switches)),
+        lambda name: f"there are two switches named {name}",
+    )
+    yield from _repeated(
+        (
+            (("switches", s, "address"), (one.address, one.device_id or config.switch.device_id))
+            for s, one in enumerate(switches)
+        ),
+        lambda target: f"{target[0]}, device {target[1]}, is another switch already",
+    )
+    if config.switch.address != DEFAULT_TARGET:
+        yield ("switch", "address"), "is not used beside `switches`, each of which has its own: leave it out"
 
 
 def _places(config: "Config") -> Places:

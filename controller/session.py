@@ -16,7 +16,7 @@ from itertools import chain, count, repeat
 from controller import recorded
 from controller.counters import CounterReader
 from controller.desired import Desired
-from controller.errors import StoreError, Unreachable
+from controller.errors import Unreachable
 from controller.events import Kind, Severity
 from controller.health.passive import Listening
 from controller.identities import Identity
@@ -95,11 +95,12 @@ class Session:
 
     async def run(self) -> None:
         """Never returns. Raises an ExceptionGroup of what ended it."""
-        await self._reconciler.read_back()
+        await self._read_back()
         holdings = self._reconciler.holdings
         if not self._fresh:
             self._state.neighbors.adopt(holdings.rows[NEIGHBORS])
-        self._desired.adopt(holdings, time.time())
+        self._desired.adopt(holdings, time.time(), self._state.name)
+        self._shared.ask(but=self._state.name)
         self._probes.adopt(holdings.rows[PROBE_GROUPS])
         self._state.silence.forget()
         self._state.session = self
@@ -107,6 +108,11 @@ class Session:
             await self._work()
         finally:
             self._state.session = None
+            self._desired.leave(self._state.name, time.time())
+
+    async def _read_back(self) -> None:
+        await self._reconciler.read_back()
+        self._desired.members[self._state.name].holdings = self._reconciler.holdings
 
     async def _work(self) -> None:
         async with self._state.tracer.connected(self._switch), asyncio.TaskGroup() as tasks:
@@ -152,6 +158,11 @@ class Session:
         return await self._switch.cookie(), await links(self._switch)
 
     @property
+    def name(self) -> str:
+        """Of the switch."""
+        return self._state.name
+
+    @property
     def desired(self) -> Desired:
         return self._desired
 
@@ -191,7 +202,9 @@ class Session:
         """Finds what others have done to the switch; the next write repairs it. Returns when to look next."""
         clock = self._shared.clock
         began = clock()
-        if found := await self._reconciler.look_for_drift():
+        found = await self._reconciler.look_for_drift()
+        self._desired.members[self._state.name].holdings = self._reconciler.holdings
+        if found:
             where = ", ".join(f"{count} of {table}" for table, count in found.items())
             text = f"holds entries that are not as we left them: {where}; repairing"
             self._record(text, "somebody else has written, or the switch has lost them", Severity.WARNING)
@@ -200,29 +213,42 @@ class Session:
 
     async def write(self, now: float) -> Result:
         """One pass from the configuration to the switch; `now` in seconds since the epoch."""
-        desired = self._desired
-        desired.refresh(now)
+        desired, name = self._desired, self._state.name
+        await self._decide(now)
         self._follow_backends()
-        await self._save()
-        neighbors = self._state.neighbors
-        self._probes.update(desired.config, desired.assignment, neighbors.way_to, neighbors.rows())
-        want = self._state.wanted(self._probes)
-        self._tunnels = tunnels_in(want.rows, desired.assignment, desired.config)
+        neighbors, config = self._state.neighbors, self._state.config
+        self._probes.update(config, desired.assignment, neighbors.way_to, neighbors.rows())
+        # What other sessions decide while this is being written is of a later version.
+        version, awaited, want = desired.version, desired.awaited(name), self._state.wanted(self._probes)
+        pools = desired.assignment.pools
+        numbers = {pool: pools[pool].id for pool in awaited & pools.keys()}
+        self._tunnels = tunnels_in(want.rows, desired.assignment, config)
+        began = self._shared.clock()
         result = await self._reconciler.apply(want)
         if result.surprised:
             text = "holds other entries than it should; reading all of them back"
             self._record(text, str(result.refusals[0].message), Severity.WARNING)
-            await self._reconciler.read_back()
+            await self._read_back()
             result = await self._reconciler.apply(want)
-        for pool in [*desired.unwritten]:
-            number = desired.assignment.pools[pool].id
-            if self._reconciler.holds_buckets(number, want.buckets[number]):
-                desired.written(pool)
+        done = now + self._shared.clock() - began
+        for pool, number in numbers.items():
+            if number in want.buckets and self._reconciler.holds_buckets(number, want.buckets[number]):
+                desired.written(pool, done, name, version)
         return result
+
+    async def _decide(self, now: float) -> None:
+        """Brings the assignment in line and keeps it; again if the configuration changes meanwhile."""
+        desired, before, config = self._desired, self._desired.version, None
+        while config is not desired.config:
+            config = desired.config
+            desired.refresh(now)
+            await self._shared.save()
+        if desired.version != before:
+            self._shared.ask(but=self._state.name)
 
     def _follow_backends(self) -> None:
         """Neighbors are wanted for what is configured, and for what was removed and still has flows."""
-        config, memory = self._desired.config, self._places
+        config, memory = self._state.config, self._places
         memory.begin()
         configured = [memory.make((0, pool.name), _places, *pool.backends) for pool in config.pools]
         pools = self._desired.assignment.pools
@@ -233,20 +259,6 @@ class Session:
         if wants != self._followed:
             self._followed = wants
             self._state.follow_configuration()
-
-    async def _save(self) -> None:
-        """Keeps the assignment before the switch sees it. A store that fails must not stop a failover."""
-        desired = self._desired
-        pools, desired.unsaved = desired.unsaved, set()
-        if not pools:
-            return
-        try:
-            kept = desired.assignment.copy(), pools, desired.flaps.copy()
-            await asyncio.to_thread(self._shared.store.save, *kept)
-        except StoreError as error:
-            text = "the assignment of buckets cannot be stored; going on without"
-            self._shared.events.record(Kind.DAEMON, "store", text, str(error), Severity.ERROR)
-            desired.unsaved |= pools
 
     def _tell_trouble(self, trouble: str) -> None:
         """Notes why the switch is not as it should be; an event when that changes."""
@@ -263,23 +275,24 @@ class Session:
         self._whole, self._state.trouble = True, ""
 
     def _record(self, text: str, cause: str = "", severity: Severity = Severity.INFO) -> None:
-        self._shared.events.record(Kind.SWITCH, self._switch.target.address, text, cause, severity)
+        self._shared.events.record(
+            Kind.SWITCH, self._state.name or self._switch.target.address, text, cause, severity
+        )
 
     # what ends by itself
 
     async def _settle(self) -> None:
         """Looks at the counters of moving buckets, and settles those that nobody needs in two places."""
-        desired, clock = self._desired, self._shared.clock
+        desired, clock, name = self._desired, self._shared.clock, self._state.name
         while True:
             await asyncio.sleep(poll_interval(desired.config.pools))
-            settling = desired.settling
-            if slots := desired.moving_slots():
+            if slots := desired.moving_slots(name):
                 asked = clock()
                 counts = await self._switch.packet_counts(MOVING_PREVIOUS, slots)
-                settling.slots.observe(counts, asked, clock())
+                desired.members[name].slots.observe(counts, asked, clock())
                 await self._reader.read_unmoved(desired.assignment, slots)
             if desired.settle(time.time()):
-                self._state.work.ask()
+                self._shared.ask()
 
     async def _count(self) -> None:
         clock, counters = self._shared.clock, self._state.counters
@@ -290,7 +303,7 @@ class Session:
             ]
             await self._reader.read_traffic(identities)
             packets = {number: traffic.packets for number, traffic in counters.backends.items()}
-            self._desired.settling.backends.observe(packets, asked, clock())
+            self._desired.members[self._state.name].backends.observe(packets, asked, clock())
             counters.read = time.time()
             await asyncio.sleep(max(COUNTER_INTERVAL, COUNTER_SHARE * (clock() - asked)))
 
@@ -339,11 +352,11 @@ class Session:
             counts = await self._reader.read_handshakes([*limits])
             if self._state.brought_up:
                 listening.observe(counts, limits, clock())
-                hurry, ejected = desired.hear(listening, clock(), time.time())
+                hurry, ejected = desired.hear(listening, clock(), time.time(), self._state.name)
                 for pool, backend in hurry:
                     self._state.doubted(pool, backend)
                 if ejected:
-                    self._state.work.ask()
+                    self._shared.ask()
             await asyncio.sleep(max(LOOK_AT_ANSWERS, COUNTER_SHARE * (clock() - asked)))
 
     # neighbors

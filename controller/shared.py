@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from controller.assignment import Assignment
 from controller.counters import Counters
 from controller.desired import Desired
-from controller.events import EventLog, Unheard
+from controller.errors import StoreError
+from controller.events import EventLog, Kind, Severity, Unheard
 from controller.memory import Memory
+from controller.model import ONLY, Config
 from controller.neighbors import Neighbors
 from controller.probes import Probes, Silence
 from controller.store import Assignments, Nowhere
@@ -39,6 +41,30 @@ class Shared:
     store: Assignments
     events: EventLog
     clock: Callable[[], float]
+    switches: "dict[str, SwitchState]" = field(default_factory=dict)
+    """By name."""
+    _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def ask(self, but: str | None = None) -> None:
+        """There is something to write to all switches, `but` to this one."""
+        for name, switch in self.switches.items():
+            if name != but:
+                switch.work.ask()
+
+    async def save(self) -> None:
+        """Keeps the assignment before a switch sees it. A store that fails must not stop a failover."""
+        desired = self.desired
+        async with self._saving:
+            while pools := desired.unsaved:
+                desired.unsaved = set()
+                try:
+                    kept = desired.assignment.copy(), pools, desired.flaps.copy()
+                    await asyncio.to_thread(self.store.save, *kept)
+                except StoreError as error:
+                    text = "the assignment of buckets cannot be stored; going on without"
+                    self.events.record(Kind.DAEMON, "store", text, str(error), Severity.ERROR)
+                    desired.unsaved |= pools
+                    return
 
     def double(self) -> "Shared":
         """What decisions can be tried out with."""
@@ -49,8 +75,10 @@ class Shared:
 class SwitchState:
     """What there is of one switch, whether it is connected or not."""
 
-    def __init__(self, shared: Shared, suspected: Suspected, doubted: Doubted) -> None:
+    def __init__(self, shared: Shared, suspected: Suspected, doubted: Doubted, name: str = ONLY) -> None:
         self.shared = shared
+        self.name = name
+        shared.switches[name] = self
         self.suspected = suspected
         self.doubted = doubted
         self.work = Work()
@@ -79,9 +107,16 @@ class SwitchState:
     def _ask(self) -> None:
         self.work.ask()
 
+    @property
+    def config(self) -> Config:
+        """The configuration as this switch has it."""
+        return self.shared.desired.config.for_switch(self.name)
+
     def double(self) -> "SwitchState":
         """What a session can work with that is only to show what it would do."""
-        other = SwitchState(self.shared.double(), lambda number, suspect: None, lambda pool, backend: None)
+        other = SwitchState(
+            self.shared.double(), lambda number, suspect: None, lambda pool, backend: None, self.name
+        )
         events = other.shared.events
         other.neighbors, other.path_mtus = self.neighbors.copy(events), self.path_mtus.copy(events)
         other.counters, other.silence, other.memory = self.counters, self.silence, self.memory
@@ -89,8 +124,7 @@ class SwitchState:
 
     def follow_configuration(self) -> None:
         """Neighbors are wanted for what is configured, and for the backends in the tables."""
-        desired = self.shared.desired
-        config = desired.config
+        desired, config = self.shared.desired, self.config
         self.neighbors.configure(
             config.switch.mac,
             config.interfaces,
@@ -103,9 +137,9 @@ class SwitchState:
     def wanted(self, probes: Probes | None = None, assignment: Assignment | None = None) -> Wanted:
         """What the switch should hold now, or with another assignment."""
         desired = self.shared.desired
-        assignment = assignment or desired.assignment
+        assignment = assignment or desired.assignment_of(self.name)
         known = assignment.pools if self.path_mtus.known() else {}
         names = {n: f"{pool}/{i.name}" for pool, one in known.items() for n, i in one.backends.items()}
         mtus = self.path_mtus.present(names)
         rows = self.neighbors.rows()
-        return wanted(desired.config, assignment, rows, desired.announced, probes, mtus, self.memory)
+        return wanted(self.config, assignment, rows, desired.announced, probes, mtus, self.memory)

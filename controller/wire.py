@@ -68,6 +68,11 @@ class SwitchTarget:
     election_id: int = 100
     tls: SwitchTls | None = None
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Which switch it is."""
+        return self.address, self.device_id
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:

@@ -26,7 +26,7 @@ class Served:
         self.controller = controller
         self.followers, self.connections = Followers(), Connections()
         self.registry = metrics.registry(
-            controller.report, controller.events, self.followers, self.connections
+            controller.report, controller.reports, controller.events, self.followers, self.connections
         )
         self.measures = Measures(self.registry)
 

@@ -59,10 +59,18 @@ def print_plan(plan: Plan) -> None:
             [(one.pool, one.giver or "nobody", one.taker or "nobody", str(one.count)) for one in plan.moves],
         )
     if plan.steps:
+        several = any(one.switch for step in plan.steps for one in step.writes)
         print_table(
-            ("WRITTEN", "TABLE", ">INSERT", ">MODIFY", ">DELETE"),
+            ("WRITTEN", *(("SWITCH",) if several else ()), "TABLE", ">INSERT", ">MODIFY", ">DELETE"),
             [
-                (_when(step), one.table, str(one.insert), str(one.modify), str(one.delete))
+                (
+                    _when(step),
+                    *((one.switch,) if several else ()),
+                    one.table,
+                    str(one.insert),
+                    str(one.modify),
+                    str(one.delete),
+                )
                 for step in plan.steps
                 for one in step.writes
             ],

@@ -13,7 +13,7 @@ from typing import TypeVar
 import typer
 
 from controller.api.client import Client, Remote
-from controller.api.schemas import PoolView
+from controller.api.schemas import PoolView, Status
 from controller.cli.place import DEFAULT_SOCKET, SOCKET_VARIABLE, remote_of
 from controller.report import BackendReport, VipReport
 from controller.values import format_service
@@ -51,6 +51,11 @@ def vips(context: typer.Context, incomplete: str) -> list[Offer]:
     ]
 
 
+def switches(context: typer.Context, incomplete: str) -> list[Offer]:
+    found = [one for status in _answers(context, Status, "status") for one in status.switches]
+    return [(one.name, one.address) for one in found if one.name.startswith(incomplete)]
+
+
 def _backends_of(context: typer.Context) -> Iterator[BackendReport]:
     wanted = context.params.get("pool") or context.params.get("name")
     for pool in _pools(context):
@@ -63,7 +68,12 @@ def _pools(context: typer.Context) -> list[PoolView]:
 
 
 def _ask(context: typer.Context, kind: type[T], what: str) -> list[T]:
-    """All there are of a kind; none when that takes too long, or when anything at all is wrong.
+    """All there are of a kind; none when that takes too long, or when anything at all is wrong."""
+    return [one for all_of_them in _answers(context, list[kind], what) for one in all_of_them]
+
+
+def _answers(context: typer.Context, kind: type[T], what: str) -> list[T]:
+    """One, or none when that takes too long, or when anything at all is wrong.
 
     In a thread that may be left behind: looking a name up, for one, has no time limit of its own.
     """
@@ -72,7 +82,7 @@ def _ask(context: typer.Context, kind: type[T], what: str) -> list[T]:
     def ask() -> None:
         try:
             with Client(_place(context)) as daemon:
-                found.extend(daemon.get(list[kind], what))
+                found.append(daemon.get(kind, what))
         except Exception:
             pass  # what is wrong is told by the command itself; here it would stand in the middle of its line
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from controller.cli import completion
 from controller.cli.options import Format, Output, Socket, Watch, address_and_port, session
 from controller.cli.output import line
 from controller.cli.place import DEFAULT_SOCKET
@@ -29,6 +30,16 @@ def explain(
             "--in-port", min=1, max=510, show_default=False, help="The switch's port, if not by the route."
         ),
     ] = None,
+    switch: Annotated[
+        str | None,
+        typer.Option(
+            "--switch",
+            metavar="NAME",
+            show_default=False,
+            help="Which of several switches it comes to, if not the first.",
+            autocompletion=completion.switches,
+        ),
+    ] = None,
     output: Output = Format.TABLE,
     watch: Watch = False,
     socket: Socket = DEFAULT_SOCKET,
@@ -49,6 +60,8 @@ def explain(
     }
     if in_port is not None:
         query["in_port"] = in_port
+    if switch is not None:
+        query["switch"] = switch
     with session(socket) as daemon:
         present(lambda: daemon.get(Explanation, "explain", **query), output, _print, watch)
 
@@ -61,7 +74,8 @@ def _end(text: str) -> tuple[str, int]:
 
 
 def _print(found: Explanation) -> None:
-    line(f"{found.packet}, into port {found.in_port}", "bold")
+    at = f" of switch {found.at}" if found.at else ""
+    line(f"{found.packet}, into port {found.in_port}{at}", "bold")
     for number, step in enumerate(found.steps):
         line(f"  {'-> ' if number else '   '}{step}")
     for note in found.notes:

@@ -12,7 +12,7 @@ from controller.cli.output import count, moment, percent, size
 from controller.cli.pools import health_of, healthy, state_of
 from controller.cli.vips import service
 from controller.recorded import Recorded
-from controller.report import BackendReport, PoolReport, VipReport
+from controller.report import BackendReport, PoolReport, SwitchReport, VipReport
 
 NARROW = 72
 """Columns below which only what is asked first is shown."""
@@ -52,6 +52,7 @@ def draw(looks: Sequence[Look], pool: str | None, width: int) -> RenderableType:
     wide = width >= NARROW
     return Group(
         _head(looks, rates),
+        *([Text(""), _switches(first, last, rates, wide)] if last.switches else []),
         Text(""),
         _vips(first, last, pool, rates, wide),
         Text(""),
@@ -75,6 +76,27 @@ def _head(looks: Sequence[Look], rates: Rates) -> Text:
     text.append(f"  dropped {rates.of(*dropped) or '?'}/s")
     text.append(f"  recorded flows {f'{recorded.used} of {recorded.room}' if recorded else 'not told'}")
     return text
+
+
+def _switches(first: Status, last: Status, rates: Rates, wide: bool) -> Table:
+    """What upstream routers give to each."""
+    before = {one.name: one for one in first.switches}
+    titles = ["SWITCH", "STATE", ">SUSPECT", ">DROPPED/s", ">PACKETS/s", ">BYTES/s"]
+
+    def cells(one: SwitchReport) -> list[str | Text]:
+        was = before.get(one.name)
+        well = one.connected and one.primary and one.synchronized
+        state = "not in step" if one.connected else "not connected"
+        return [
+            one.name,
+            Text("in step", "green") if well else Text(state, "red"),
+            str(one.suspects),
+            rates.of(was.dropped if was else None, one.dropped),
+            rates.of(was.packets if was else None, one.packets),
+            rates.of_bytes(was.bytes if was else None, one.bytes),
+        ]
+
+    return _table(titles, map(cells, last.switches), None if wide else {"SWITCH", "STATE", "PACKETS/s"})
 
 
 def _vips(first: Status, last: Status, pool: str | None, rates: Rates, wide: bool) -> Table:

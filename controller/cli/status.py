@@ -12,7 +12,7 @@ from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.pools import healthy
 from controller.cli.vips import service
 from controller.cli.watch import present
-from controller.report import Report, Role, SwitchReport, Traffic, is_overdue
+from controller.report import NeighborReport, Report, Role, SwitchReport, Traffic, is_overdue
 
 
 def status(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET) -> None:
@@ -31,11 +31,11 @@ def drops(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = 
 
 
 def _print_status(status: Status) -> None:
-    switch = status.switch
+    switches = status.switches or (status.switch,)
     print_table(
         ("", ""),
         [
-            ("switch", _switch(switch)),
+            *((f"switch {one.name}".rstrip(), _switch(one)) for one in switches),
             (
                 "revision",
                 f"{status.revision}, {moment(status.changed.time)}, "
@@ -96,7 +96,8 @@ def _neighbors(status: Report) -> str:
 
 
 def _attention(status: Status) -> list[str]:
-    found = [f"switch: {status.switch.error}"] if status.switch.error else []
+    switches = status.switches or (status.switch,)
+    found = [f"{f'switch {one.name}'.rstrip()}: {one.error}" for one in switches if one.error]
     for pool in status.pools:
         for backend in pool.backends:
             if backend.health == "down":
@@ -119,8 +120,12 @@ def _attention(status: Status) -> list[str]:
             found.append(f"{pool.name}: {pool.unmoved} connections found no room to move")
     for neighbor in status.neighbors:
         if neighbor.state == "failed":
-            found.append(f"neighbor {neighbor.address} ({neighbor.interface}) does not answer")
+            found.append(f"neighbor {neighbor.address} ({_where(neighbor)}) does not answer")
     return found
+
+
+def _where(neighbor: NeighborReport) -> str:
+    return f"{neighbor.interface} of switch {neighbor.switch}" if neighbor.switch else neighbor.interface
 
 
 def _print_drops(drops: dict[str, Traffic]) -> None:

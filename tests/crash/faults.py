@@ -15,7 +15,7 @@ from controller import desired, reconciler
 from controller.assignment import Assignment
 from controller.reconciler import Reconciler
 from controller.revision import Revision
-from controller.settle import Stillness
+from controller.stillness import Stillness
 from controller.store import SqliteStore, packed
 from controller.verdicts import Verdicts
 from controller.wanted import owners

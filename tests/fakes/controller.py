@@ -77,6 +77,8 @@ class FakeController(Controller):
         self.answer = ChangeResult(0, True, 0, "")
         self.failure: Exception | None = None
         self.findings: list[Finding] = [Finding(subject="switch", state=Health.OK, text="primary, in step")]
+        self.switches: tuple[SwitchReport, ...] = ()
+        """If there are several."""
         self.drains: list[DrainReport] = []
         """What is told of drains, one after the other; the last one again and again."""
         self.pair: Pair | None = None
@@ -141,9 +143,9 @@ class FakeController(Controller):
     ) -> ChangeResult:
         return self.preview(edit, expected_revision=expected_revision)
 
-    async def explain(self, flow: Flow, in_port: int | None = None) -> Explanation:
+    async def explain(self, flow: Flow, in_port: int | None = None, switch: str | None = None) -> Explanation:
         self.asked.append((flow, in_port))
-        return self.explanation
+        return self.explanation.model_copy(update={"at": switch or ""})
 
     async def draining(self, pool: str, backend: str) -> DrainReport:
         return self.drains.pop(0) if len(self.drains) > 1 else self.drains[0]
@@ -153,6 +155,11 @@ class FakeController(Controller):
 
     async def diagnose(self) -> list[Finding]:
         return self.findings
+
+    def reports(self) -> dict[str, Report]:
+        """Each switch has counted the same."""
+        whole = self.report()
+        return {one.name: whole.model_copy(update={"switch": one, "switches": ()}) for one in self.switches}
 
     def report(self) -> Report:
         if self.failure:
@@ -170,6 +177,7 @@ class FakeController(Controller):
                 cookie=0x1122334455667788,
                 error="",
             ),
+            switches=self.switches,
             pools=tuple(_pool(number, pool) for number, pool in enumerate(self._config.pools, 1)),
             vips=tuple(
                 VipReport(

@@ -9,7 +9,7 @@ import pytest
 from controller import program
 from controller.config import parse
 from controller.errors import InvalidConfig
-from controller.model import add_backend, change_backend, make_backend, remove_backend, replace
+from controller.model import ONLY, add_backend, change_backend, make_backend, remove_backend, replace
 from controller.program import Change, Do, Kind
 from controller.wanted import wanted
 from controller.wire import Connection, Pipeline, SwitchTarget
@@ -21,7 +21,7 @@ async def difference(rig: Rig) -> dict[str, tuple[object, object]]:
     """Tables in which the switch holds something else than is wanted: what it holds, what is wanted."""
     held = {table: await rig.rows(table) for table in program.TABLES}
     desired = rig.controller._shared.desired
-    want = wanted(desired.config, desired.assignment, rig.controller._switch.neighbors.rows())
+    want = wanted(desired.config, desired.assignment, rig.controller._shared.switches[ONLY].neighbors.rows())
     owners = {
         (pool, bucket): tuple(row)
         for pool, rows in want.buckets.items()

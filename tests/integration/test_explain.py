@@ -7,7 +7,7 @@ from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import Ether
 
 from controller.config import parse
-from controller.model import Protocol, change_backend
+from controller.model import ONLY, Protocol, change_backend
 from controller.program import TUNNELS
 from controller.trace import Flow
 from controller.wire import PacketIn
@@ -117,7 +117,7 @@ async def test_a_tunnel_error_that_the_switch_punts_becomes_the_tunnels_mtu(swit
     """That the switch punts it is in the packet table; here it is put where punted packets arrive."""
     async with Rig(switch, config=parse(MANY_KINDS % switch.address)) as rig:
         await rig.synchronized()
-        switch_state = rig.controller._switch
+        switch_state = rig.controller._shared.switches[ONLY]
         assignment = rig.controller._shared.desired.assignment
         (number,) = (n for n, i in assignment.pools["b"].backends.items() if i.name == "b1")
         quote = IP(src="10.0.0.1", dst="10.0.1.11", len=1500, proto=47, flags="DF") / bytes(64)

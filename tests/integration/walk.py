@@ -31,6 +31,7 @@ from controller.api.app import create_app
 from controller.cli.main import main
 from controller.config import parse
 from controller.controller import Controller
+from controller.model import ONLY
 from controller.neighbors import State
 from controller.store import SqliteStore
 from controller.wire import SwitchTarget
@@ -131,7 +132,7 @@ class World:
 
     async def _answer(self) -> None:
         """Every neighbor that is asked for answers."""
-        neighbors = self.controller._switch.neighbors
+        neighbors = self.controller._shared.switches[ONLY].neighbors
         while True:
             for one in neighbors.report():
                 if one.state not in (State.REACHABLE, State.STATIC):

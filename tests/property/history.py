@@ -7,7 +7,7 @@ what it needs from `random`.
 """
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, ip_address
 from typing import Protocol
 
@@ -18,10 +18,12 @@ from controller.events import EventLog
 from controller.health.damping import Flaps
 from controller.health.passive import LOOKS, Handshakes, Listening
 from controller.health.settings import Damping
+from controller.identities import LAST
 from controller.model import Backend, Config, Pool, State
 from controller.program import (
     ADDRESSES,
     BACKENDS,
+    BUCKETS,
     CURRENT_PROBED,
     MOVING_PREVIOUS,
     STANDBY_PROBED,
@@ -80,6 +82,9 @@ class Kind:
     orderly: bool = False
     tiers: bool = True
     """Some backends stand by for others."""
+    switches: int = 1
+    numbers: int = LAST
+    """As many backends can be told apart."""
 
 
 @dataclass(slots=True)
@@ -98,10 +103,27 @@ class Connection:
         return IDLE if self.confirmed else EMBRYO
 
 
-def base_config(announcement: float) -> Config:
+@dataclass(slots=True)
+class Side:
+    """One switch, and the flows that upstream routers give to it."""
+
+    name: str
+    switch: FakeSwitch
+    model: DataPlane
+    plane: Plane
+    reconciler: Reconciler
+    away: bool = False
+    """The controller does not reach it. It forwards as before."""
+    flows: dict[Flow, Connection] = field(default_factory=dict)
+    ended: list[Flow] = field(default_factory=list)
+
+
+def base_config(announcement: float, switches: int = 1) -> Config:
+    several = [{"name": name, "address": f"{name}:9559"} for name in "abcdef"[:switches]]
     return Config.model_validate(
         {
             "switch": {"mac": "02:00:00:00:00:01"},
+            "switches": several if switches > 1 else None,
             "interfaces": [{"name": "all", "ports": [1], "addresses": ["10.0.0.1/16"]}],
             "pools": [
                 {
@@ -124,37 +146,74 @@ class History:
     def __init__(self, kind: Kind, seed: int, program: Loaded | None = None, client: int = CLIENT) -> None:
         self.kind, self.random, self.seed = kind, random.Random(seed), seed
         self.probing = program is not None
-        self.plane: Plane
-        self.switch: FakeSwitch
-        if program is None:
-            self.switch = FakeSwitch()
-            self.plane = self.model = DataPlane(self.switch, kind.slots)
-        else:
-            self.switch = CompiledSwitch(program.start())
-            self.model = DataPlane(self.switch, kind.slots)
-            self.plane = Program(self.switch, self.model, client, ROUTER, PROBER)
+        self.config = base_config(kind.announcement, kind.switches)
+        self.sides = [self._side(name, program, client) for name in self.config.switch_names]
+        self.side = self.sides[0]
+        """Where the next packet comes in."""
         self.store = SqliteStore(":memory:")
         self.events = EventLog(clock=lambda: self.now)
-        self.config = base_config(kind.announcement)
         self.born = self.opened = self.crashes = 0
-        self.flows: dict[Flow, Connection] = {}
-        self.ended: list[Flow] = []
         self.lost: set[int] = set()
         """Identities whose flows are lost: dead, disabled or cut."""
         self.healthy: dict[str, bool] = {}
-        self.nobody_opens = False
-        self.desired = Desired(self.config, Assignment(), self.events)
-        self.reconciler = Reconciler(self.switch)  # type: ignore[arg-type]
-        self.switch.between = self.packets_meanwhile
+        self.nobody_opens = self.settles = self.diverged = False
+        """`diverged`: the switches may have, or have had, a `previous` of their own."""
+        self.desired = Desired(self.config, self._nothing(), self.events)
+        for side in self.sides if kind.switches > 1 else ():
+            self._read_back(side)
         for _ in range(4):
             self.add()
         self.bring_in_line()
         self.probe(all_answer=True)
 
+    def _side(self, name: str, program: Loaded | None, client: int) -> Side:
+        switch = FakeSwitch() if program is None else CompiledSwitch(program.start())
+        model = DataPlane(switch, self.kind.slots)
+        plane: Plane = model
+        if isinstance(switch, CompiledSwitch):
+            plane = Program(switch, model, client, ROUTER, PROBER)
+        switch.between = self.packets_meanwhile
+        return Side(name, switch, model, plane, Reconciler(switch))  # type: ignore[arg-type]
+
+    def _nothing(self) -> Assignment:
+        assignment = Assignment()
+        assignment.backend_numbers.last_used = self.kind.numbers
+        return assignment
+
     def close(self) -> None:
         self.store.close()
-        if isinstance(self.switch, CompiledSwitch):
-            self.switch.engine.close()
+        for side in self.sides:
+            if isinstance(side.switch, CompiledSwitch):
+                side.switch.engine.close()
+
+    @property
+    def switch(self) -> FakeSwitch:
+        return self.side.switch
+
+    @property
+    def model(self) -> DataPlane:
+        return self.side.model
+
+    @property
+    def plane(self) -> Plane:
+        return self.side.plane
+
+    @property
+    def flows(self) -> dict[Flow, Connection]:
+        return self.side.flows
+
+    @property
+    def ended(self) -> list[Flow]:
+        return self.side.ended
+
+    @property
+    def present(self) -> list[Side]:
+        return [side for side in self.sides if not side.away]
+
+    def turn(self) -> None:
+        """Another side may have the next packet."""
+        if len(self.sides) > 1:
+            self.side = self.random.choice(self.sides)
 
     @property
     def now(self) -> float:
@@ -167,28 +226,87 @@ class History:
     # the controller
 
     def bring_in_line(self) -> None:
-        """One pass, as the session makes it."""
-        while True:
-            before = (
-                {*self.desired.assignment.pools["web"].backends} if self.desired.assignment.pools else set()
-            )
+        """One pass of the session of each switch, in any order; again for those who decide something that the
+        others do not know."""
+        sides = self.present
+        if len(sides) > 1:
+            self.random.shuffle(sides)
+        version = -1
+        while sides and self.desired.version != version:
+            version = self.desired.version
+            for side in [side for side in sides if not side.away]:
+                self._pass(side)
+        self._check_assignment()
+
+    def _pass(self, side: Side) -> None:
+        """One pass, as a session makes it."""
+        while not side.away:
+            pools = self.desired.assignment.pools
+            before = {*pools["web"].backends} if pools else set()
             self.desired.refresh(self.now)
-            self.lost |= before - {*self.desired.assignment.pools["web"].backends}
+            self.lost |= before - {*pools["web"].backends}
             self.store.save(self.desired.assignment, self.desired.unsaved, self.desired.flaps)
             self.desired.unsaved.clear()
-            want = wanted(self.config, self.desired.assignment, self._neighbors(), self.desired.announced)
+            version, awaited = self.desired.version, self.desired.awaited(side.name)
+            assignment = self.desired.assignment_of(side.name)
+            want = wanted(self.config, assignment, self._neighbors(), self.desired.announced)
             if self.probing:
                 want = self._with_probes(want)
             try:
-                result = at_once(self.reconciler.apply(want))
+                result = at_once(side.reconciler.apply(want))
             except Unreachable:
-                self.begin_anew()
+                side.switch.lose_after = None
+                self.diverged |= self.settles
+                if len(self.sides) > 1 and self.random.random() < 0.5:
+                    self.cut(side)
+                else:
+                    self.begin_anew()
                 continue
             assert result.complete, result
-            for pool in [*self.desired.unwritten]:
-                self.desired.written(pool)
-            self._check_assignment()
+            for pool in awaited:
+                self.desired.written(pool, self.now, side.name, version)
             return
+
+    def cut(self, side: Side) -> None:
+        """The controller loses one switch."""
+        side.away = True
+        self.desired.leave(side.name, self.now)
+
+    def heal(self, side: Side) -> None:
+        """It has it again."""
+        side.away = False
+        self._read_back(side)
+
+    def cut_or_heal(self) -> None:
+        side = self.random.choice(self.sides)
+        if side.away:
+            self.heal(side)
+            self.bring_in_line()
+        elif len(self.sides) > 1:
+            self.cut(side)
+
+    def long_absence(self) -> None:
+        """A switch is away while much happens; its flows may be given to another, and it comes back."""
+        side = self.random.choice(self.present or self.sides)
+        if not side.away:
+            self.cut(side)
+        for _ in range(self.random.randint(3, 6)):
+            self.turn()
+            self.random.choice([self.change, self.change_one, self.change_health, self.remove, self.add])()
+            self.bring_in_line()
+            self.wait_for(self.random.choice([5.0, IDLE - 0.1]))
+            self.look_at_counters()
+        if self.random.random() < 0.5:
+            self.reroute()
+        if side.away:
+            self.heal(side)
+        self.bring_in_line()
+
+    def _read_back(self, side: Side) -> None:
+        side.reconciler = Reconciler(side.switch)  # type: ignore[arg-type]
+        at_once(side.reconciler.read_back())
+        self.desired.adopt(side.reconciler.holdings, self.now, side.name)
+        self.diverged |= self._differs_from(side)
 
     def _neighbors(self) -> Rows:
         return {(wide(address),): forward(2, ROUTER, HOST, 0) for address in self.desired.backends()}
@@ -202,8 +320,20 @@ class History:
         }
         return replace(want, rows={**want.rows, **probes})
 
+    def _differs_from(self, side: Side) -> bool:
+        """Whether a bucket has another `previous` on some other switch."""
+        buckets = side.switch.tables[BUCKETS]
+        return any(
+            key in buckets and buckets[key].values[1] != do.values[1]
+            for other in self.sides
+            if len(self.sides) > 1
+            for key, do in other.switch.tables[BUCKETS].items()
+        )
+
     def _check_assignment(self) -> None:
         """New flows go to those who serve, and those are no more tiers than it takes."""
+        if not self.present:
+            return
         assigned, roles = self.desired.assignment.pools["web"], self.desired.roles["web"]
         serving = {
             number
@@ -221,7 +351,8 @@ class History:
     def begin_anew(self) -> None:
         """The controller was killed, or lost its connection, and goes on from what the switch holds."""
         self.crashes += 1
-        self.switch.lose_after = None
+        for side in self.sides:
+            side.switch.lose_after = None
         verdicts = self.desired.verdicts
         killed = self.random.random() < 0.7
         assignment, flaps = self.desired.assignment, self.desired.flaps
@@ -229,14 +360,20 @@ class History:
             assignment, flaps = self.store.load(), self.store.flaps()
             assert flaps.of("web") == self.desired.flaps.of("web"), "penalties outlive the controller"
             self._check_when_they_came(assignment)
-        if killed and self.random.random() < 0.3:
-            assignment, flaps = Assignment(), Flaps()  # and its store with it, which knew who rests
+        assignment.backend_numbers.last_used = self.kind.numbers
+        if killed and self.kind.numbers == LAST and self.random.random() < 0.3:
+            assignment, flaps = (
+                Assignment(),
+                Flaps(),
+            )  # and its store with it, which knew the numbers that rest
         self.desired = Desired(self.config, assignment, self.events, flaps)
         if not killed:
             self.desired.verdicts = verdicts
-        self.reconciler = Reconciler(self.switch)  # type: ignore[arg-type]
-        at_once(self.reconciler.read_back())
-        self.desired.adopt(self.reconciler.holdings, self.now)
+        sides = self.present
+        if len(sides) > 1:
+            self.random.shuffle(sides)
+        for side in sides:
+            self._read_back(side)
         if killed:  # the checks find out again
             for name, healthy in self.healthy.items():
                 self.desired.set_health("web", name, healthy, "checked")
@@ -255,19 +392,27 @@ class History:
 
     def look_at_counters(self) -> None:
         desired = self.desired
-        if isinstance(self.plane, Program):
-            self.plane.compare_counters()
-        slots = at_once(self.switch.packet_counts(MOVING_PREVIOUS, desired.moving_slots()))
-        desired.settling.slots.observe(slots, self.model.now, self.model.now)
-        traffic = at_once(self.switch.traffic(BACKENDS))
-        counts = {number: value.packets for (number,), value in traffic.items()}
-        desired.settling.backends.observe(counts, self.model.now, self.model.now)
+        for side in self.present:
+            if isinstance(side.plane, Program):
+                side.plane.compare_counters()
+            member, now = desired.members[side.name], side.model.now
+            slots = at_once(side.switch.packet_counts(MOVING_PREVIOUS, desired.moving_slots(side.name)))
+            member.slots.observe(slots, now, now)
+            traffic = at_once(side.switch.traffic(BACKENDS))
+            counts = {number: value.packets for (number,), value in traffic.items()}
+            member.backends.observe(counts, now, now)
+        if not self.present:
+            return
         if desired.settle(self.now):
             # Known residue: a SYN that finds no room in the moment between the last look and the settling
             # write.
-            self.nobody_opens = not self.kind.orderly
+            self.nobody_opens, self.settles = not self.kind.orderly, True
+            if len(self.sides) > 1 and self.random.random() < 0.2:
+                self.random.choice(self.sides).switch.lose_after = self.random.randint(0, 12)
             self.bring_in_line()
-            self.nobody_opens = False
+            self.nobody_opens = self.settles = False
+            for side in self.sides:
+                side.switch.lose_after = None
 
     def probe(self, *, all_answer: bool = False) -> None:
         """A probe round, to which some backends answer. Who is silent for a while is suspected, rightly or
@@ -360,10 +505,11 @@ class History:
         }
         for change in self.random.choices([*changes], [*changes.values()], k=self.random.choice([1, 1, 2])):
             change()
+        side = self.side
         if self.random.random() < 0.3:
-            self.switch.lose_after = self.random.randint(0, 12)
+            side.switch.lose_after = self.random.randint(0, 12)
         self.bring_in_line()
-        self.switch.lose_after = None
+        side.switch.lose_after = None
 
     # clients
 
@@ -435,6 +581,23 @@ class History:
         for flow in again:
             self.send(flow, syn=True)
 
+    def reroute(self) -> None:
+        """Upstream routers give flows to another switch, as when theirs has died.
+
+        It must treat them as they were, but for those that only the other switch had recorded, or kept for
+        itself. One that is cut off is not given any, since it knows of no change.
+        """
+        here, there = self.random.sample(self.sides, 2)
+        if there.away or self.diverged:
+            return
+        for flow, connection in [*here.flows.items()]:
+            known = here.model.is_recorded(flow) or there.model.is_recorded(flow)
+            if connection.confirmed and connection.owner not in self.lost and not known:
+                del here.flows[flow]
+                there.flows[flow] = connection
+                self.side = there
+                self.send(flow)
+
     def vanish(self) -> None:
         """A client that says no more for the idle timeout, and then something nobody waits for."""
         if self.flows:
@@ -445,6 +608,7 @@ class History:
             self.plane.decide(flow)
 
     def packets_meanwhile(self) -> None:
+        self.turn()
         if self.random.random() < 0.3:
             if self.flows and self.random.random() < 0.7:
                 self.send(self.random.choice([*self.flows]))
@@ -453,10 +617,13 @@ class History:
 
     def pass_time(self, seconds: float) -> None:
         """Live flows are never silent for longer than they may be."""
-        for flow, connection in [*self.flows.items()]:
-            if self.model.now + seconds - connection.sent >= connection.patience:
-                self.send(flow)
-        self.model.now += seconds
+        for side in self.sides:
+            self.side = side
+            for flow, connection in [*side.flows.items()]:
+                if side.model.now + seconds - connection.sent >= connection.patience:
+                    self.send(flow)
+        for side in self.sides:
+            side.model.now += seconds
 
     def wait(self) -> None:
         """Time passes, at most as much as a live flow may be silent; what was announced is done when it is
@@ -473,6 +640,10 @@ class History:
 
     def step(self) -> None:
         event = self.random.random()
+        self.turn()
+        if len(self.sides) > 1 and self.random.random() < 0.05:
+            several = [self.cut_or_heal, self.cut_or_heal, self.reroute, self.long_absence]
+            self.random.choice(several)()
         if event < 0.28:
             self.open()
         elif event < 0.50:

@@ -27,7 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from controller.announcements import Announcements
 from controller.assignment import Assignment
 from controller.identities import Numbers
-from controller.settle import Stillness
+from controller.stillness import Stillness
 from p4src import build
 from tests.fakes.compiled import Loaded
 from tests.property import history, variants

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from finsy.proto import rpc_code
 
-from controller import controller as controllers
+from controller import link
 from controller.config import parse
 from controller.controller import Controller
 from controller.errors import InvalidConfig, RevisionConflict, StoreError
@@ -169,7 +169,8 @@ def test_before_the_first_connection_the_backends_are_shown_as_configured(store:
 
 def test_while_the_switch_is_being_given_our_program_it_is_not_called_unconnected(store: SqliteStore) -> None:
     one = controller(store)
-    one._connected = one._primary = True
+    (only,) = one._links.values()
+    only.connected = only.primary = True
     switch = one.report().switch
     assert (switch.connected, switch.synchronized, switch.error) == (True, False, "")
 
@@ -211,7 +212,7 @@ async def switch() -> AsyncIterator[ScriptedSwitch]:
 async def test_a_switch_that_takes_us_for_somebody_else_is_bid_more(
     switch: ScriptedSwitch, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controllers, "LAST_RECONNECT", 0.05)
+    monkeypatch.setattr(link, "LAST_RECONNECT", 0.05)
     one = controller(store, target=SwitchTarget(switch.address, election_id=1))
     running = asyncio.create_task(one.run())
 
@@ -233,7 +234,7 @@ async def test_a_switch_that_takes_us_for_somebody_else_is_bid_more(
 async def test_a_controller_that_never_had_the_switch_waits_for_it(
     switch: ScriptedSwitch, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controllers, "LAST_RECONNECT", 0.05)
+    monkeypatch.setattr(link, "LAST_RECONNECT", 0.05)
     switch.arbitrate = lambda bid: (rpc_code.INVALID_ARGUMENT, 0)
     one = controller(store, target=SwitchTarget(switch.address, election_id=1))
     running = asyncio.create_task(one.run())

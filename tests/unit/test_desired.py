@@ -9,6 +9,7 @@ from controller.desired import Desired, refuse_what_cannot_change
 from controller.errors import InvalidConfig
 from controller.events import EventLog
 from controller.model import (
+    ONLY,
     Config,
     add_backend,
     change_backend,
@@ -57,7 +58,7 @@ class World:
 
     def look(self, at: float, count: int) -> None:
         slots = dict.fromkeys(self.desired.moving_slots(), count)
-        self.desired.settling.slots.observe(slots, at, at)
+        self.desired.members[ONLY].slots.observe(slots, at, at)
 
     def told(self) -> list[str]:
         return [f"{event.subject}: {event.text} ({event.cause})" for event in self.events.since()]
@@ -93,7 +94,7 @@ def test_nothing_settles_before_the_move_was_written(world: World) -> None:
     world.look(0.0, 1)
     world.look(100.0, 1)
     assert not world.desired.settle(NOW + 1)
-    world.desired.written("web")
+    world.desired.written("web", NOW)
     world.look(100.0, 1)
     world.look(109.0, 1)
     assert not world.desired.settle(NOW + 1), "the idle timeout counts from the write"
@@ -105,21 +106,21 @@ def test_nothing_settles_before_the_move_was_written(world: World) -> None:
 
 def test_a_slot_begins_anew_with_its_next_bucket(world: World) -> None:
     world.configure(change_backend(world.config, "web", "b1", state="drain"))
-    world.desired.written("web")
+    world.desired.written("web", NOW)
     world.look(0.0, 1)
     world.look(50.0, 1)
     assert world.desired.settle(NOW)
     world.configure(change_backend(world.config, "web", "b1", state="active"))
-    del world.desired.unwritten["web"]
+    world.desired.members[ONLY].unwritten.clear()
     assert not world.desired.settle(NOW)
 
 
 def test_a_removed_backend_goes_when_it_has_drained(world: World) -> None:
     world.configure(remove_backend(world.config, "web", "b1"))
-    world.desired.written("web")
+    world.desired.written("web", NOW)
     for at in (0.0, 10.0):
         world.look(at, 1)
-        world.desired.settling.backends.observe({1: 5}, at, at)
+        world.desired.members[ONLY].backends.observe({1: 5}, at, at)
     assert world.desired.settle(NOW)
     assert world.desired.assignment.pools["web"].backends.keys() == {2}
     assert world.told()[-1] == "web/b1: has drained and is removed ()"
@@ -127,7 +128,7 @@ def test_a_removed_backend_goes_when_it_has_drained(world: World) -> None:
 
 def test_a_removed_backend_that_does_not_drain_goes_at_the_deadline(world: World) -> None:
     world.configure(remove_backend(world.config, "web", "b1"))
-    world.desired.written("web")
+    world.desired.written("web", NOW)
     assert world.desired.settle(NOW + 3600)
     assert (
         "b1: is removed with flows that are still alive (its drain deadline has passed)" in world.told()[-1]
@@ -261,6 +262,7 @@ def test_a_new_connection_to_the_switch_announces_anew() -> None:
     world.configure(change_backend(world.config, "web", "b1", weight=0))
     world.desired.adopt(Holdings(), NOW + 1)
     world.desired.refresh(NOW + 2)
+    world.desired.written("web", NOW + 2)
     assert world.desired.due(NOW) == NOW + 6
 
 

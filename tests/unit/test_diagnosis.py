@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from controller.diagnosis import HOUR, Facts, Finding, State, diagnose
+from controller.diagnosis import HOUR, Facts, Finding, State, Told, diagnose
 from controller.events import Event, Kind, Severity
+from controller.model import ONLY
 from controller.recorded import Recorded
 from controller.report import Report
 from tests.fakes.controller import NOW, FakeController
@@ -38,11 +39,13 @@ def facts(**parts: Any) -> Facts:
         healthy(controller.report()),
         controller.revision,
         COOKIE,
-        COOKIE,
-        PORTS,
+        {ONLY: Told(healthy(controller.report()).switch, controller.config, COOKIE, PORTS)},
         RECORDED,
     )
-    return replace(well, **parts)
+    told = {part: parts.pop(part) for part in ("cookie", "ports") if part in parts}
+    if report := parts.get("report"):
+        told["report"] = report.switch
+    return replace(well, switches={ONLY: replace(well.switches[ONLY], **told)}, **parts)
 
 
 def with_switch(**parts: Any) -> Report:

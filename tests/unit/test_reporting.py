@@ -14,7 +14,7 @@ from controller.desired import Desired
 from controller.events import EventLog
 from controller.health.passive import Handshakes, Listening
 from controller.health.settings import Damping, Passive, Reaction
-from controller.model import add_backend, change_backend, make_backend, remove_backend, with_pool
+from controller.model import ONLY, add_backend, change_backend, make_backend, remove_backend, with_pool
 from controller.neighbors import Neighbors
 from controller.probes import Silence
 from controller.program import wide
@@ -59,7 +59,7 @@ class World:
 
     def report(self) -> Report:
         return reporting.report(
-            7, SWITCH, self.desired, self.neighbors, self.counters, self.silence, self.path_mtus
+            7, SWITCH, self.desired, self.neighbors.report(), self.counters, self.silence, self.path_mtus
         )
 
     @property
@@ -76,7 +76,7 @@ class World:
     def still(self, identity: int) -> None:
         """No packet went to it for the idle timeout."""
         for at in (0.0, 10.0):
-            self.desired.settling.backends.observe({identity: 5}, at, at)
+            self.desired.members[ONLY].backends.observe({identity: 5}, at, at)
 
 
 @pytest.fixture

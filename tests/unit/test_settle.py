@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from controller.assignment import Assignment, PoolAssignment
+from controller.members import Member
 from controller.model import Backend, Pool
-from controller.settle import FASTEST, SLOWEST, Settling, Stillness, poll_interval
+from controller.settle import FASTEST, SLOWEST, Settling, poll_interval
+from controller.stillness import Stillness
 
 NOW = 1_000_000.0
 IDLE = 10.0
@@ -66,15 +68,16 @@ class World:
         self.assignment.update(self.pool, up, NOW)
         self.pool = self.pool.model_copy(update={"backends": tuple(backends[1:])})
         self.assignment.update(self.pool, up, NOW)
-        self.settling = Settling()
+        self.member = Member()
+        self.settling = Settling({"": self.member})
 
     @property
     def assigned(self) -> PoolAssignment:
         return self.assignment.pools["web"]
 
     def look(self, at: float, counts: dict[int, int], backend_packets: int = 0) -> None:
-        self.settling.slots.observe(counts, at, at)
-        self.settling.backends.observe({1: backend_packets}, at, at)
+        self.member.slots.observe(counts, at, at)
+        self.member.backends.observe({1: backend_packets}, at, at)
 
     def settled(self, now: float = NOW) -> set[int]:
         """The slots of the buckets that may be settled."""

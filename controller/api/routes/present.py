@@ -49,6 +49,13 @@ async def explain(
             description="The switch's port it comes in by; by default the one towards the client.",
         ),
     ] = None,
+    switch: Annotated[
+        str | None,
+        Query(
+            description="Which of several switches it comes to; by default the first that is connected.",
+            examples=["a"],
+        ),
+    ] = None,
 ) -> Explanation:
     """Where a packet would go, and why: by the model, and by the switch. Nobody gets it."""
     if client.version != address.version:
@@ -56,7 +63,8 @@ async def explain(
             f"{client} is IPv{client.version}, but {address} is IPv{address.version}; give both of one family"
         )
         raise InvalidConfig([Problem("client", text)])
-    return await controller.explain(Flow(client, client_port, address, port, protocol, syn), in_port)
+    flow = Flow(client, client_port, address, port, protocol, syn)
+    return await controller.explain(flow, in_port, switch)
 
 
 def fields(report: BaseModel) -> dict[str, Any]:

@@ -96,7 +96,9 @@ def test_a_backend_on_its_way_out_and_its_successor_are_told_apart(state: str) -
     gone = pool.backends[0].model_copy(update={"state": state, "address": "10.0.1.99"})
     both = pool.model_copy(update={"backends": (*pool.backends, gone)})
     changed = report.model_copy(update={"pools": (both,)})
-    metrics = generate_latest(registry(lambda: changed, EventLog(), Followers(), Connections())).decode()
+    metrics = generate_latest(
+        registry(lambda: changed, dict, EventLog(), Followers(), Connections())
+    ).decode()
     series = [line.rpartition(" ")[0] for line in metrics.splitlines() if not line.startswith("#")]
     assert len(series) == len(set(series))
 
