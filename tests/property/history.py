@@ -358,14 +358,13 @@ class History:
         assignment, flaps = self.desired.assignment, self.desired.flaps
         if killed:
             assignment, flaps = self.store.load(), self.store.flaps()
+            flaps.keep({("web", backend.name) for backend in self.config.pools[0].backends})
             assert flaps.of("web") == self.desired.flaps.of("web"), "penalties outlive the controller"
             self._check_when_they_came(assignment)
         assignment.backend_numbers.last_used = self.kind.numbers
         if killed and self.kind.numbers == LAST and self.random.random() < 0.3:
-            assignment, flaps = (
-                Assignment(),
-                Flaps(),
-            )  # and its store with it, which knew the numbers that rest
+            # Its store is lost, too, which knew the numbers that rest.
+            assignment, flaps = Assignment(), Flaps()
         self.desired = Desired(self.config, assignment, self.events, flaps)
         if not killed:
             self.desired.verdicts = verdicts
