@@ -37,8 +37,8 @@ OWN_STRUCTS = ("headers", "metadata", "next_free", "packet", "registers", "count
 
 RUNTIME_STRUCTS = tuple(
     """array block bucket choices core digest_ring entry entry_state group hits index member meter
-    packet_context pending place rates reclaimer replica selector_group state table table_shape target tuple
-    tuple_head tuples""".split()  # noqa: SIM905
+    ordering packet_context pending place rates reclaimer replica selector_group state table table_shape
+    target tuple tuple_head tuples""".split()  # noqa: SIM905
 )
 """Those of the runtime's headers that it includes."""
 

@@ -32,7 +32,7 @@ async def get_drops(controller: TheController) -> dict[str, Traffic]:
     return controller.report().drops
 
 
-@router.get("/explain", summary="Explain where a packet goes", responses=refused(422))
+@router.get("/explain", summary="Explain where a packet goes", responses=refused(404, 422))
 async def explain(
     controller: TheController,
     client: Annotated[HostAddress, Query(description="The packet's source.", examples=["10.0.0.11"])],
