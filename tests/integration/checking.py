@@ -29,5 +29,5 @@ def runs(process: int) -> bool:
     """Whether it is there, and no mere entry in the table of processes that nobody has asked about yet."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone, or gone while it was read
         return False
