@@ -3,27 +3,7 @@
 
 #include <string.h>
 
-/* The numbers of fields in p4runtime.proto. */
-enum {
-    REQUEST_UPDATES = 4,
-    UPDATE_TYPE = 1,
-    UPDATE_ENTITY = 2,
-    ENTITY_TABLE_ENTRY = 2,
-    ENTRY_TABLE_ID = 1,
-    ENTRY_MATCH = 2,
-    ENTRY_ACTION = 3,
-    ENTRY_PRIORITY = 4,
-    MATCH_FIELD_ID = 1,
-    MATCH_FIRST = 1,  /* within Exact, Ternary, LPM, Range, Optional: value or low */
-    MATCH_SECOND = 2, /* mask or high, and LPM's prefix_len */
-    TABLE_ACTION_ACTION = 1,
-    ACTION_ID = 1,
-    ACTION_PARAMS = 4,
-    PARAM_ID = 2,
-    PARAM_VALUE = 3,
-};
-
-enum wire_type { WIRE_VARINT = 0, WIRE_64_BITS = 1, WIRE_OCTETS = 2, WIRE_32_BITS = 5 };
+#include "protocol.h"
 
 enum { MOST_FIELD_NUMBER = (1 << 29) - 1 };
 

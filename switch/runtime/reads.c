@@ -8,38 +8,7 @@
 
 #include "core.h"
 #include "messages.h"
-
-/* The numbers of fields in p4runtime.proto. */
-enum {
-    RESPONSE_ENTITIES = 1,
-    ENTITY_TABLE_ENTRY = 2,
-    ENTITY_DIRECT_COUNTER_ENTRY = 8,
-    ENTRY_TABLE_ID = 1,
-    ENTRY_MATCH = 2,
-    ENTRY_ACTION = 3,
-    ENTRY_PRIORITY = 4,
-    ENTRY_METER_CONFIG = 6,
-    ENTRY_COUNTER_DATA = 7,
-    ENTRY_IDLE_TIMEOUT = 9,
-    ENTRY_TIME_SINCE_LAST_HIT = 10,
-    ENTRY_IS_CONST = 13,
-    MATCH_FIELD_ID = 1,
-    MATCH_FIRST = 1,  /* within Exact, Ternary, LPM, Range, Optional: value or low */
-    MATCH_SECOND = 2, /* mask or high, and LPM's prefix_len */
-    TABLE_ACTION_ACTION = 1,
-    ACTION_ID = 1,
-    ACTION_PARAMS = 4,
-    PARAM_ID = 2,
-    PARAM_VALUE = 3,
-    DIRECT_COUNTER_ENTRY = 1,
-    DIRECT_COUNTER_DATA = 2,
-    COUNTER_BYTES = 1,
-    COUNTER_PACKETS = 2,
-    CONFIG_CIR = 1,
-    ELAPSED = 1,
-};
-
-enum { WIRE_VARINT = 0, WIRE_OCTETS = 2 };
+#include "protocol.h"
 
 enum { WORDS = 32 }; /* of the widest field or parameter (MAX_BITS in the compiler's model) */
 
