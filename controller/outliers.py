@@ -56,10 +56,9 @@ class Outliers:
 
     # signals
 
-    @property
-    def signals(self) -> dict[Name, Signal]:
-        """Who fails clients, whichever switch they came through."""
-        return {name: signal for heard in self._signals.values() for name, signal in heard.items()}
+    def signal(self, name: Name) -> Signal | None:
+        """How it fails clients, whichever switch they came through."""
+        return next((heard[name] for heard in self._signals.values() if name in heard), None)
 
     def deaf(self, switch: str) -> None:
         """Nothing is heard through that switch any more."""
@@ -121,7 +120,7 @@ class Outliers:
 
     def _tell(self, name: Name, signal: Signal) -> bool:
         """Whether it is news."""
-        before = self.signals.get(name)
+        before = self.signal(name)
         if before and before.kind is signal.kind:
             return False
         self._record(name, TEXTS[signal.kind], signal.text, Severity.WARNING)

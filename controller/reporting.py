@@ -162,7 +162,7 @@ class _Facts:
     def _passive(self, backend: str) -> dict[str, Any]:
         """What clients' connections say of it."""
         outliers, pool = self._desired.outliers, self._pool.name
-        signal = outliers.signals.get((pool, backend))
+        signal = outliers.signal((pool, backend))
         return {
             "signal": signal.kind if signal else "",
             "ejected": outliers.until(pool, backend),
