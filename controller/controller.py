@@ -172,16 +172,16 @@ class Controller:
                 await self._relinked.wait()
 
     async def _part_with(self, config: Config) -> None:
-        """Ends the connections to switches that `config` has no longer, or has elsewhere."""
+        """Ends the connections to switches that `config` has not, has elsewhere, or has made the first."""
         ending: list[asyncio.Task[None]] = []
         for name, link in self._links.items():
-            if (
-                name not in config.switch_names
-                or (name != ONLY and config.for_switch(name).switch.place != link.place)
-                or link.first != (name == config.switch_names[0])
-            ):
+            stays = name in config.switch_names and (
+                name == ONLY or config.for_switch(name).switch.place == link.place
+            )
+            if not stays:
                 text = "is no longer a switch of ours; it goes on forwarding by what it holds"
                 self.events.record(Kind.SWITCH, link.label, text)
+            if not stays or link.first != (name == config.switch_names[0]):
                 ending += filter(None, [self._running.pop(link, None)])
         for task in ending:
             task.cancel()

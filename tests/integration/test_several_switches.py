@@ -144,6 +144,16 @@ async def test_a_switch_leaves_and_comes_while_the_daemon_runs(
     assert {current for current, _ in await owners(rig, switches[1])} == {1, 2}
 
 
+async def test_the_second_becomes_the_first_and_is_not_said_to_have_gone(rig: Rig) -> None:
+    def only_b(config: Config) -> Config:
+        return replace(config, switches=config.switches[1:] if config.switches else None)
+
+    await rig.controller.change("without a", only_b, who="test")
+    await rig.until(lambda: of(rig, "b").synchronized, "b is in step")
+    gone = [event.subject for event in rig.controller.events.since() if "no longer a switch" in event.text]
+    assert gone == ["a"]
+
+
 async def test_what_a_change_would_write_is_told_of_each(rig: Rig) -> None:
     result = await rig.controller.rehearse(lambda config: change_backend(config, "web", "b1", weight=3))
     assert result.plan
