@@ -101,12 +101,14 @@ class DirectCall:
             del event  # and with it a call that has ended, before the next wait
 
     def _ask_for_next(self) -> None:
-        self._core.request_registered_call(self._queue, self._queue, self._method, self._begin)
+        try:
+            self._core.request_registered_call(self._queue, self._queue, self._method, self._begin)
+        except ValueError:  # the server began to stop while no call was asked for, and so will not end the asking
+            self._no_more()
 
     def _begin(self, event: Any) -> None:
         if not event.success:
-            self._stopping = True
-            self._close_when_done()
+            self._no_more()
             return
         call = event.call
         self._open += 1
@@ -159,6 +161,10 @@ class DirectCall:
     def _ended(self, _call: Any, _event: Any) -> None:
         """The call is kept until here."""
         self._open -= 1
+        self._close_when_done()
+
+    def _no_more(self) -> None:
+        self._stopping = True
         self._close_when_done()
 
     def _close_when_done(self) -> None:

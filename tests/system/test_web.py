@@ -33,6 +33,7 @@ from topo.processes import wait_until
 pytestmark = pytest.mark.root
 
 SHARES = {"b1": 0.2, "b2": 0.2, "b3": 0.4, "b4": 0.2}
+SHARES6 = {"b1": 0.5, "b2": 0.5}
 SWITCH_OVER = 2 * 0.3 + WRITE_SECONDS
 """Two failed checks, 0.3 s apart, and the write."""
 
@@ -45,6 +46,7 @@ def as_configured(web: Lab) -> Iterator[None]:
             web.start_server(backend)
     web.sluice("apply", "-f", str(WEB))
     await_shares(web, SHARES)
+    await_shares(web, SHARES6, "web6")  # its checks are others, and not as far as those of web
     yield
 
 
