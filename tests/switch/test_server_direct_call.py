@@ -9,6 +9,7 @@ import pytest
 from finsy.proto import p4r
 
 from switch.server import direct_call, server
+from switch.server.direct_call import DirectCall
 from switch.server.service import P4RuntimeService
 from tests.switch.client import DEADLINE, Client, Refused
 from tests.switch.conftest import Running, running
@@ -164,6 +165,29 @@ def test_a_server_stops_while_calls_come_and_others_stall() -> None:
         for call in silent:
             assert call.code == grpc.StatusCode.UNAVAILABLE
             call.close()
+
+
+def test_a_server_stops_between_a_call_and_the_asking_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, stopping = threading.Event(), threading.Event()
+    ask, end_streams = DirectCall._ask_for_next, P4RuntimeService.end_streams
+
+    def ask_late(self: DirectCall) -> None:
+        if self._open:
+            begun.set()
+            assert stopping.wait(DEADLINE)
+        ask(self)
+
+    def end_streams_of_a_server_that_stops(self: P4RuntimeService) -> None:
+        stopping.set()
+        end_streams(self)
+
+    monkeypatch.setattr(DirectCall, "_ask_for_next", ask_late)
+    monkeypatch.setattr(P4RuntimeService, "end_streams", end_streams_of_a_server_that_stops)
+    with running(InProcess()) as switch:
+        silent = Silent(switch.address)
+        assert begun.wait(DEADLINE)
+    assert silent.code == grpc.StatusCode.UNAVAILABLE
+    silent.close()
 
 
 def _write_until_it_ends(switch: Running) -> None:
