@@ -18,7 +18,7 @@ from controller.config import document_text
 from controller.counters import Counters
 from controller.desired import Desired, refuse_what_cannot_change
 from controller.diagnosis import Facts, Finding, Told, diagnose
-from controller.draining import DrainReport, drain_report, without_flows
+from controller.draining import drain_report, without_flows
 from controller.errors import RevisionConflict, StoreError, SwitchError, UnknownName
 from controller.events import EventLog, Kind, Severity
 from controller.explain import Names, arrival, explain
@@ -31,9 +31,8 @@ from controller.pair import Pair, Peer
 from controller.plan import Plan, joined
 from controller.prediction import predict
 from controller.program import ROUTES
-from controller.recorded import Recorded
 from controller.rehearsal import rehearse
-from controller.report import Report, SwitchReport
+from controller.report import DrainReport, Recorded, Report, SwitchReport
 from controller.revision import Revision
 from controller.shared import Shared, SwitchState
 from controller.store import Store

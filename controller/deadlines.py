@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from controller.controller import Controller
-from controller.draining import flows_left
 from controller.errors import InvalidConfig, NotActive, Problem, SluiceError
 from controller.events import Kind, Severity
 from controller.model import AtDeadline, Backend, Config, Deadline, State, change_backend, with_backends
-from controller.report import Role
+from controller.report import Role, flows_left
 from controller.values import format_moment
 
 LOOK = 1.0

@@ -11,8 +11,7 @@ from enum import StrEnum
 from controller.events import Event, Kind
 from controller.model import Config, NoCheck
 from controller.model import State as Administrative
-from controller.recorded import Recorded
-from controller.report import BackendReport, Fact, PoolReport, Report, SwitchReport, is_overdue
+from controller.report import BackendReport, Fact, PoolReport, Recorded, Report, SwitchReport, is_overdue
 from controller.revision import Revision
 
 HOUR = 3600.0

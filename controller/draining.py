@@ -12,50 +12,15 @@ The switch keeps no list of flows, so three things are told, and which of them i
 """
 
 from math import log
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from controller.assignment import PoolAssignment
 from controller.identities import Identity
-from controller.model import AtDeadline, Backend, Pool, State
-from controller.report import Fact
+from controller.model import Backend, Pool
+from controller.report import DrainReport
 from controller.settle import Settling
-
-
-class DrainReport(Fact):
-    """One backend that gets no new flows, or is about to. Times are in seconds since the epoch.
-
-    `buckets` have it for old flows, of `buckets_at_first`. Of `busy` ones packets were counted since they
-    moved, of `unheard` ones none yet. `flows` is an estimate for the buckets, None when all are busy and it
-    could be any number; `at_least` is certain. `recorded` flows are exceptions: counted, None where the
-    switch does not tell. `new_flow_buckets` still give it new flows, while the move is being announced.
-    """
-
-    pool: str
-    backend: str
-    state: State | Literal["removing"]
-    drained: bool
-    new_flow_buckets: int
-    buckets: int
-    buckets_at_first: int
-    busy: int
-    unheard: int
-    flows: int | None
-    recorded: int | None
-    at_least: int
-    packets: int
-    """Sent to it since the switch began counting."""
-    counted: float
-    """When `packets` was read."""
-    began: float | None
-    ends: float | None
-    """When the pool's drain deadline settles its last bucket, whoever still needs it."""
-    deadline: float | None = None
-    """When this drain is to be over."""
-    at_deadline: AtDeadline | None = None
-    overdue: bool = False
-    """The deadline has passed."""
 
 
 class Peaks:
@@ -83,18 +48,6 @@ def estimate(busy: int, buckets: int) -> int | None:
     if busy >= buckets:
         return 0 if not buckets else None
     return round(-buckets * log(1 - busy / buckets))
-
-
-def flows_left(found: DrainReport) -> str:
-    """How many flows: `about 12 flows`, `at least 256 flows`, `no flow that was heard`."""
-    recorded = found.recorded or 0
-    if found.flows is None:
-        return f"at least {found.at_least} flows"
-    if found.flows:
-        return f"about {found.flows + recorded} flows"
-    if recorded:
-        return f"{recorded} flow{'' if recorded == 1 else 's'}"
-    return "no flow that was heard" if found.unheard else "no flow"
 
 
 def drain_report(

@@ -8,10 +8,9 @@ same object, and what is made of it in turn is not made again either.
 """
 
 import operator
+import sys
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, TypeVar
-
-import numpy as np
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -61,4 +60,7 @@ def _union(*parts: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+    numpy = sys.modules.get("numpy")  # who has not imported it has no array, nor waits for it
+    if numpy is not None and isinstance(one, numpy.ndarray):
+        return numpy.array_equal(one, other)
+    return one == other

@@ -14,7 +14,7 @@ from controller.assignment import Assignment
 from controller.errors import CallFailed
 from controller.model import Config
 from controller.program import EMBRYONIC_TICKS, EXCEPTION_WAYS, ROUNDS, ticks
-from controller.report import Fact
+from controller.report import Recorded
 from controller.wire import Connection
 
 TICK_BITS = 14
@@ -22,20 +22,6 @@ MICROSECONDS_BITS = 32
 LAST_TICK = (1 << TICK_BITS) - 1
 LONGEST_ROUND = 64
 """Ticks: more than a round lasts, whose beginning is the clock."""
-
-
-class Recorded(Fact):
-    """`used` of `room` places hold a flow that is not over; `by_backend` are those of each, by its number.
-
-    `exact` is False where the switch's clock is not known, since no probe rounds tell it: then flows that are
-    over may be among them.
-    """
-
-    time: float
-    used: int
-    room: int
-    exact: bool
-    by_backend: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)

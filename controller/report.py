@@ -179,3 +179,64 @@ class Report(Fact):
     """By reason, as the P4 program names it."""
     punts: dict[str, Traffic]
     """Packets that the switch handed to the controller, by reason."""
+
+
+class DrainReport(Fact):
+    """One backend that gets no new flows, or is about to. Times are in seconds since the epoch.
+
+    `buckets` have it for old flows, of `buckets_at_first`. Of `busy` ones packets were counted since they
+    moved, of `unheard` ones none yet. `flows` is an estimate for the buckets, None when all are busy and it
+    could be any number; `at_least` is certain. `recorded` flows are exceptions: counted, None where the
+    switch does not tell. `new_flow_buckets` still give it new flows, while the move is being announced.
+    """
+
+    pool: str
+    backend: str
+    state: State | Literal["removing"]
+    drained: bool
+    new_flow_buckets: int
+    buckets: int
+    buckets_at_first: int
+    busy: int
+    unheard: int
+    flows: int | None
+    recorded: int | None
+    at_least: int
+    packets: int
+    """Sent to it since the switch began counting."""
+    counted: float
+    """When `packets` was read."""
+    began: float | None
+    ends: float | None
+    """When the pool's drain deadline settles its last bucket, whoever still needs it."""
+    deadline: float | None = None
+    """When this drain is to be over."""
+    at_deadline: AtDeadline | None = None
+    overdue: bool = False
+    """The deadline has passed."""
+
+
+def flows_left(found: DrainReport) -> str:
+    """How many flows: `about 12 flows`, `at least 256 flows`, `no flow that was heard`."""
+    recorded = found.recorded or 0
+    if found.flows is None:
+        return f"at least {found.at_least} flows"
+    if found.flows:
+        return f"about {found.flows + recorded} flows"
+    if recorded:
+        return f"{recorded} flow{'' if recorded == 1 else 's'}"
+    return "no flow that was heard" if found.unheard else "no flow"
+
+
+class Recorded(Fact):
+    """`used` of `room` places hold a flow that is not over; `by_backend` are those of each, by its number.
+
+    `exact` is False where the switch's clock is not known, since no probe rounds tell it: then flows that are
+    over may be among them.
+    """
+
+    time: float
+    used: int
+    room: int
+    exact: bool
+    by_backend: dict[int, int]

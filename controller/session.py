@@ -36,7 +36,7 @@ from controller.program import (
     Punt,
 )
 from controller.reconciler import Reconciler, Result
-from controller.recorded import Recorded
+from controller.report import Recorded
 from controller.settle import poll_interval
 from controller.shared import SwitchState
 from controller.trace import Fate

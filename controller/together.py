@@ -10,8 +10,7 @@ from typing import TypeVar
 from controller.counters import Counters
 from controller.health.passive import Handshakes
 from controller.probes import Heard, Silence
-from controller.recorded import Recorded
-from controller.report import Role, SwitchReport
+from controller.report import Recorded, Role, SwitchReport
 from controller.wire import Traffic
 
 K = TypeVar("K")

@@ -16,8 +16,8 @@ from controller.cli.options import BackendName, Format, Output, PoolName, Socket
 from controller.cli.output import console, line, print_data, roughly
 from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.pools import THEN
-from controller.draining import DrainReport, flows_left
 from controller.model import AtDeadline, State
+from controller.report import DrainReport, flows_left
 from controller.values import format_duration, format_moment, parse_duration, parse_moment
 
 INTERVAL = 1.0

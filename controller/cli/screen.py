@@ -11,8 +11,7 @@ from controller.api.schemas import Status
 from controller.cli.output import count, moment, percent, size
 from controller.cli.pools import health_of, healthy, state_of
 from controller.cli.vips import service
-from controller.recorded import Recorded
-from controller.report import BackendReport, PoolReport, SwitchReport, VipReport
+from controller.report import BackendReport, PoolReport, Recorded, SwitchReport, VipReport
 
 NARROW = 72
 """Columns below which only what is asked first is shown."""

@@ -20,7 +20,7 @@ from controller.cli.options import Socket, session
 from controller.cli.output import console
 from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.screen import Look, draw
-from controller.recorded import Recorded
+from controller.report import Recorded
 
 INTERVAL = 1.0
 """Seconds between two looks."""

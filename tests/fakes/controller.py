@@ -7,17 +7,17 @@ from controller.config import parse
 from controller.controller import ChangeResult, Controller
 from controller.diagnosis import Finding
 from controller.diagnosis import State as Health
-from controller.draining import DrainReport
 from controller.errors import UnknownRevision
 from controller.events import EventLog, Kind
 from controller.explanation import Explanation, Side
 from controller.model import Backend, Config, Pool
 from controller.pair import Pair
-from controller.recorded import Recorded
 from controller.report import (
     BackendReport,
+    DrainReport,
     NeighborReport,
     PoolReport,
+    Recorded,
     Report,
     SwitchReport,
     Traffic,

@@ -6,8 +6,9 @@ from math import exp
 import pytest
 
 from controller import recorded
-from controller.draining import DrainReport, drain_report
+from controller.draining import drain_report
 from controller.model import State
+from controller.report import DrainReport
 from p4src import build
 from tests.fakes.compiled import CompiledSwitch, Loaded
 from tests.fakes.data_plane import Flow

@@ -9,10 +9,10 @@ import pytest
 from controller.config import dump, parse
 from controller.controller import Controller
 from controller.deadlines import Deadlines, refuse_passed_deadlines, without_passed_deadlines
-from controller.draining import DrainReport, without_flows
+from controller.draining import without_flows
 from controller.errors import InvalidConfig, NotActive, StoreError
 from controller.model import AtDeadline, Backend, Config, Deadline, State, change_backend
-from controller.report import Role
+from controller.report import DrainReport, Role
 from controller.store import SqliteStore
 from tests.unit.test_controller import DOCUMENT, controller
 

@@ -8,8 +8,7 @@ import pytest
 from controller.diagnosis import HOUR, Facts, Finding, State, Told, diagnose
 from controller.events import Event, Kind, Severity
 from controller.model import ONLY
-from controller.recorded import Recorded
-from controller.report import Report
+from controller.report import Recorded, Report
 from tests.fakes.controller import NOW, FakeController
 
 COOKIE = 0x1122334455667788

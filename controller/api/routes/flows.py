@@ -4,8 +4,7 @@ from fastapi import APIRouter
 
 from controller.api.document import refused
 from controller.api.routes.requests import BackendName, PoolName, TheController
-from controller.draining import DrainReport
-from controller.recorded import Recorded
+from controller.report import DrainReport, Recorded
 
 router = APIRouter(tags=["pools"])
 

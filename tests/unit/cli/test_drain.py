@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from controller.cli import drain as drains
-from controller.draining import DrainReport
 from controller.model import AtDeadline, Deadline, State
+from controller.report import DrainReport
 from controller.values import parse_moment
 from tests.fakes.cli import Cli
 from tests.fakes.controller import NOW, FakeController

@@ -1,6 +1,8 @@
 """Every command explains itself."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -39,3 +41,10 @@ def test_every_command_explains_itself_and_ends_with_an_example(
         "backend undrain",
         *("api openapi", "api token"),
     }
+
+
+def test_a_command_does_not_wait_for_what_only_the_daemon_needs() -> None:
+    """Numerics, gRPC and P4Runtime take longer to load than most commands to run."""
+    code = "import sys, controller.cli.main; print(*{'numpy', 'grpc', 'finsy'} & sys.modules.keys())"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []

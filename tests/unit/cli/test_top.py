@@ -13,8 +13,7 @@ from controller.api.schemas import Status
 from controller.cli import top
 from controller.cli.output import console
 from controller.cli.screen import Look, Rates, draw
-from controller.recorded import Recorded
-from controller.report import Report
+from controller.report import Recorded, Report
 from tests.fakes.cli import Cli, read_until
 from tests.fakes.controller import NOW, FakeController
 
