@@ -48,7 +48,8 @@ test: install-all check ## every check and every test
 	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 soak: install ## the searches for counter-examples, SOAK times as long (50); an hour of traffic through the switch
-	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/crash tests/packets/test_same_bytes.py
+	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/crash tests/packets/test_same_bytes.py \
+		tests/system/test_lab.py
 	$(VENV)/python -m bench.soak --seconds '$(SOAK_SECONDS)'
 
 same-bytes: install ## CASES random packets (10000), in random tables, through the program and BMv2

@@ -41,6 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "root": _no_root,
         "bmv2": lambda: _not_on_path(BMV2),
         "p4c": lambda: _not_on_path(P4C),
+        "soak": lambda: "" if "SLUICE_SOAK" in os.environ else "takes long: `make soak` runs it",
     }
     for name, condition in conditions.items():
         marked = [item for item in items if item.get_closest_marker(name)]

@@ -103,7 +103,7 @@ class DirectCall:
     def _ask_for_next(self) -> None:
         try:
             self._core.request_registered_call(self._queue, self._queue, self._method, self._begin)
-        except ValueError:  # the server began to stop while no call was asked for, and so will not end the asking
+        except ValueError:  # the server stops, and began to when nothing was asked: nothing else ends it
             self._no_more()
 
     def _begin(self, event: Any) -> None:

@@ -24,6 +24,9 @@ ENOUGH = 40
 
 SHORT_PATIENCE = 3.0
 
+SLOW = {"half_committed", "settled_at_once", "store_is_believed"}
+"""Faults that take a quarter of a minute and more to be found."""
+
 
 @pytest.fixture(scope="module")
 def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
@@ -40,7 +43,9 @@ def test_killed_at_any_instant_nothing_is_lost(zygote: Zygote, tmp_path: Path, s
     assert world.clients.checked > 100
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=pytest.mark.soak if fault in SLOW else ()) for fault in FAULTS]
+)
 def test_a_fault_is_found(zygote: Zygote, tmp_path: Path, fault: str) -> None:
     with (
         World(zygote, tmp_path, 0, fault=fault, patience=SHORT_PATIENCE) as world,

@@ -24,7 +24,7 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is absent")
 
 
-@pytest.fixture(params=[Sockets, pytest.param(Tls, marks=needs_openssl)])
+@pytest.fixture(params=[Sockets, pytest.param(Tls, marks=[needs_openssl, pytest.mark.soak])])
 def two(zygote: Zygote, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Two]:
     """a is active, b stands by and has a copy; flows are open."""
     with Two(zygote, tmp_path, request.param) as two:

@@ -28,7 +28,7 @@ DAMAGES = 60
 CONFIGS = sorted([*PROGRAMS.glob("*.json"), *(ROOT / "p4src" / "compiled").glob("*.json")])
 CONFIGS = [path for path in CONFIGS if path.name != "provenance.json"]
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
-QUICK = ("replication", "parsing")
+QUICK = ("parsing",)
 """Programs that go through the sanitizers in every run; the others when there is time."""
 
 NONSENSE: tuple[Any, ...] = (None, True, -1, 1 << 70, "", "0x", "nobody", [], {}, [[]], 3.5, "$valid$")

@@ -148,7 +148,14 @@ def test_find_says_what_to_do() -> None:
         Lab.find(fresh_name())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.soak),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.soak),
+    ],
+)
 def test_a_demonstration_that_is_interrupted_leaves_nothing(number: signal.Signals) -> None:
     name = fresh_name()
     running = subprocess.Popen(
