@@ -52,7 +52,7 @@ def test_new_connections_go_past_a_silent_server_until_it_answers_again(lab: Lab
         lab.start_server("b2")
         assert wait_until(lambda: suspects(lab) == set(), PATIENCE)
         back = settle(2)
-    assert failures(traffic, until=killed) == []
+    assert failures(traffic, until=killed - 0.5) == [], "one that has begun may reach a server that is gone"
     assert failures(traffic, since=suspected, until=revived) == [], "the switch knew, and nobody else had to"
     assert answered(traffic, since=suspected, until=revived)["b2"] == 0
     assert answered(traffic, since=back)["b2"] > 0

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def clients(lab: Lab, url: str = plan.VIP_URL, *, rate: float = 100.0, streams: int = 6) -> Iterator[Traffic]:
+def clients(lab: Lab, url: str = plan.VIP_URL, *, rate: float = 40.0, streams: int = 6) -> Iterator[Traffic]:
     """Real clients on every client host, while the block lasts; then all that they saw has been reported."""
     traffic = Traffic(lab, dict.fromkeys(CLIENTS, Load(url, rate=rate, streams=streams)))
     traffic.start()

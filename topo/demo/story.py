@@ -39,16 +39,18 @@ class StoryFailed(LabError):
 
 @dataclass(frozen=True)
 class Pace:
-    """How many seconds traffic is watched: before anything happens, and after each change."""
+    """How many seconds traffic is watched, before anything happens and after each change; and each client's
+    new connections a second."""
 
     steady: float = 10.0
     phase: float = 8.0
+    rate: float = Load.rate
 
 
 def demonstrate(lab: Lab, pace: Pace = Pace()) -> dict[str, Verdict]:
     """Run the demonstration on a lab that has just started. Returns the verdict on each pool."""
     traffics = {
-        pool: Traffic(lab, {host: Load(url) for host, url in urls.items()}, label=pool)
+        pool: Traffic(lab, {host: Load(url, pace.rate) for host, url in urls.items()}, label=pool)
         for pool, urls in plan.SERVICES.items()
     }
     observer = Observer(lab.socket, traffics)

@@ -140,7 +140,7 @@ async def test_documents_wait_for_each_other_and_delay_nothing_else(
             asyncio.create_task(api.put("/v1/config", content=document(number)))
             for number in range(limits.MAX_DOCUMENTS + 1)
         ]
-        assert [await sent.get() for _ in range(limits.MAX_DOCUMENTS)] == [*range(limits.MAX_DOCUMENTS)]
+        assert len({await sent.get() for _ in range(limits.MAX_DOCUMENTS)}) == limits.MAX_DOCUMENTS
         assert (await api.get("/v1/vips")).status_code == 200
         assert sent.empty()
         rest.set()
