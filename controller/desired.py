@@ -352,13 +352,13 @@ class Desired:
                 yield now if step is None else step
 
     def _is_up(self, pool: Pool) -> Callable[[str], bool | None]:
-        """The verdicts, but that who is held back does not come (who is there already, stays).
+        """The verdicts, but that who is held back does not come. (Who is there, and has not fallen, stays.)
 
         When nobody else is up, they come all the same: damping never leaves a pool without anybody.
         """
         assigned = self.assignment.pools.get(pool.name)
         there = {identity.name for identity in assigned.backends.values()} if assigned else set()
-        held = self.flaps.held(pool.name) - there
+        held = self.flaps.held(pool.name) - (there - self._fallen.get(pool.name, {}).keys())
         if all(b.name in held or self.verdicts.is_up(pool, b.name) is False for b in pool.backends):
             held = frozenset()
         return lambda backend: False if backend in held else self.verdicts.is_up(pool, backend)

@@ -281,6 +281,15 @@ def test_who_goes_up_and_down_is_held_back_until_its_penalty_has_decayed() -> No
     assert "web/b: is held back no longer (its penalty is down to 1)" in world.told(Kind.HEALTH)
 
 
+def test_who_falls_and_is_back_before_anybody_looks_is_held_back_as_well() -> None:
+    world = World("a b", "damping: {half_life: 60s, suppress: 3, reuse: 1}")
+    for up in (False, True) * 3:
+        world.desired.set_health("web", "b", up, "checked")
+    world.desired.refresh(world.now)
+    assert world.desired.flaps.held("web") == {"b"}
+    assert world.buckets == {"a": 64}
+
+
 def test_damping_never_leaves_a_pool_without_anybody() -> None:
     world = World("a b", "damping: {half_life: 60s, suppress: 3, reuse: 1}")
     flap(world, "b", 3)
