@@ -259,13 +259,14 @@ class Lab:
             time.sleep(0.1)
 
     def _daemon_ready(self) -> bool:
-        if not self.socket.exists():
-            return False
+        from controller.api.client import Client, ClientError  # `down` runs where nothing is installed
+        from controller.api.schemas import Status
+
         try:
-            status = self.sluice_json("status")
-        except CommandFailed:
+            with Client(self.socket) as daemon:
+                return daemon.get(Status, "status").switch.synchronized
+        except ClientError:
             return False
-        return bool(status["switch"]["synchronized"])
 
     def kill_daemon(self) -> None:
         """SIGKILL, as a crash would."""

@@ -1,6 +1,5 @@
 """The switch itself notices that a server is silent, and sends new connections to others."""
 
-import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -9,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.system.conftest import BOTH_TARGETS, running_lab
-from tests.system.traffic import PATIENCE, answered, await_shares, broken, clients, failures, settle
+from tests.system.traffic import (
+    PATIENCE,
+    answered,
+    await_shares,
+    backends,
+    broken,
+    clients,
+    failures,
+    settle,
+    told,
+)
 from topo.lab import Lab
 from topo.processes import wait_until
 
@@ -38,8 +47,7 @@ def all_alive(lab: Lab) -> Iterator[None]:
 
 def suspects(lab: Lab, pool: str = "web") -> set[str]:
     """Those who do not answer probes, or are not asked yet."""
-    backends = lab.sluice_json("pool", "show", pool)["backends"]
-    return {one["name"] for one in backends if one["suspect"] or not one["probe_answers"]}
+    return {one.name for one in backends(lab, pool) if one.suspect or not one.probe_answers}
 
 
 def test_new_connections_go_past_a_silent_server_until_it_answers_again(lab: Lab) -> None:
@@ -57,31 +65,30 @@ def test_new_connections_go_past_a_silent_server_until_it_answers_again(lab: Lab
     assert answered(traffic, since=suspected, until=revived)["b2"] == 0
     assert answered(traffic, since=back)["b2"] > 0
     assert broken(traffic, but_of="b2") == []
-    assert lab.sluice_json("pool", "show", "web")["backends"][1]["buckets"] > 0, "no bucket has moved"
+    assert backends(lab)[1].buckets > 0, "no bucket has moved"
 
 
 def test_a_suspicion_makes_the_checks_hurry(lab: Lab) -> None:
     """They come once a minute; the verdict comes at once."""
     lab.kill_server("b2")
     await_shares(lab, {"b1": 1.0, "b2": 0.0}, "slow")
-    events = map(json.loads, lab.sluice("events", "-o", "json").splitlines())
-    texts = [event["text"] for event in events if event["subject"] == "slow/b2"]
+    texts = told(lab, "slow/b2")
     assert texts.index("suspect: new connections go to others") < texts.index("down")
 
 
 def test_a_controller_that_is_gone_makes_nobody_suspect(lab: Lab) -> None:
     with clients(lab) as traffic:
         settle(1)
-        before = lab.sluice_json("pool", "show", "web")["backends"]
+        before = backends(lab)
         lab.kill_daemon()
         settle(2)
         lab.start_daemon()
         assert wait_until(lambda: suspects(lab) == set(), PATIENCE)
         settle(1)
-        after = lab.sluice_json("pool", "show", "web")["backends"]
+        after = backends(lab)
     assert failures(traffic) == []
     assert broken(traffic) == []
-    assert [one["suspected"] for one in after] == [one["suspected"] for one in before]
+    assert [one.suspected for one in after] == [one.suspected for one in before]
 
 
 def test_nothing_is_left_half_open_on_the_servers(lab: Lab) -> None:

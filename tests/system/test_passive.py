@@ -1,6 +1,5 @@
 """What real clients' connections say of real servers: who fails them is ejected, or has its checks hurry."""
 
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +11,13 @@ from tests.system.traffic import (
     PATIENCE,
     answered,
     await_shares,
+    backends,
     broken,
     clients,
     failures,
     run_on,
     settle,
+    told,
 )
 from topo.lab import Lab
 from topo.processes import wait_until
@@ -36,11 +37,6 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield lab
 
 
-def told(lab: Lab, subject: str) -> list[str]:
-    events = map(json.loads, lab.sluice("events", "-o", "json").splitlines())
-    return [event["text"] for event in events if event["subject"] == subject]
-
-
 def on_host(lab: Lab, host: str, *command: str) -> None:
     subprocess.run(lab.inside_host(host, [*command]), check=True)
 
@@ -49,11 +45,9 @@ def test_clients_that_reset_and_forge_eject_nobody(lab: Lab) -> None:
     """Nobody else comes meanwhile, whose connections would be accepted."""
     assert run_on(lab, "c1", "rude.py", "10.0.0.100", "80", "300") == "done\n"
     settle(2)
-    pool = lab.sluice_json("pool", "show", "web")
-    assert sum(one["syns"] for one in pool["backends"]) >= 600
-    assert [(one["signal"], one["ejected"], one["refused"]) for one in pool["backends"]] == 3 * [
-        ("", None, 0)
-    ]
+    of_pool = backends(lab)
+    assert sum(one.syns for one in of_pool) >= 600
+    assert [(one.signal, one.ejected, one.refused) for one in of_pool] == 3 * [("", None, 0)]
     assert [text for server in SERVERS for text in told(lab, f"web/{server}") if text != "healthy"] == []
 
 
@@ -65,12 +59,12 @@ def test_a_server_that_has_lost_its_way_to_the_clients_is_ejected_and_comes_back
         on_host(lab, "b2", "ip", "route", "add", "blackhole", CLIENTS)
         await_shares(lab, {"b1": 0.5, "b2": 0.0, "b3": 0.5})
         ejected = settle(2)
-        (b2,) = [one for one in lab.sluice_json("pool", "show", "web")["backends"] if one["name"] == "b2"]
+        (b2,) = [one for one in backends(lab) if one.name == "b2"]
         on_host(lab, "b2", "ip", "route", "del", "blackhole", CLIENTS)
         assert wait_until(lambda: "is ejected no longer" in told(lab, "web/b2"), PATIENCE)
         await_shares(lab, dict.fromkeys(SERVERS, 1 / 3))
         back = settle(2)
-    assert (b2["health"], b2["ejected"] is None) == ("healthy", False)
+    assert (b2.health, b2.ejected is None) == ("healthy", False)
     assert failures(traffic, until=lost - 1) == []
     assert failures(traffic, since=ejected, until=ejected + 2) == []
     assert answered(traffic, since=ejected, until=ejected + 2)["b2"] == 0

@@ -9,6 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from controller.api.client import Client
+from controller.api.schemas import PoolView
+from controller.events import Event
+from controller.report import BackendReport
 from topo import plan
 from topo.client import StreamEvent
 from topo.demo.traffic import Load, Traffic
@@ -55,8 +59,19 @@ def answered(traffic: Traffic, since: float = 0.0, until: float = float("inf")) 
 
 def shares(lab: Lab, pool: str = plan.POOL) -> dict[str, float]:
     """The part of the pool's buckets that each backend has for new connections."""
-    report = lab.sluice_json("pool", "show", pool)
-    return {backend["name"]: backend["share"] for backend in report["backends"]}
+    return {backend.name: backend.share for backend in backends(lab, pool)}
+
+
+def backends(lab: Lab, pool: str = plan.POOL) -> tuple[BackendReport, ...]:
+    """As the controller knows them. Asked without a process for each time: it is asked again and again."""
+    with Client(lab.socket) as daemon:
+        return daemon.get(PoolView, "pools", pool).backends
+
+
+def told(lab: Lab, subject: str) -> list[str]:
+    """What the controller's events say about it."""
+    with Client(lab.socket) as daemon:
+        return [event.text for event in daemon.get(list[Event], "events") if event.subject == subject]
 
 
 def assert_spread(counts: Counter[str], predicted: Mapping[str, float]) -> None:
