@@ -32,11 +32,11 @@ from controller.apportion import NOBODY, apportion, spread_standbys
 from controller.controller import Controller
 from controller.daemon import P4INFO, PIPELINE, collect_seldom
 from controller.errors import Unreachable
-from controller.identities import LAST
 from controller.model import Config, add_backend, change_backend, make_backend
 from controller.program import BACKENDS, BUCKETS, TABLES, Change, Do, Kind
 from controller.reconciler import Reconciler
 from controller.store import SqliteStore
+from controller.values import LAST_BACKEND
 from controller.wanted import Wanted
 from controller.wire import Connection, Pipeline, SwitchTarget
 from tests.integration.switches import EMBEDDED, SwitchProcess, running
@@ -77,9 +77,9 @@ def maglev(folder: Path) -> float:
 
 
 def decide(folder: Path, console: Console) -> None:
-    everybody = np.arange(1, BACKENDS_DECIDED + 1, dtype=np.uint16)
+    everybody = np.arange(1, BACKENDS_DECIDED + 1, dtype=np.uint32)
     equal = np.ones(BACKENDS_DECIDED, np.int64)
-    nobody = np.full(BUCKETS_DECIDED, NOBODY, np.uint16)
+    nobody = np.full(BUCKETS_DECIDED, NOBODY, np.uint32)
     settled = apportion(nobody, nobody, nobody, everybody, equal)
     standby = spread_standbys(settled, nobody, everybody, equal)
     rest, of_rest = np.delete(everybody, 500), equal[1:]
@@ -112,7 +112,7 @@ async def write(switch: SwitchProcess, console: Console) -> None:
     rows[BACKENDS] = {(n,): Do("backend_address", (n, 80)) for n in range(1, BACKENDS_DECIDED + 1)}
 
     def owners() -> Wanted:
-        buckets = np.zeros((BUCKETS_DECIDED, 5), np.uint16)
+        buckets = np.zeros((BUCKETS_DECIDED, 5), np.uint32)
         buckets[:, 0] = buckets[:, 1] = rng.integers(1, BACKENDS_DECIDED + 1, BUCKETS_DECIDED)
         return Wanted(rows, {1: buckets})
 
@@ -269,7 +269,7 @@ async def live(switch: SwitchProcess, folder: Path, pools: int, backends: int, c
         table.add_row("one backend is added", f"{seconds:.2f}", str(result.moved_buckets), f"{wrote:,}")
 
         failing = [(f"p{pool}", f"b{number}") for number in range(0, backends, 10) for pool in range(pools)][
-            : LAST - pools * backends - 1
+            : LAST_BACKEND - pools * backends - 1
         ]
         share = f"{len(failing) / pools / backends:.1%}".replace(".0%", "%")
         for healthy, what in ((False, f"{share} fail at once"), (True, "they return")):

@@ -53,9 +53,9 @@ def excess(before: Owners, after: Owners) -> float:
 
 
 def ours(before: Owners, weights: dict[int, int]) -> Owners:
-    serving = np.array([*weights], dtype=np.uint16)
+    serving = np.array([*weights], dtype=np.uint32)
     shares = np.array([*weights.values()], dtype=np.int64)
-    held = before.astype(np.uint16)
+    held = before.astype(np.uint32)
     return apportion(held, held, held, serving, shares)
 
 
@@ -67,7 +67,7 @@ def maglev(before: Owners, weights: dict[int, int]) -> Owners:
 
 
 def measure(choose: Callable[[Owners, dict[int, int]], Owners], size: int, n: int) -> Figures:
-    nobody = np.full(size, NOBODY, dtype=np.uint16)
+    nobody = np.full(size, NOBODY, dtype=np.uint32)
     everybody = {backend: 1 for backend in range(1, n + 1)}
     full = choose(nobody, everybody)
     removal = addition = 0.0

@@ -87,7 +87,7 @@ def _previous_of(assignment: Assignment, config: Config, name: str, holdings: Ho
         buckets = buckets.grown()
     if buckets is not assigned.buckets:
         assignment.pools[name] = replace(assigned, buckets=buckets)
-    held = holdings.buckets[number][:size, 1].astype(np.uint16)
+    held = holdings.buckets[number][:size, 1].astype(np.uint32)
     return np.tile(held, len(buckets) // size)
 
 
@@ -190,10 +190,10 @@ def _follow(assignment: Assignment, name: str, holdings: Holdings, now: float) -
         return
     while len(buckets) < size:
         buckets = buckets.grown()
-    held = holdings.buckets[assigned.id][:size].astype(np.uint16)
+    held = holdings.buckets[assigned.id][:size].astype(np.uint32)
     while len(held) < len(buckets):  # it was about to grow: its flows are still in the smaller ones
         held = np.concatenate([held, held])
-    alive = np.array([NOBODY, *assigned.backends], dtype=np.uint16)
+    alive = np.array([NOBODY, *assigned.backends], dtype=np.uint32)
     current = np.where(np.isin(held[:, 0], alive), held[:, 0], buckets.current)
     previous = np.where(np.isin(held[:, 1], alive), held[:, 1], current)
     standby = np.where(np.isin(held[:, 2], alive), held[:, 2], buckets.standby)

@@ -11,12 +11,11 @@ nobody).
 import numpy as np
 from numpy.typing import NDArray
 
-Identities = NDArray[np.uint16]
+Identities = NDArray[np.uint32]
 Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 NOBODY = 0
-IDENTITIES = 65536
 
 
 def quotas(weights: Counts, total: int, held: Counts) -> Counts:
@@ -63,23 +62,39 @@ def apportion(
     return serving[shares.owner]
 
 
+class _Positions:
+    """Where identities are in an array of distinct ones; -1 for those that are not, and for nobody.
+
+    A table from the lowest to the highest: those of one pool are mostly near to each other.
+    """
+
+    def __init__(self, identities: Identities) -> None:
+        self._lowest = identities.min(initial=np.iinfo(np.uint32).max)
+        self._beyond = identities.max(initial=self._lowest) - self._lowest + np.uint32(1)
+        self._table = np.full(int(self._beyond) + 1, -1, dtype=np.int64)
+        self._table[identities - self._lowest] = np.arange(len(identities))
+
+    def __call__(self, identities: Identities) -> Counts:
+        return self._table[np.minimum(identities - self._lowest, self._beyond)]  # below the lowest it wraps
+
+
+def _in_order(positions: Counts, count: int) -> Counts:
+    """The stable order of positions below `count`; of -1, which is nobody's, at the end."""
+    sixteen_bits = count <= np.iinfo(np.uint16).max  # which numpy sorts by radix, several times faster
+    return np.argsort(positions.astype(np.uint16 if sixteen_bits else np.uint32), kind="stable")
+
+
 class _Shares:
     """Who has how many buckets too many or too few, while they are handed over."""
 
     def __init__(self, current: Identities, serving: Identities, weights: Counts) -> None:
-        self._indexes = np.full(IDENTITIES, -1, dtype=np.int64)
-        self._indexes[serving] = np.arange(len(serving))
-        self._indexes[NOBODY] = -1
+        self.index_of = _Positions(serving)
         self.owner = self.index_of(current)
         held = np.bincount(self.owner[self.owner >= 0], minlength=len(serving))
         quota = quotas(weights, len(current), held)
         self.serving = bool(quota.any())
         self.surplus = np.maximum(held - quota, 0)
         self.deficit = np.maximum(quota - held, 0)
-
-    def index_of(self, identities: Identities) -> Counts:
-        """Positions among the serving backends, -1 for others."""
-        return self._indexes[identities]
 
     def of_the_overloaded(self) -> Counts:
         """The buckets whose owner has too many: few, when little changes."""
@@ -105,8 +120,8 @@ class _Shares:
 
 def _firsts(group: Counts, limit: Counts) -> Mask:
     """Marks the first `limit[g]` elements of each group `g`; elements of group -1 are not marked."""
-    shifted = (group + 1).astype(np.uint16)  # numpy sorts 16 bits by radix, several times faster
-    order = np.argsort(shifted, kind="stable")
+    shifted = group + 1
+    order = _in_order(shifted, len(limit) + 1)
     starts = np.concatenate([[0], np.cumsum(np.bincount(shifted, minlength=len(limit) + 1))])
     rank = np.arange(len(group)) - starts[shifted[order]]
     limit = np.concatenate([[0], limit])
@@ -116,7 +131,7 @@ def _firsts(group: Counts, limit: Counts) -> Mask:
 
 
 PAIRS_AT_ONCE = 4096
-"""Of an owner and a standby: their matrices stay in the processor's cache, and 16 bits tell them apart."""
+"""Of an owner and a standby: their matrices stay in the processor's cache, and sorting them is fast."""
 
 
 def spread_standbys(
@@ -130,17 +145,15 @@ def spread_standbys(
     """
     if not weights.any():
         return current.copy()
-    indexes = np.full(IDENTITIES, -1, dtype=np.int64)
-    indexes[backends] = np.arange(len(backends))
-    indexes[NOBODY] = -1
-    owner, other = indexes[current], indexes[standby]
+    index_of = _Positions(backends)
+    owner, other = index_of(current), index_of(standby)
     other[other == owner] = -1
     rest = weights.sum() - weights
 
-    order = np.argsort(owner.astype(np.uint16), kind="stable")  # those of nobody, -1, are the last
+    order = _in_order(owner, len(backends))
     count = np.bincount(owner[owner >= 0], minlength=len(backends))
     mine = np.split(order, np.cumsum(count))
-    result = np.where(owner < 0, NOBODY, standby).astype(np.uint16)
+    result = np.where(owner < 0, NOBODY, standby).astype(np.uint32)
     unfair = _unfair(owner, other, weights, count, rest)
     for index in unfair[rest[unfair] == 0].tolist():
         result[mine[index]] = backends[index]
@@ -159,16 +172,16 @@ def _unfair(owner: Counts, other: Counts, weights: Counts, count: Counts, rest: 
     # it.
     unfair = count * weights.max() >= rest
     unfair[owner[(other < 0) & (owner >= 0)]] = True
-    of, at, held = _pairs(owner, other)
+    of, at, held = _pairs(owner, other, len(weights))
     unfair[of[held > -(-count[of] * weights[at] // np.maximum(rest[of], 1))]] = True
     return np.flatnonzero(unfair & (count > 0))
 
 
-def _pairs(owner: Counts, other: Counts) -> tuple[Counts, Counts, Counts]:
+def _pairs(owner: Counts, other: Counts, backends: int) -> tuple[Counts, Counts, Counts]:
     """Each pair of an owner and a standby that occurs, and how often; -1 is nobody, and in no pair."""
     order = np.flatnonzero((other >= 0) & (owner >= 0))
-    for key in (other, owner):  # numpy sorts 16 bits by radix: faster than one sort by both
-        order = order[np.argsort(key[order].astype(np.uint16), kind="stable")]
+    for key in (other, owner):  # faster than one sort by both
+        order = order[_in_order(key[order], backends)]
     owner, other = owner[order], other[order]
     first = np.ones(len(order), dtype=np.bool_)
     first[1:] = (owner[1:] != owner[:-1]) | (other[1:] != other[:-1])

@@ -120,9 +120,9 @@ class Assignment:
         while len(buckets) < pool.buckets:
             buckets = buckets.grown()
         grown = len(buckets) > len(before.buckets)
-        alive = np.array([*backends], dtype=np.uint16)
+        alive = np.array([*backends], dtype=np.uint32)
         patient = [number for number, one in backends.items() if one.name not in roles.ejected]
-        current, pending = _chosen(buckets, present, np.array(patient, dtype=np.uint16), movable)
+        current, pending = _chosen(buckets, present, np.array(patient, dtype=np.uint32), movable)
         # Nobody needs `previous` where it is nobody, or left: its flows are lost, and reset by whom they
         # meet now.
         previous = np.where(np.isin(buckets.previous, alive), buckets.previous, current)
@@ -323,7 +323,7 @@ class _Present:
 def _arrays(weights: dict[int, int]) -> tuple[Identities, Counts]:
     """Numbers in order, and their weights."""
     numbers = sorted(weights)
-    return np.array(numbers, dtype=np.uint16), np.array([weights[n] for n in numbers], dtype=np.int64)
+    return np.array(numbers, dtype=np.uint32), np.array([weights[n] for n in numbers], dtype=np.int64)
 
 
 def _come_again(before: PoolAssignment, back: frozenset[str], now: float) -> PoolAssignment:

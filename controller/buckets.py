@@ -8,8 +8,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.apportion import IDENTITIES, NOBODY, Identities, Mask, grow
+from controller.apportion import NOBODY, Identities, Mask, grow
 from controller.errors import StoreError
+from controller.model import MAX_BUCKETS
 
 SHARED_SLOT = 0
 """The counters that moving buckets share for which none of their own was left."""
@@ -34,7 +35,7 @@ class Buckets:
 
     @classmethod
     def of_nobody(cls, count: int) -> Self:
-        nobody = np.full(count, NOBODY, dtype=np.uint16)
+        nobody = np.full(count, NOBODY, dtype=np.uint32)
         return cls(nobody, nobody, nobody, np.full(count, SHARED_SLOT, np.uint16), np.zeros(count))
 
     def __len__(self) -> int:
@@ -55,28 +56,37 @@ class Buckets:
         )
 
     def to_bytes(self) -> bytes:
-        arrays = (self.current, self.previous, self.standby, self.motion)
-        body = (
-            b"".join(array.astype("<u2").tobytes() for array in arrays) + self.began.astype("<f8").tobytes()
+        owners = (self.current, self.previous, self.standby)
+        body = b"".join(
+            (
+                *(owner.astype(_OWNERS[_MAGIC]).tobytes() for owner in owners),
+                self.motion.astype(_MOTION).tobytes(),
+                self.began.astype(_BEGAN).tobytes(),
+            )
         )
         return _HEADER.pack(_MAGIC, len(self)) + zlib.compress(body, level=1)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Raises StoreError when `data` is not what `to_bytes` returned."""
+        """Raises StoreError when `data` is not what `to_bytes` returned, or did when numbers had 16 bits."""
         try:
             magic, count = _HEADER.unpack_from(data)
             body = zlib.decompress(data[_HEADER.size :])
         except (struct.error, zlib.error) as error:
             raise StoreError(f"the stored buckets of a pool are damaged: {error}") from None
-        if magic != _MAGIC or count & (count - 1) or not 0 < count <= IDENTITIES or len(body) != 16 * count:
+        owner = _OWNERS.get(magic, _OWNERS[_MAGIC])
+        size = (3 * owner.itemsize + _MOTION.itemsize + _BEGAN.itemsize) * count
+        if magic not in _OWNERS or count & (count - 1) or not 0 < count <= MAX_BUCKETS or len(body) != size:
             raise StoreError(
                 f"the stored buckets of a pool are damaged: {count} of them in {len(body)} bytes"
             )
-        small = np.frombuffer(body, "<u2", 4 * count).reshape(4, count).astype(np.uint16)
-        began = np.frombuffer(body, "<f8", offset=8 * count).astype(np.float64)
-        return cls(small[0], small[1], small[2], small[3], began)
+        owners = np.frombuffer(body, owner, 3 * count).reshape(3, count).astype(np.uint32)
+        motion = np.frombuffer(body, _MOTION, count, offset=3 * owner.itemsize * count).astype(np.uint16)
+        began = np.frombuffer(body, _BEGAN, offset=size - _BEGAN.itemsize * count).astype(np.float64)
+        return cls(owners[0], owners[1], owners[2], motion, began)
 
 
 _HEADER = struct.Struct("<4sI")
-_MAGIC = b"slb1"
+_MAGIC = b"slb2"
+_OWNERS = {b"slb1": np.dtype("<u2"), _MAGIC: np.dtype("<u4")}
+_MOTION, _BEGAN = np.dtype("<u2"), np.dtype("<f8")

@@ -13,8 +13,9 @@ from finsy.proto import p4r
 from google.protobuf.message import Message
 
 from controller.program import Do, Key, Kind
+from controller.values import LAST_BACKEND
 
-SHORT = 1 << 16
+SHORT = LAST_BACKEND + 1
 """Parts with values below are kept: most are buckets, ports and identities."""
 
 _DELIMITED = 2

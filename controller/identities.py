@@ -1,4 +1,4 @@
-"""Identities: the 16-bit numbers by which the data plane knows backends and pools.
+"""Identities: the numbers by which the data plane knows backends and pools.
 
 Number 0 is nobody. Whoever is added, or comes back from the dead, gets a fresh number, because exceptions
 in the data plane may still name the old one. Numbers go round: the next one after the last given out, so
@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 
 from controller.errors import SluiceError
 from controller.model import Backend
-from controller.values import Address
-
-LAST = 65535
+from controller.values import LAST_BACKEND, Address
 
 QUARANTINE = 3 * 3600.0
 """Seconds that a number rests. An exception is void after the idle timeout, but its time stamp goes round
@@ -23,11 +21,11 @@ Server = tuple[str, Address, int | None]
 
 
 class NoIdentityLeft(SluiceError):
-    """All 65535 numbers are in use or resting."""
+    """All numbers are in use or resting."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, numbers: int) -> None:
         super().__init__(
-            f"no number is left for another {what}: {LAST} are in use, or were until {QUARANTINE:g} s ago"
+            f"no number is left for another {what}: {numbers} are in use, or were until {QUARANTINE:g} s ago"
         )
 
 
@@ -67,7 +65,7 @@ class Numbers:
     """Which numbers are in use, which rest (since when), and which was given out last."""
 
     what: str
-    last_used: int = LAST  # the highest that the data plane's table has room for
+    last_used: int = LAST_BACKEND  # the highest that the data plane's table has room for
     used: set[int] = field(default_factory=set)
     resting: dict[int, float] = field(default_factory=dict)
     last: int = 0
@@ -79,7 +77,7 @@ class Numbers:
     def take(self, now: float) -> int:
         """A number that is free; `now` in seconds since the epoch."""
         if now < self.none_until:
-            raise NoIdentityLeft(self.what)
+            raise NoIdentityLeft(self.what, self.last_used)
         for step in range(self.last_used):
             number = (self.last + step) % self.last_used + 1
             if number in self.used or self._rests(number, now):
@@ -89,7 +87,7 @@ class Numbers:
             self.last = number
             return number
         self.none_until = min(self.resting.values(), default=math.inf) + QUARANTINE
-        raise NoIdentityLeft(self.what)
+        raise NoIdentityLeft(self.what, self.last_used)
 
     def _rests(self, number: int, now: float) -> bool:
         since = self.resting.get(number)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from controller.apportion import IDENTITIES, Identities, Mask
+from controller.apportion import Identities, Mask
 from controller.assignment import PoolAssignment
 from controller.buckets import Buckets
 from controller.model import Pool
 from controller.program import MOTION_SLOTS, Table
 from controller.reconciler import Holdings
 from controller.stillness import Stillness
+from controller.values import LAST_BACKEND
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Kept:
         buckets = assigned.buckets
         while len(self.here) < len(buckets):  # the pool has grown: each half as the whole was
             self.previous, self.here = np.tile(self.previous, 2), np.tile(self.here, 2)
-        alive = np.array([*assigned.backends], dtype=np.uint16)
+        alive = np.array([*assigned.backends], dtype=np.uint32)
         return self.drop((self.previous == buckets.previous) | ~np.isin(self.previous, alive))
 
     def drop(self, gone: Mask) -> bool:
@@ -69,7 +70,7 @@ class Member:
     def forget(self) -> None:
         """What it has counted says nothing any more."""
         self.slots = Stillness(MOTION_SLOTS)
-        self.backends = Stillness(IDENTITIES)
+        self.backends = Stillness(LAST_BACKEND + 1)
 
     def restart(self, pool: str, slots: Iterable[int], version: int) -> None:
         """Another decision about the buckets that have these slots, which the switch does not have yet."""

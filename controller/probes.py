@@ -8,6 +8,7 @@ begin rounds. In return its counters say who answers, which is shown, and makes 
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count, groupby
 from typing import Protocol as Interface
 
 from controller.assignment import Assignment
@@ -17,6 +18,8 @@ from controller.model import Config, Mode, Pool, Probe, Protocol, own_address_to
 from controller.program import (
     ADDRESSES,
     CURRENT_PROBED,
+    GROUP_BITS,
+    INSTANCE_BITS,
     PROBE_GROUPS,
     PROBE_TARGETS,
     PROBES_AT_ONCE,
@@ -27,6 +30,9 @@ from controller.program import (
     wide,
 )
 from controller.values import Address
+
+LAST_INSTANCE = (1 << INSTANCE_BITS) - 1
+LAST_OF_PAGE = (1 << GROUP_BITS) - 1
 
 WayTo = Callable[[Address], Do | None]
 """The `forward` of the next hop towards an address, while it is known."""
@@ -66,15 +72,16 @@ class Probes:
     def __init__(self) -> None:
         self.targets: Mapping[int, Target] = {}
         self._places: dict[int, int] = {}
+        """Of those who are asked, among those of their page."""
         self._pools: dict[str, _Asked] = {}
         self._rows: tuple[int, dict[Table, Rows]] | None = None
 
     def adopt(self, groups: Rows) -> None:
         """Goes on with the groups that a switch holds."""
         self._places = {
-            identity: (group - 1) * PROBES_AT_ONCE + n
+            _number(group, instance): _first_place(group) + n
             for (group,), do in groups.items()
-            for n, identity in enumerate(do.values[1::2])
+            for n, instance in enumerate(do.values[1::2])
         }
         self._rows = None
 
@@ -119,10 +126,16 @@ class Probes:
             return
         self.targets, self._rows = targets, None
         self._places = {number: place for number, place in self._places.items() if number in targets}
-        taken = {*self._places.values()}
-        free = (place for place in range(len(targets)) if place not in taken)
-        for number in sorted(targets.keys() - self._places.keys()):
-            self._places[number] = next(free)
+        for page, numbers in groupby(sorted(targets), key=_page):
+            self._give_places(page, [*numbers])
+
+    def _give_places(self, page: int, numbers: list[int]) -> None:
+        """To those of a page who have none."""
+        taken = {place for number, place in self._places.items() if _page(number) == page}
+        free = (place for place in count() if place not in taken)
+        for number in numbers:
+            if number not in self._places:
+                self._places[number] = next(free)
 
     def rows(self, mac: int) -> dict[Table, Rows]:
         """The entries for all that, the same object until something changes; `mac` is the switch's own."""
@@ -133,8 +146,8 @@ class Probes:
     def _made(self, mac: int) -> dict[Table, Rows]:
         groups: dict[int, list[int]] = {}
         for number in sorted(self.targets):
-            group = 1 + self._places[number] // PROBES_AT_ONCE
-            groups.setdefault(group, []).extend((self.targets[number].hop.values[0], number))
+            copies = groups.setdefault(_group(number, self._places[number]), [])
+            copies += self.targets[number].hop.values[0], number & LAST_INSTANCE
         return {
             PROBE_TARGETS: {(number,): _target(target) for number, target in self.targets.items()},
             PROBE_GROUPS: {(group,): Do("replicas", tuple(copies)) for group, copies in groups.items()},
@@ -144,6 +157,24 @@ class Probes:
                 (wide(target.question.source),): Do("prober", (mac,)) for target in self.targets.values()
             },
         }
+
+
+def _page(number: int) -> int:
+    return number >> INSTANCE_BITS
+
+
+def _group(number: int, place: int) -> int:
+    """Which group a backend is in. None has number 0, which means that there is no group."""
+    return _page(number) << GROUP_BITS | 1 + place // PROBES_AT_ONCE
+
+
+def _first_place(group: int) -> int:
+    return ((group & LAST_OF_PAGE) - 1) * PROBES_AT_ONCE
+
+
+def _number(group: int, instance: int) -> int:
+    """The backend that a copy is for."""
+    return group >> GROUP_BITS << INSTANCE_BITS | instance
 
 
 def _target(target: Target) -> Do:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from controller.model import MAX_VIPS, Mode, Protocol
-from controller.values import LAST_PORT, Address, Network
+from controller.values import BACKEND_BITS, LAST_BACKEND, LAST_PORT, Address, Network
 
 IPV4_MAPPED = 0xFFFF << 32
 """::ffff:0:0/96 (RFC 4291, 2.5.5.2): the form of IPv4 addresses in the data plane."""
@@ -104,7 +104,7 @@ _SERVICE = (_ADDRESS, Field("protocol", 8), _PORT)
 
 MACS = Table("macs", (_MAC,), {"ours": ()})
 _VIP = Field("vip", 16)
-_BACKEND = Field("backend", 16)
+_BACKEND = Field("backend", BACKEND_BITS)
 _PORT_RANGE = Field("port", 16, Match.RANGE)
 _SERVICES = (_ADDRESS, Field("protocol", 8), _PORT_RANGE)
 _SERVE = {
@@ -148,9 +148,9 @@ BUCKETS = Table(
     (_POOL, Field("bucket", 16)),
     {
         "owners": (
-            Field("current", 16),
-            Field("previous", 16),
-            Field("standby", 16),
+            Field("current", BACKEND_BITS),
+            Field("previous", BACKEND_BITS),
+            Field("standby", BACKEND_BITS),
             Field("announced", 1),
             Field("motion", 16),
         )
@@ -212,7 +212,12 @@ _PROBE = (
 )
 PROBE_TARGETS = Table("probe_targets", (_BACKEND,), {"syn": (*_PROBE, _PORT), "echo": _PROBE})
 PROBE_GROUPS = Table("probe_groups", (Field("group", 16),), {"replicas": ()}, form=Form.GROUP)
-"""A probe order is copied for each backend of its group: the copy's instance is the backend."""
+"""A probe order is copied for each backend of its group. An instance has 16 bits: the lower ones of the
+backend's number. The others, its page, are in the group's number, and so the same for all of a group."""
+
+INSTANCE_BITS = 16
+GROUP_BITS = 13
+"""Those of a group's number below the page (p4src/controller_orders.p4): BMv2 has groups up to 32767."""
 
 PROBES_AT_ONCE = 16
 """Copies of one order. BMv2's queues hold 64 packets."""
@@ -274,7 +279,7 @@ EMBRYONIC_TICKS = 57
 """How long an exception lives of which only a SYN was seen (p4src/constants.p4): 15 s."""
 
 COUNTERS = {MOVING_PREVIOUS: MOTION_SLOTS, MOVING_UNMOVED: MOTION_SLOTS} | dict.fromkeys(
-    (BACKEND_SYNS, BACKEND_ACCEPTS, BACKEND_REFUSALS, PROBE_ANSWERS, SUSPECTED, ALL_SUSPECT), 65536
+    (BACKEND_SYNS, BACKEND_ACCEPTS, BACKEND_REFUSALS, PROBE_ANSWERS, SUSPECTED, ALL_SUSPECT), LAST_BACKEND + 1
 )
 """Indirect counters and how many cells they have."""
 
@@ -288,15 +293,14 @@ PACKET_IN = (
     Field("vip", 16),
     Field("pool", 16),
     Field("bucket", 16),
-    Field("owner", 16),
+    Field("owner", BACKEND_BITS),
+    Field("silent", 14),
     Field("decision", 8),
     Field("unused", 4),
     Field("recorded", 1),
     Field("closing", 1),
     Field("confirmed", 1),
     Field("known", 1),
-    Field("unused_too", 2),
-    Field("silent", 14),
 )
 """All behind `ingress_port` are the answer to a trace."""
 

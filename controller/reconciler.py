@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.apportion import NOBODY
-from controller.identities import LAST
 from controller.program import (
     BACKENDS,
     BUCKETS,
@@ -29,6 +28,7 @@ from controller.program import (
     Rows,
     Table,
 )
+from controller.values import LAST_BACKEND
 from controller.wanted import OWNERS, Owners, Wanted
 from controller.wire import Connection, Refusal
 
@@ -105,7 +105,7 @@ class Holdings:
 
     def backends_in_use(self) -> set[int]:
         """The backends that some bucket names."""
-        named = np.zeros(LAST - ABSENT + 1, np.bool_)
+        named = np.zeros(LAST_BACKEND - ABSENT + 1, np.bool_)
         for held in self.buckets.values():
             named[held[:, :3] - ABSENT] = True
         return {*(np.flatnonzero(named) + ABSENT).tolist()}

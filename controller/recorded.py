@@ -9,15 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.apportion import IDENTITIES, NOBODY
+from controller.apportion import NOBODY
 from controller.assignment import Assignment
 from controller.errors import CallFailed
 from controller.model import Config
 from controller.program import EMBRYONIC_TICKS, EXCEPTION_WAYS, ROUNDS, ticks
 from controller.report import Recorded
+from controller.values import LAST_BACKEND
 from controller.wire import Connection
 
 TICK_BITS = 14
+OWNER_SHIFT = 16
 MICROSECONDS_BITS = 32
 LAST_TICK = (1 << TICK_BITS) - 1
 LONGEST_ROUND = 64
@@ -49,12 +51,12 @@ async def read(switch: Connection, *, clocked: bool) -> Slots | None:
 def count(slots: Slots, idle_ticks: Mapping[int, int], time: float) -> Recorded:
     """Of places whose owner has `idle_ticks` (by its number), those whose flow is not over."""
     values = slots.values
-    owners = (values >> np.uint64(16) & np.uint64(0xFFFF)).astype(np.int64)
+    owners = (values >> np.uint64(OWNER_SHIFT) & np.uint64(LAST_BACKEND)).astype(np.int64)
     alive = owners != NOBODY
     if slots.now is not None:
         silent = (slots.now - (values & np.uint64(LAST_TICK)).astype(np.int64)) & LAST_TICK
         silent[silent > LAST_TICK - LONGEST_ROUND] = 0  # its latest packet came after the clock was told
-        limits = np.full(IDENTITIES, LAST_TICK, dtype=np.int64)
+        limits = np.full(LAST_BACKEND + 1, LAST_TICK, dtype=np.int64)
         limits[list(idle_ticks)] = list(idle_ticks.values())
         confirmed = values >> np.uint64(TICK_BITS) & np.uint64(1) == 1
         alive &= silent <= np.where(confirmed, limits[owners], EMBRYONIC_TICKS)

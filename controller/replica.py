@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict
 
-FORMAT = 2
+FORMAT = 3
 """Of what is copied, so that a standby that does not know all of it does not believe that it has a copy.
 
-1: all in one answer. 2: revisions in portions; slow starts and penalties.
+1: all in one answer. 2: revisions in portions; slow starts and penalties. 3: numbers of 18 bits in buckets.
 """
 
 PORTION = 16 * 2**20

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
 from controller.health.settings import NoCheck, Portless, Reaction
-from controller.values import Address, Network, PortRange, refuse, span
+from controller.values import LAST_BACKEND, Address, Network, PortRange, refuse, span
 
 if TYPE_CHECKING:
     from controller.model import Config, Pool
@@ -25,8 +25,6 @@ Places = list[tuple[Location, "Pool"]]
 DEFAULT_TARGET = "127.0.0.1:9559"
 
 BUCKETS_PER_BACKEND = 4
-MAX_BACKENDS = 65535
-"""Identities of backends are 16 bits, and 0 is nobody."""
 
 
 def check(config: "Config", sound: "Config | None" = None) -> None:
@@ -278,8 +276,8 @@ def pools_are_sound(config: "Config", places: Places) -> Iterator[Breach]:
         yield from _tunnel(config, pool, where)
         yield from _health_port(config, pool, where)
         yield from _passive(pool, where)
-    if sum(len(pool.backends) for pool in config.pools) > MAX_BACKENDS:
-        yield ("pools",), f"there are more than {MAX_BACKENDS} backends"
+    if sum(len(pool.backends) for pool in config.pools) > LAST_BACKEND:
+        yield ("pools",), f"there are more than {LAST_BACKEND} backends"
 
 
 def _families(config: "Config", pool: "Pool", where: Location) -> Iterator[Breach]:

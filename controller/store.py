@@ -56,6 +56,7 @@ ALTER TABLE identities ADD COLUMN came REAL;
 CREATE TABLE flaps (pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE, backend TEXT NOT NULL,
     penalty REAL NOT NULL, at REAL NOT NULL, held INTEGER NOT NULL, PRIMARY KEY (pool, backend));
 """,
+    "",  # buckets may have numbers of more than 16 bits, which the version before does not know
 )
 """From version 1 to 2, and so on; what they end with is SCHEMA."""
 

@@ -196,6 +196,11 @@ def _host_address(text: str) -> Address:
 
 LAST_PORT = 65535
 
+BACKEND_BITS = 18
+"""Of a backend's number in the data plane (`backend_t` in p4src/metadata.p4). 0 is nobody."""
+
+LAST_BACKEND = (1 << BACKEND_BITS) - 1
+
 _PORTS = re.compile(r"(\d{1,5})\s*-\s*(\d{1,5})")
 
 

@@ -45,7 +45,7 @@ from controller.program import (
 from controller.services import service_rows
 from controller.values import Address, mac_to_int
 
-Owners = NDArray[np.uint16]
+Owners = NDArray[np.uint32]
 """One row per bucket: current, previous, standby, announced, motion, as the table's action takes them."""
 
 OWNERS = 5
@@ -142,8 +142,10 @@ def _addresses_of(holders: Iterable[Vip | Interface]) -> Iterator[Address]:
 
 
 def owners(buckets: Buckets, announced: Mask | None = None) -> Owners:
-    flags = np.zeros(len(buckets), np.uint16) if announced is None else announced.astype(np.uint16)
-    return np.stack([buckets.current, buckets.previous, buckets.standby, flags, buckets.motion], axis=1)
+    flags = np.zeros(len(buckets), np.uint32) if announced is None else announced.astype(np.uint32)
+    return np.stack(
+        [buckets.current, buckets.previous, buckets.standby, flags, buckets.motion], axis=1, dtype=np.uint32
+    )
 
 
 def _routes(config: Config) -> Iterator[tuple[Key, Do]]:

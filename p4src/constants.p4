@@ -8,7 +8,7 @@
 #ifndef FRAGMENT_SLOTS
 #define FRAGMENT_SLOTS 16384         // datagrams in fragments, at the same time; a power of two
 #endif
-#define BACKENDS 65536               // backend identities; 0 is nobody
+#define BACKENDS 262144              // backend identities, as many as backend_t has values; 0 is nobody
 #define VIPS 8192
 #define POOLS 4096
 #define BUCKETS 1048576              // over all pools
@@ -89,6 +89,9 @@ const bit<16> UDP_HEADER_LENGTH = 8;
 const bit<16> ICMP_HEADER_LENGTH = 8;
 const bit<16> PROBE_PORTS = 0x8000;       // 32768..65535: sources of probes
 const bit<16> PROBE_WINDOW = 1024;
+
+typedef bit<14> probe_round_t;            // as much of a round's number as a probe has room for beside a backend's
+const probe_round_t PROBE_PATIENCE = 64;  // rounds after which an answer is none
 
 const bit<16> OTHER_LENGTH = 8;           // what an ICMP error quotes of a payload, RFC 792
 const bit<16> IPV4_HEADER_LENGTH = 20;

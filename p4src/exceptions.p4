@@ -8,7 +8,7 @@
 //
 // The table is three ways, each a register array that a packet reads once and writes once. A slot:
 //
-//     63                   32 31           16  15   14   13        0
+//     63                   34 33           16  15   14   13        0
 //     [ digest                | owner         | cl | co | last tick ]      cl: closing, co: confirmed
 //
 // One access to each way cannot know what a later way holds. Hence: a flow is put into the first way with room, and
@@ -16,7 +16,7 @@
 //
 // A slot is free once its flow was silent for the idle timeout, or for 15 s while only a SYN was seen, so that a
 // flood frees what it took. A SYN on a closing exception is a new flow. A false match takes the same digest in the
-// same slot: about one flow in 10^9, not never.
+// same slot: about three flows in 10^9, not never.
 
 control ExceptionWay(inout exception_t exception, in bit<32> place) {
     register<bit<64>>(EXCEPTION_SLOTS) slots;
@@ -27,8 +27,8 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
         slots.read(slot, index);
         bit<64> was = slot;
 
-        bool taken = slot[31:16] != NOBODY;
-        bool known = taken && slot[63:32] == exception.digest;
+        bool taken = slot[33:16] != NOBODY;
+        bool known = taken && slot[63:34] == exception.digest;
         bool confirmed = slot[14:14] == 1;
         tick_t silent = exception.now - slot[13:0];
         bool expired = confirmed ? silent > exception.idle : silent > EMBRYONIC_TICKS;
@@ -38,7 +38,7 @@ control ExceptionWay(inout exception_t exception, in bit<32> place) {
             if (expired) slot = 0;
         } else if (known && !over) {
             exception.found = 1;
-            exception.owner = slot[31:16];
+            exception.owner = slot[33:16];
             exception.was_closing = slot[15:15];
             exception.was_confirmed = slot[14:14];
             exception.silent = silent;
@@ -89,7 +89,7 @@ control FindOwner(inout metadata_t meta) {
         bool refused = meta.flow.syn == 1 && pick == NOBODY;
 
         if (meta.flow.tcp == 1 || meta.exception.scrub == 1) {
-            meta.exception.digest = meta.digest;
+            meta.exception.digest = meta.digest[29:0];
             meta.exception.now = meta.now;
             meta.exception.idle = meta.service.idle;
             meta.exception.syn = meta.flow.syn;

@@ -155,7 +155,7 @@ control Punt(inout headers_t headers, inout metadata_t meta, inout standard_meta
     apply {
         punts.apply();
         headers.packet_in.setValid();
-        headers.packet_in = { meta.reason, (bit<16>)meta.port, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+        headers.packet_in = { meta.reason, (bit<16>)meta.port, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
         standard.egress_spec = CPU_PORT;
     }
 }

@@ -3,7 +3,7 @@
 // fragment whose first was not seen (it came out of order, or was dropped) is dropped and counted. Slots, one for
 // each hash of a datagram:
 //
-//     63                   32 31            16 15    12 11        0
+//     63                   34 33            16 15    12 11        0
 //     [ the datagram's digest | owner or port  | mode   | tick     ]      mode NONE: of a nat backend's answer
 //
 // A newer datagram takes the slot of an older one: datagrams live for milliseconds on the way through.
@@ -41,11 +41,11 @@ control Fragments(in headers_t headers, inout metadata_t meta) {
             slots.read(slot, index);
             bit<12> age = meta.now[11:0] - slot[11:0];
             if (meta.flow.later == 0 && meta.trace == 0) {
-                bit<16> value = forward ? meta.owner : meta.flow.source_port;
+                bit<18> value = forward ? meta.owner : 2w0 ++ meta.flow.source_port;
                 bit<8> mode = meta.service.mode;
-                slot = datagram ++ value ++ mode[3:0] ++ meta.now[11:0];
-            } else if (meta.flow.later == 1 && slot != 0 && slot[63:32] == datagram && age <= FRAGMENT_TICKS) {
-                meta.owner = slot[31:16];
+                slot = datagram[29:0] ++ value ++ mode[3:0] ++ meta.now[11:0];
+            } else if (meta.flow.later == 1 && slot != 0 && slot[63:34] == datagram[29:0] && age <= FRAGMENT_TICKS) {
+                meta.owner = slot[33:16];
                 meta.service.mode = (mode_t)((bit<8>)slot[15:12]);
                 meta.digest = datagram;
                 if (forward) meta.decision = decision_t.FRAGMENT;

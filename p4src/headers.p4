@@ -14,15 +14,14 @@ header packet_in_t {
     bit<16> vip;
     bit<16> pool;
     bit<16> bucket;
-    bit<16> owner;
+    bit<18> owner;
+    bit<14> silent;                  // ticks since the exception's last packet
     bit<8>  decision;                // a decision_t: why this owner
     bit<4>  unused;
     bit<1>  recorded;                // the flow would be recorded as an exception
     bit<1>  closing;                 // the flow's exception saw a FIN or RST
     bit<1>  confirmed;               // ... and more than a SYN
     bit<1>  known;                   // the flow has an exception
-    bit<2>  unused_too;
-    bit<14> silent;                  // ticks since the exception's last packet
 }
 
 @controller_header("packet_out")

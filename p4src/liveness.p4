@@ -68,11 +68,10 @@ control Liveness(inout metadata_t meta, inout standard_metadata_t standard) {
         rounds.write(0, clock);
         meta.liveness.round = clock[63:32];
 
-        // A probe's number is the low half of its round. What is older than 256 rounds, or of a round to come, is no
-        // answer.
+        // A probe tells the lower bits of its round. What is 64 rounds old, or of a round to come, is no answer.
         if (meta.liveness.question == question_t.ANSWER) {
-            bit<16> lag = meta.liveness.round[15:0] - meta.liveness.echo;
-            if (lag < 256) probe_answers.count((bit<32>)meta.liveness.backend & (BACKENDS - 1));
+            probe_round_t lag = meta.liveness.round[13:0] - meta.liveness.echo;
+            if (lag < PROBE_PATIENCE) probe_answers.count((bit<32>)meta.liveness.backend & (BACKENDS - 1));
             else meta.liveness.question = question_t.NONE;
         }
 

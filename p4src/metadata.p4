@@ -4,7 +4,8 @@ typedef bit<128> address_t;          // IPv4 addresses are IPv4-mapped: one widt
 typedef bit<48>  mac_t;
 typedef bit<16>  vip_t;
 typedef bit<16>  pool_t;
-typedef bit<16>  backend_t;
+typedef bit<18>  backend_t;
+typedef bit<2>   page_t;             // the upper bits of a backend's number, of which a copy's instance has the other 16
 typedef bit<16>  motion_t;
 
 const backend_t NOBODY = 0;
@@ -126,11 +127,12 @@ struct liveness_t {
     bit<32>   gap;
     tick_t    longest_idle;
     backend_t backend;               // that answers
-    bit<16>   echo;                  // the round that the answer answers, its low half
+    page_t    page;                  // of the backends that an order probes
+    probe_round_t echo;              // the round that the answer answers, as much as a probe tells of it
 }
 
 struct exception_t {                 // a question to the exception table, and its answer
-    bit<32>   digest;
+    bit<30>   digest;
     tick_t    now;
     tick_t    idle;
     bit<1>    syn;

@@ -135,13 +135,13 @@ control OwnAddresses(inout headers_t headers, inout metadata_t meta, inout stand
             } else DROP(drop_t.NEIGHBOR_SOLICITATION_IGNORED)
         } else if (meta.prober == 1 && syn_ack) {
             bit<32> sequence = headers.tcp.acknowledgement - 1;
-            meta.liveness.backend = sequence[15:0];
-            meta.liveness.echo = sequence[31:16];
+            meta.liveness.backend = sequence[17:0];
+            meta.liveness.echo = sequence[31:18];
             if (meta.trace == 0) meta.liveness.question = question_t.ANSWER;
             REPLY(reply_t.PROBE_RESET, drop_t.NO_SERVICE)
         } else if (meta.prober == 1 && echo_reply) {
-            meta.liveness.backend = headers.icmp.rest[31:16];
-            meta.liveness.echo = headers.icmp.rest[15:0];
+            meta.liveness.backend = headers.icmp.rest[1:0] ++ headers.icmp.rest[31:16];
+            meta.liveness.echo = headers.icmp.rest[15:2];
             if (meta.trace == 0) meta.liveness.question = question_t.ANSWER;
             DROP(drop_t.PROBE_ANSWER)
         } else if (meta.own == 1 && own_sources.apply().hit) DROP(drop_t.OWN_SOURCE)

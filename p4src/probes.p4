@@ -1,5 +1,5 @@
 // Egress. A copy of a probe order becomes a probe, from headers alone: a TCP SYN, whose sequence number is round and
-// backend, or an ICMP echo request, which carries the backend as identifier and the round as sequence number. A
+// backend, or an ICMP echo request, whose identifier and sequence number are backend and round. A
 // SYN's source port follows the round: were it always the same, a backend that missed one RST would answer the next
 // SYNs on that half-open connection, and not as a listener does. It follows the backend, too: one server may be a
 // backend of several pools, and would take the second pool's SYN from the same port for a strange copy of the first.
@@ -10,6 +10,7 @@ control Probe(inout headers_t headers, inout metadata_t meta, inout standard_met
     address_t source_address = 0;
     address_t target_address = 0;
     bit<16> target_port = 0;
+    backend_t backend = NOBODY;
 
     action frame(mac_t source_mac, mac_t destination_mac, bit<12> vlan, address_t source, address_t destination) {
         headers.ethernet.setValid();
@@ -30,16 +31,17 @@ control Probe(inout headers_t headers, inout metadata_t meta, inout standard_met
         frame(source_mac, destination_mac, vlan, source, destination);
     }
 
-    // One entry for each backend that is probed: the copy's instance is the backend. For dsr the destination is the
-    // VIP at the backend's MAC, which asks what clients ask.
+    // One entry for each backend that is probed. For dsr the destination is the VIP at the backend's MAC, which asks
+    // what clients ask.
     table probe_targets {
-        key = { standard.egress_rid: exact @name("backend"); }
+        key = { backend: exact @name("backend"); }
         actions = { syn; echo; NoAction; }
         default_action = NoAction;
         size = BACKENDS;
     }
 
     apply {
+        backend = meta.liveness.page ++ standard.egress_rid;
         if (probe_targets.apply().hit) {
             bit<8> protocol;
             bit<16> length;
@@ -47,10 +49,10 @@ control Probe(inout headers_t headers, inout metadata_t meta, inout standard_met
             ipv6 = source_address[127:32] != IPV4_MAPPED;
             if (tcp) {
                 headers.ports.setValid();
-                bit<16> port = meta.liveness.round[15:0] + standard.egress_rid;
+                bit<16> port = meta.liveness.round[15:0] + backend[15:0];
                 headers.ports = { PROBE_PORTS | (port & ~PROBE_PORTS), target_port };
                 headers.tcp.setValid();
-                headers.tcp = { meta.liveness.round[15:0] ++ standard.egress_rid, 0, 5, 0, TCP_SYN, PROBE_WINDOW,
+                headers.tcp = { meta.liveness.round[13:0] ++ backend, 0, 5, 0, TCP_SYN, PROBE_WINDOW,
                     0, 0 };
                 meta.reply.segment = 1;
                 protocol = PROTOCOL_TCP;
@@ -58,7 +60,7 @@ control Probe(inout headers_t headers, inout metadata_t meta, inout standard_met
             } else {
                 headers.icmp.setValid();
                 headers.icmp.code = 0;
-                headers.icmp.rest = standard.egress_rid ++ meta.liveness.round[15:0];
+                headers.icmp.rest = backend[15:0] ++ meta.liveness.round[13:0] ++ backend[17:16];
                 if (ipv6) {
                     headers.icmp.type = ICMPV6_ECHO_REQUEST;
                     protocol = PROTOCOL_ICMPV6;

@@ -10,9 +10,9 @@ control Report(inout headers_t headers, inout metadata_t meta, inout standard_me
         headers.packet_in.setValid();
         headers.packet_in = {
             (bit<8>)punt_t.TRACE, (bit<16>)meta.port, (bit<8>)meta.fate, meta.reason, (bit<8>)meta.reply.kind, port,
-            meta.service.vip, meta.service.pool, meta.service.bucket, meta.owner, (bit<8>)meta.decision, 4w0,
-            meta.exception.placed, meta.exception.was_closing, meta.exception.was_confirmed, meta.exception.found,
-            2w0, meta.exception.silent
+            meta.service.vip, meta.service.pool, meta.service.bucket, meta.owner, meta.exception.silent,
+            (bit<8>)meta.decision, 4w0, meta.exception.placed, meta.exception.was_closing,
+            meta.exception.was_confirmed, meta.exception.found
         };
         standard.egress_spec = CPU_PORT;
     }

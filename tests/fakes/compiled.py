@@ -26,7 +26,7 @@ from controller.program import (
     narrow,
 )
 from controller.trace import Decision
-from controller.values import LAST_PORT
+from controller.values import BACKEND_BITS, LAST_PORT
 from controller.wire import Traffic
 from switch import engine
 from switch.compiler.model import Program as Parsed
@@ -212,7 +212,7 @@ class Program:
 
     def hear(self, backend: int) -> None:
         """Its answer to a probe of the present round: the SYN had round and backend as sequence number."""
-        sequence = (self.model.round & 0xFFFF) << 16 | backend
+        sequence = (self.model.round << BACKEND_BITS | backend) % (1 << 32)
         address = narrow(self.switch.tables[BACKENDS][backend,].values[0])
         assert isinstance(address, IPv4Address)
         macs = (self.client, self.router)

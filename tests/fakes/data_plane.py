@@ -34,6 +34,9 @@ TICKS = 1 << 14
 EMBRYONIC = 57
 """Ticks that an exception lives of which only a SYN was seen."""
 
+DIGEST_BITS = 30
+"""Of a flow's digest, those that a slot has room for."""
+
 SHIFTS = (0, 9, 18)
 """Of the hash of a flow, for its place in each of the ways."""
 
@@ -84,7 +87,7 @@ class Flow:
         return crc32(source_port + source + port + destination + protocol)
 
     def digest(self, pool: int) -> int:
-        return crc32(pool.to_bytes(2) + b"".join(self._fields))
+        return crc32(pool.to_bytes(2) + b"".join(self._fields)) % (1 << DIGEST_BITS)
 
 
 class Bucket(NamedTuple):

@@ -57,15 +57,14 @@ class PacketIn(Packet):
         ShortField("vip", 0),
         ShortField("pool", 0),
         ShortField("bucket", 0),
-        ShortField("owner", 0),
+        BitField("owner", 0, 18),
+        BitField("silent", 0, 14),
         ByteField("decision", 0),
         BitField("unused", 0, 4),
         BitField("recorded", 0, 1),
         BitField("closing", 0, 1),
         BitField("confirmed", 0, 1),
         BitField("known", 0, 1),
-        BitField("unused_too", 0, 2),
-        BitField("silent", 0, 14),
     ]
 
 

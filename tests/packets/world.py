@@ -73,6 +73,9 @@ class Family:
         return station.v4 if self.header is IP else station.v6
 
 
+PAGE = 1 << 16
+"""Backends one and two have numbers whose lower 16 bits are the same: neither may be taken for the other."""
+
 V4 = Family(
     name="IPv4",
     header=IP,
@@ -84,11 +87,11 @@ V4 = Family(
     udp_pool=2,
     dsr_pool=3,
     tcp_one=1,
-    tcp_two=2,
+    tcp_two=1 + PAGE,
     udp_one=3,
-    udp_two=4,
-    dsr_one=5,
-    dsr_two=6,
+    udp_two=3 + 2 * PAGE,
+    dsr_one=5 + 3 * PAGE,
+    dsr_two=5,
     far_away="192.0.2.33",
     nowhere="203.0.113.5",
 )
@@ -102,12 +105,12 @@ V6 = Family(
     tcp_pool=11,
     udp_pool=12,
     dsr_pool=13,
-    tcp_one=11,
-    tcp_two=12,
-    udp_one=13,
-    udp_two=14,
-    dsr_one=15,
-    dsr_two=16,
+    tcp_one=11 + PAGE,
+    tcp_two=11 + 3 * PAGE,
+    udp_one=13 + 2 * PAGE,
+    udp_two=13,
+    dsr_one=15 + PAGE,
+    dsr_two=15,
     far_away="2001:db8::33",
     nowhere="2001:db9::5",
 )

@@ -18,7 +18,6 @@ from controller.events import EventLog
 from controller.health.damping import Flaps
 from controller.health.passive import LOOKS, Handshakes, Listening
 from controller.health.settings import Damping
-from controller.identities import LAST
 from controller.model import Backend, Config, Pool, State
 from controller.program import (
     ADDRESSES,
@@ -37,7 +36,7 @@ from controller.program import (
 from controller.reconciler import Reconciler
 from controller.store import SqliteStore
 from controller.trace import Decision
-from controller.values import mac_to_int
+from controller.values import LAST_BACKEND, mac_to_int
 from controller.wanted import Wanted, wanted
 from tests.fakes.compiled import CompiledSwitch, Loaded, Program
 from tests.fakes.data_plane import DataPlane, Flow, Verdict
@@ -83,7 +82,7 @@ class Kind:
     tiers: bool = True
     """Some backends stand by for others."""
     switches: int = 1
-    numbers: int = LAST
+    numbers: int = LAST_BACKEND
     """As many backends can be told apart."""
 
 
@@ -362,7 +361,7 @@ class History:
             assert flaps.of("web") == self.desired.flaps.of("web"), "penalties outlive the controller"
             self._check_when_they_came(assignment)
         assignment.backend_numbers.last_used = self.kind.numbers
-        if killed and self.kind.numbers == LAST and self.random.random() < 0.3:
+        if killed and self.kind.numbers == LAST_BACKEND and self.random.random() < 0.3:
             # Its store is lost, too, which knew the numbers that rest.
             assignment, flaps = Assignment(), Flaps()
         self.desired = Desired(self.config, assignment, self.events, flaps)

@@ -24,7 +24,7 @@ sizes = st.sampled_from([16, 32, 64, 256])
 
 def arrays(weights: Weights) -> tuple[Identities, Counts]:
     identities = sorted(weights)
-    return np.array(identities, dtype=np.uint16), np.array([weights[i] for i in identities], dtype=np.int64)
+    return np.array(identities, dtype=np.uint32), np.array([weights[i] for i in identities], dtype=np.int64)
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Pool:
     standby: Identities = field(init=False)
 
     def __post_init__(self) -> None:
-        self.current, self.previous, self.standby = (np.zeros(self.size, np.uint16) for _ in range(3))
+        self.current, self.previous, self.standby = (np.zeros(self.size, np.uint32) for _ in range(3))
 
     def change(self, weights: Weights) -> None:
         serving = arrays(weights)

@@ -195,7 +195,7 @@ def change_previous(patch: pytest.MonkeyPatch) -> None:
             again = (before.buckets.current != after.buckets.current) & before.buckets.moving
             still_there = np.isin(before.buckets.current, [*after.backends])
             previous = np.where(again & still_there, before.buckets.current, after.buckets.previous)
-            buckets = replace(after.buckets, previous=previous.astype(np.uint16))
+            buckets = replace(after.buckets, previous=previous.astype(np.uint32))
             self.pools[pool.name] = replace(after, buckets=buckets)
         return outcome
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from controller.values import BACKEND_BITS
 from p4src import build
 
 Json = dict[str, Any]
@@ -151,7 +152,7 @@ def _standby_is_no_pick(program: Json, right: Json, asked: Json) -> Json:
 def _owner_stays(program: Json, right: Json, asked: Json) -> Json:
     """Who was found first."""
     found = _field(program, "exception_owner")
-    return _op("?", found, right, cond=_op("and", asked, _op("!=", found, _number(0, 16))))
+    return _op("?", found, right, cond=_op("and", asked, _op("!=", found, _number(0, BACKEND_BITS))))
 
 
 def _current_without_room(program: Json, right: Json, asked: Json) -> Json:

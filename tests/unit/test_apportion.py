@@ -6,7 +6,7 @@ from controller.apportion import NOBODY, Counts, Identities, apportion, grow, qu
 
 
 def ids(*numbers: int) -> Identities:
-    return np.array(numbers, dtype=np.uint16)
+    return np.array(numbers, dtype=np.uint32)
 
 
 def counts(*numbers: int) -> Counts:
@@ -80,8 +80,8 @@ def test_a_backend_alone_stands_by_for_itself() -> None:
 
 
 def test_as_many_backends_and_buckets_as_there_can_be() -> None:
-    serving, weights = np.arange(1, 16385, dtype=np.uint16), np.ones(16384, dtype=np.int64)
-    nobody = np.zeros(65536, dtype=np.uint16)
+    serving, weights = np.arange(1, 16385, dtype=np.uint32), np.ones(16384, dtype=np.int64)
+    nobody = np.zeros(65536, dtype=np.uint32)
     now = apportion(nobody, nobody, nobody, serving, weights)
     assert set(np.bincount(now)[1:]) == {4}
 

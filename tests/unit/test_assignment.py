@@ -7,8 +7,10 @@ import pytest
 
 from controller.assignment import Assignment, Outcome
 from controller.buckets import SHARED_SLOT, Buckets
-from controller.identities import LAST, Identity, Server, server_of
+from controller.identities import Identity, Server, server_of
 from controller.model import Backend, Pool, State
+from controller.program import MOTION_SLOTS
+from controller.values import LAST_BACKEND
 
 NOW = 1_000_000.0
 
@@ -232,7 +234,7 @@ def test_buckets_that_find_no_slot_share_one() -> None:
     world.assignment.slots_used[:-2] = True
     outcome = world.change(backend("b1", weight=3), backend("b2"))
     slots = world.buckets.motion[world.buckets.moving].tolist()
-    assert sorted(slots) == [SHARED_SLOT, SHARED_SLOT, LAST - 1, LAST]
+    assert sorted(slots) == [SHARED_SLOT, SHARED_SLOT, MOTION_SLOTS - 2, MOTION_SLOTS - 1]
     assert SHARED_SLOT in outcome.restarted
 
 
@@ -248,7 +250,7 @@ def test_a_bucket_that_shares_a_slot_gets_its_own_when_one_is_free() -> None:
 
 def test_a_backend_for_which_no_number_is_left_has_to_wait() -> None:
     world = World("b1", "b2")
-    world.assignment.backend_numbers.used = {*range(1, LAST + 1)}
+    world.assignment.backend_numbers.used = {*range(1, LAST_BACKEND + 1)}
     world.change(*world.pool.backends, backend("b3"))
     outcome = world.verdict(b3=True)
     assert outcome.starved == ("b3",)

@@ -19,6 +19,7 @@ from controller.model import (
     with_pool,
 )
 from controller.reconciler import Holdings
+from controller.values import LAST_BACKEND
 
 NOW = 1_000_000.0
 
@@ -157,7 +158,7 @@ def test_a_pool_that_is_gone_is_forgotten(world: World) -> None:
 
 
 def test_when_no_number_is_left_it_is_told(world: World) -> None:
-    world.desired.assignment.backend_numbers.used = {*range(1, 65536)}
+    world.desired.assignment.backend_numbers.used = {*range(1, LAST_BACKEND + 1)}
     world.desired.set_health("web", "b1", False, "refused")
     world.desired.refresh(NOW)
     world.desired.set_health("web", "b1", True, "passed")

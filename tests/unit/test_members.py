@@ -244,7 +244,7 @@ def test_a_kept_bucket_that_moves_back_stays_where_its_flows_are(world: World) -
 
 
 def test_what_is_kept_grows_with_its_pool() -> None:
-    kept = Kept(np.array([1, 2], dtype=np.uint16), np.array([True, False]), NOW)
+    kept = Kept(np.array([1, 2], dtype=np.uint32), np.array([True, False]), NOW)
     world = World()
     kept.previous, kept.here = np.tile(kept.previous, 8), np.tile(kept.here, 8)
     world.desired.configure(

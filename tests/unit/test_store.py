@@ -194,7 +194,7 @@ def test_damaged_buckets_are_refused(damage: bytes) -> None:
 def test_an_assignment_that_makes_no_sense_is_refused(part: str, value: int, complaint: str) -> None:
     sound = moving_assignment().pools["web"]
     parts = {name: getattr(sound.buckets, name) for name in Buckets.__dataclass_fields__}
-    parts[part] = np.full(64, value, dtype=np.uint16)
+    parts[part] = np.full(64, value, dtype=np.uint32)
     broken = type(sound)(sound.id, Buckets(**parts), sound.backends)
     with pytest.raises(StoreError, match=complaint):
         Assignment().restore("web", broken)

@@ -25,6 +25,7 @@ from tests.packets.world import (
     CLIENT,
     FAMILIES,
     ONE,
+    PAGE,
     ROUTER,
     TAGGED,
     TWO,
@@ -40,12 +41,31 @@ WINDOW = 1024
 PROBERS = {"IPv4": "10.0.1.250", "IPv6": "fd00:1::250"}
 MOTION = 80
 
+PAGES = 4
+"""Numbers of backends have two bits more than a copy's instance: those of a group have the same ones."""
+
 _identities = count(501, 2)
+
+
+def _identity_for_a_case() -> int:
+    """The first of two numbers, of each page in turn."""
+    low = next(_identities)
+    return low // 2 % PAGES * PAGE + low
 
 
 def _port(number: int, identity: int) -> int:
     """The source port of a probe: another one for each round, and for each backend at the same address."""
     return 0x8000 | (number + identity) & 0x7FFF
+
+
+def _sequence(number: int, identity: int) -> int:
+    """The sequence number of a SYN: 14 bits of its round, 18 of its backend."""
+    return (number << 18 | identity) & 0xFFFFFFFF
+
+
+def _echo(number: int, identity: int) -> dict[str, int]:
+    """Those of an echo request, of which each has 16 bits: two of the backend's are in the second."""
+    return {"id": identity & 0xFFFF, "seq": (number << 2 | identity >> 16) & 0xFFFF}
 
 
 class Probed:
@@ -60,10 +80,12 @@ class Probed:
         port: int | None = BACKEND_HTTP,
         *,
         stations: tuple[Station, Station] = (ONE, TWO),
+        one: int | None = None,
     ) -> None:
         self.family, self.port, self.stations = family, port, stations
-        self.one = next(_identities)
+        self.one = _identity_for_a_case() if one is None else one
         self.two = self.one + 1
+        self.group = self.one // PAGE << 13 | GROUP
 
     @property
     def rows(self) -> tuple[Entry, ...]:
@@ -77,7 +99,7 @@ class Probed:
             *rows.probed(self.two),
             self.target(self.one, first),
             self.target(self.two, second),
-            Group(GROUP, ((first.port, self.one), (second.port, self.two))),
+            Group(self.group, ((first.port, self.one % PAGE), (second.port, self.two % PAGE))),
             rows.backend(self.one, family.of(first), BACKEND_HTTP),
             rows.backend(self.two, family.of(second), BACKEND_HTTP),
             rows.bucket(family.tcp_pool, 0, self.one, standby=self.two),
@@ -100,26 +122,26 @@ class Probed:
 
     def probe(self, station: Station, number: int) -> Packet:
         """Round and backend are in the sequence number, or in an echo request's."""
-        low, identity = number & 0xFFFF, self.identity(station)
+        identity = self.identity(station)
         header = self._ip(PROBERS[self.family.name], self.family.of(station))
         if self.port is not None:
             message: Packet = TCP(
                 sport=_port(number, identity),
                 dport=self.port,
                 flags="S",
-                seq=low << 16 | identity,
+                seq=_sequence(number, identity),
                 window=WINDOW,
             )
         elif self.family is V4:
-            message = ICMP(type="echo-request", id=identity, seq=low)
+            message = ICMP(type="echo-request", **_echo(number, identity))
         else:
-            message = ICMPv6EchoRequest(id=identity, seq=low)
+            message = ICMPv6EchoRequest(**_echo(number, identity))
         return toward(station) / header / message
 
     def _answer(self, station: Station, number: int) -> Packet:
         """What a live backend says to a probe."""
         address = self.family.of(station)
-        low, identity = number & 0xFFFF, self.identity(station)
+        identity = self.identity(station)
         header = self.family.header(src=address, dst=PROBERS[self.family.name])
         if self.port is not None:
             message: Packet = TCP(
@@ -127,24 +149,24 @@ class Probed:
                 dport=_port(number, identity),
                 flags="SA",
                 seq=31337,
-                ack=(low << 16 | identity) + 1,
+                ack=_sequence(number, identity) + 1,
                 options=[("MSS", 1460)],
             )
         elif self.family is V4:
-            message = ICMP(type="echo-reply", id=identity, seq=low)
+            message = ICMP(type="echo-reply", **_echo(number, identity))
         else:
-            message = ICMPv6EchoReply(id=identity, seq=low)
+            message = ICMPv6EchoReply(**_echo(number, identity))
         return ethernet(station) / header / message
 
     def _reset(self, station: Station, number: int) -> Packet:
         """What the switch says to a SYN-ACK, so that the backend's backlog stays clean."""
-        low, identity = number & 0xFFFF, self.identity(station)
+        identity = self.identity(station)
         header = self._ip(PROBERS[self.family.name], self.family.of(station))
         segment = TCP(
             sport=_port(number, identity),
             dport=self.port,
             flags="R",
-            seq=(low << 16 | identity) + 1,
+            seq=_sequence(number, identity) + 1,
             window=0,
         )
         return toward(station) / header / segment
@@ -161,7 +183,7 @@ class Probed:
 
     def _order(self, order: int, number: int, at: float = 0.0) -> Order:
         probes = tuple(Out(station.port, self.probe(station, number)) for station in self.stations)
-        return Order(order, GROUP, Payload(b""), probes, at)
+        return Order(order, self.group, Payload(b""), probes, at)
 
     def answers(self, station: Station, late: int = 0) -> InRound:
         """late: rounds that the answered probe is older than the present one."""
@@ -222,7 +244,7 @@ def _probes(family: Family) -> Iterator[Case]:
         (
             InRound(
                 lambda number, probed=probed: Order(
-                    BEGIN, GROUP, Payload(b""), (Out(ONE.port, probed.probe(ONE, number)),)
+                    BEGIN, probed.group, Payload(b""), (Out(ONE.port, probed.probe(ONE, number)),)
                 ),
                 begins=True,
             ),
@@ -231,9 +253,9 @@ def _probes(family: Family) -> Iterator[Case]:
     )
     for shows, late, heard in (
         ("that was a round on its way is one", 1, 1),
-        ("that was 255 rounds on its way is one", 255, 1),
-        ("that was longer on its way is none", 256, 0),
-        ("to a round long ago is none", 0x8000, 0),
+        ("that was 63 rounds on its way is one", 63, 1),
+        ("that was longer on its way is none", 64, 0),
+        ("to a round long ago is none", 0x2000, 0),
         ("to a round to come is none", -1, 0),
     ):
         probed = Probed(family)
@@ -375,6 +397,34 @@ def _suspicion(family: Family) -> Iterator[Case]:
     )
 
 
+def _pages(family: Family) -> Iterator[Case]:
+    """The first and the last backends of a page, the last of all among them."""
+    for one in {"IPv4": (PAGE, PAGES * PAGE - 2), "IPv6": (2 * PAGE, 3 * PAGE - 2)}[family.name]:
+        probed, flow = Probed(family, one=one), Client(family)
+        yield Case(
+            f"{family.name} suspicion: backends {probed.one} and {probed.two} are asked, heard and suspected",
+            (probed.begins(), probed.answers(TWO), flow.syn(TWO), flow.data(TWO)),
+            rows=probed.rows,
+            counts={
+                Cell("suspected", probed.one): 1,
+                Cell("probe_answers", probed.one): 0,
+                Cell("probe_answers", probed.two): 1,
+                Cell("probe_answers", probed.two % PAGE): 0,
+                Cell("backend_syns", probed.two): 1,
+                Cell("backend_syns", probed.two % PAGE): 0,
+            },
+            replies={"probe_reset": 1},
+        )
+        probed = Probed(family, None, one=one)
+        yield Case(
+            f"{family.name} probe: echo requests to backends {probed.one} and {probed.two}",
+            (probed.begins(), probed.answers(ONE), probed.answers(TWO)),
+            rows=probed.rows,
+            counts={Cell("probe_answers", probed.one): 1, Cell("probe_answers", probed.two): 1},
+            drops={"probe_answer": 2},
+        )
+
+
 def _datagrams(family: Family) -> Iterator[Case]:
     frame = packet(family, dns(32001), destination=family.nat_vip)
     for shows, may_move, owner in (
@@ -458,7 +508,7 @@ CASES = [
     *(
         case
         for family in FAMILIES
-        for cases in (_probes, _suspicion, _datagrams, _scrubbing, _prober)
+        for cases in (_probes, _suspicion, _pages, _datagrams, _scrubbing, _prober)
         for case in cases(family)
     ),
     *(
