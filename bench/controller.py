@@ -3,9 +3,8 @@
     python -m bench.controller [--pools N] [--backends N ...]
 
 The switch is the embedded one, without ports, as a process of its own. The backends are behind a router, so
-that there is one neighbor. A data plane has numbers for 65 535 backends, and one that dies and returns takes
-a fresh one, since its old one rests: so of 1 000 pools with 50 of them each a tenth can fail at once and
-return, of as many with 65 fewer than one in a hundred.
+that there is one neighbor. One that dies and returns takes a fresh number, since its old one rests: of those
+that are left over, a tenth of all backends need one here.
 """
 
 import argparse
@@ -297,7 +296,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pools", type=int, default=1000)
     parser.add_argument(
-        "--backends", type=int, nargs="+", default=[50, 65], help="of each pool; one table for each number"
+        "--backends", type=int, nargs="+", default=[50, 100], help="of each pool; one table for each number"
     )
     arguments = parser.parse_args()
     console = Console(width=120)

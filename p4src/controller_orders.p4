@@ -16,6 +16,7 @@ control FollowOrder(inout headers_t headers, inout metadata_t meta, inout standa
             meta.fate = fate_t.SENT;
         } else if (probing && headers.packet_out.port != 0) {          // group 0 means that there is none
             meta.liveness.question = headers.packet_out.order == order_t.BEGIN ? question_t.BEGIN : question_t.PROBE;
+            // A copy's instance has 16 bits: the backend's other two are in the number of its group.
             meta.liveness.page = headers.packet_out.port[14:13];
             standard.mcast_grp = headers.packet_out.port;
             meta.fate = fate_t.SENT;

@@ -5,7 +5,7 @@ typedef bit<48>  mac_t;
 typedef bit<16>  vip_t;
 typedef bit<16>  pool_t;
 typedef bit<18>  backend_t;
-typedef bit<2>   page_t;             // the upper bits of a backend's number, of which a copy's instance has the other 16
+typedef bit<2>   page_t;             // of a backend's number, the two upper bits
 typedef bit<16>  motion_t;
 
 const backend_t NOBODY = 0;

@@ -1,8 +1,9 @@
-// Egress. A copy of a probe order becomes a probe, from headers alone: a TCP SYN, whose sequence number is round and
-// backend, or an ICMP echo request, whose identifier and sequence number are backend and round. A
-// SYN's source port follows the round: were it always the same, a backend that missed one RST would answer the next
-// SYNs on that half-open connection, and not as a listener does. It follows the backend, too: one server may be a
-// backend of several pools, and would take the second pool's SYN from the same port for a strange copy of the first.
+// Egress. A copy of a probe order becomes a probe, from headers alone: a TCP SYN, whose sequence number is 14 bits of
+// the round and the backend, or an ICMP echo request, which has 16 bits of the backend as identifier, and the round
+// and the other two as sequence number. A SYN's source port follows the round: were it always the same, a backend
+// that missed one RST would answer the next SYNs on that half-open connection, and not as a listener does. It follows
+// the backend, too: one server may be a backend of several pools, and would take the second pool's SYN from the same
+// port for a strange copy of the first.
 
 control Probe(inout headers_t headers, inout metadata_t meta, inout standard_metadata_t standard) {
     bool tcp = false;

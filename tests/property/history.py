@@ -176,7 +176,10 @@ class History:
 
     def _nothing(self) -> Assignment:
         assignment = Assignment()
-        assignment.backend_numbers.last_used = self.kind.numbers
+        numbers = assignment.backend_numbers
+        numbers.last_used = self.kind.numbers
+        if numbers.last_used == LAST_BACKEND:
+            numbers.last = (1 << 16) - 3  # the first ones have 16 bits, those that come later 17
         return assignment
 
     def close(self) -> None:

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from controller.apportion import NOBODY, Counts, Identities, apportion, grow, quotas, spread_standbys
+from controller.values import LAST_BACKEND
 
 Weights = dict[int, int]
 
 # Few identities and small weights, so that successive weightings share backends and remainders are often
 # equal.
 weightings = st.dictionaries(
-    st.one_of(st.integers(1, 9), st.just(65535)),
+    st.one_of(st.integers(1, 9), st.sampled_from([65536, LAST_BACKEND])),
     st.one_of(st.integers(0, 4), st.integers(0, 1000)),
     max_size=10,
 )

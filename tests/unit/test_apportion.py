@@ -3,6 +3,7 @@
 import numpy as np
 
 from controller.apportion import NOBODY, Counts, Identities, apportion, grow, quotas, spread_standbys
+from controller.values import LAST_BACKEND
 
 
 def ids(*numbers: int) -> Identities:
@@ -80,10 +81,21 @@ def test_a_backend_alone_stands_by_for_itself() -> None:
 
 
 def test_as_many_backends_and_buckets_as_there_can_be() -> None:
-    serving, weights = np.arange(1, 16385, dtype=np.uint32), np.ones(16384, dtype=np.int64)
+    serving = np.arange(LAST_BACKEND - 16383, LAST_BACKEND + 1, dtype=np.uint32)
+    weights = np.ones(16384, dtype=np.int64)
     nobody = np.zeros(65536, dtype=np.uint32)
     now = apportion(nobody, nobody, nobody, serving, weights)
-    assert set(np.bincount(now)[1:]) == {4}
+    assert set(np.bincount(now)[serving[0] :]) == {4}
+
+
+def test_more_backends_than_16_bits_tell_apart_share_what_there_is() -> None:
+    """Those who leave may be as many again as those who may be configured."""
+    serving = np.arange(1, 70001, dtype=np.uint32)
+    weights = np.ones(70000, dtype=np.int64)
+    nobody = np.zeros(65536, dtype=np.uint32)
+    now = apportion(nobody, nobody, nobody, serving, weights)
+    assert len(np.unique(now)) == 65536
+    assert (apportion(now, now, nobody, serving, weights) == now).all()
 
 
 def test_growing_doubles_the_buckets() -> None:

@@ -14,6 +14,8 @@ from controller.probes import Probes, Silence
 from controller.program import (
     ADDRESSES,
     CURRENT_PROBED,
+    GROUP_BITS,
+    INSTANCE_BITS,
     PROBE_GROUPS,
     PROBE_TARGETS,
     PROBES_AT_ONCE,
@@ -21,11 +23,12 @@ from controller.program import (
     Do,
     wide,
 )
-from controller.values import Address
+from controller.values import LAST_BACKEND, Address
 
 MAC, THEIRS, VLAN = 0x020000000001, 0x0200000000AA, 7
 HOP = Do("forward", (3, MAC, THEIRS, VLAN))
 NOW = 1_000_000.0
+PAGE = 1 << INSTANCE_BITS
 
 DOCUMENT = """
 switch: {{mac: "02:00:00:00:00:01"}}
@@ -180,6 +183,32 @@ def test_who_leaves_changes_one_group_and_who_comes_takes_the_place() -> None:
     again.adopt(world.probes.rows(MAC)[PROBE_GROUPS])
     again.update(world.desired.config, world.desired.assignment, known)
     assert {*again.rows(MAC)[PROBE_GROUPS]} == {*world.probes.rows(MAC)[PROBE_GROUPS]}
+
+
+def test_a_group_is_of_one_page_since_a_copy_tells_16_bits_of_its_backend() -> None:
+    """The upper bits of its number are in the group's, and what a switch holds is read back as it was."""
+    world = World()
+    world.desired.assignment.backend_numbers.last = 2 * PAGE - 20
+    many(world, 40)
+    assert {*map(len, world.groups.values())} == {2 * PROBES_AT_ONCE, 2 * 3, 2 * 5}
+    assert min(world.groups) == (1 << GROUP_BITS) + 1
+    asked = [
+        (group >> GROUP_BITS) * PAGE + instance
+        for group, copies in world.groups.items()
+        for instance in copies[1::2]
+    ]
+    assert sorted(asked) == sorted(world.probes.targets)
+    assert 2 * PAGE in asked
+    again = Probes()
+    again.adopt(world.probes.rows(MAC)[PROBE_GROUPS])
+    again.update(world.desired.config, world.desired.assignment, known)
+    assert again.rows(MAC) == world.probes.rows(MAC)
+
+
+def test_a_page_has_groups_for_all_its_backends_and_bmv2_has_them_all() -> None:
+    needed = PAGE // PROBES_AT_ONCE
+    assert needed < 1 << GROUP_BITS
+    assert (LAST_BACKEND // PAGE << GROUP_BITS) + needed <= 32767
 
 
 # what the answers say

@@ -1,9 +1,12 @@
 """What the store keeps, it keeps as it was, and says when it cannot."""
 
 import sqlite3
+import struct
 import threading
 import time
+import zlib
 from contextlib import closing
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from controller.errors import StoreError, UnknownRevision
 from controller.health.damping import Flapping, Flaps
 from controller.model import Backend, Pool
 from controller.store import MIGRATIONS, SCHEMA, SqliteStore
+from controller.values import LAST_BACKEND
 
 NOW = 1_000_000.0
 
@@ -182,7 +186,32 @@ def test_an_unknown_revision_is_an_error(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "store").document(3)
 
 
-@pytest.mark.parametrize("damage", [b"", b"slb1", Buckets.of_nobody(16).to_bytes()[:-1], b"x" * 100])
+def test_buckets_that_were_stored_when_numbers_had_16_bits_are_read() -> None:
+    count = 16
+    numbers = np.arange(4 * count, dtype="<u2") + 65000
+    began = np.arange(count, dtype="<f8")
+    body = zlib.compress(numbers.tobytes() + began.tobytes())
+    buckets = Buckets.from_bytes(struct.pack("<4sI", b"slb1", count) + body)
+    current, previous, standby, motion = numbers.reshape(4, count)
+    for part, expected in (
+        (buckets.current, current),
+        (buckets.previous, previous),
+        (buckets.standby, standby),
+        (buckets.motion, motion),
+        (buckets.began, began),
+    ):
+        assert (part == expected).all()
+
+
+def test_buckets_of_the_last_backends_survive_being_stored() -> None:
+    last = np.arange(LAST_BACKEND - 15, LAST_BACKEND + 1, dtype=np.uint32)
+    buckets = replace(Buckets.of_nobody(16), current=last, previous=last[::-1], standby=np.roll(last, 1))
+    again = Buckets.from_bytes(buckets.to_bytes())
+    for part in ("current", "previous", "standby", "motion", "began"):
+        assert (getattr(again, part) == getattr(buckets, part)).all()
+
+
+@pytest.mark.parametrize("damage", [b"", b"slb1", b"slb2", Buckets.of_nobody(16).to_bytes()[:-1], b"x" * 100])
 def test_damaged_buckets_are_refused(damage: bytes) -> None:
     with pytest.raises(StoreError, match="damaged"):
         Buckets.from_bytes(damage)
