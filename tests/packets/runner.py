@@ -42,7 +42,7 @@ WRITE_ORDER = (
     "vip_ranges",
 )
 PACKET_IN_OCTETS = 20
-AGE_OCTETS = slice(18, 20)  # of the packet_in header: how long a traced flow's exception was silent
+AGE = 0x3FFF << 16  # in the packet_in header: how long a traced flow's exception was silent
 SHOWN = 4  # packets in a message
 
 Key = tuple[object, ...]
@@ -187,7 +187,8 @@ def without_ages(emitted: Emitted) -> Emitted:
 
 
 def _ageless(frame: bytes) -> bytes:
-    return frame[: AGE_OCTETS.start] + bytes(2) + frame[AGE_OCTETS.stop :]
+    header = int.from_bytes(frame[:PACKET_IN_OCTETS]) & ~AGE
+    return header.to_bytes(PACKET_IN_OCTETS) + frame[PACKET_IN_OCTETS:]
 
 
 def by_port(emitted: Iterable[tuple[int, bytes]]) -> dict[int, list[bytes]]:
