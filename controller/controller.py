@@ -109,6 +109,8 @@ class Controller:
             latest = store.commit(document, who="file", what=what, from_file=True)
         self._revision = latest or Revision(0, 0.0, "file", "not in force yet")
         self._listeners: list[Callable[[Config], None]] = []
+        self._checkers: list[Callable[[Config], None]] = []
+        desired.on_stand_ins = self._tell_checkers
         self._suspicious: list[Callable[[str, str], None]] = []
         self._changing = asyncio.Lock()
         self._running: dict[Link, asyncio.Task[None]] = {}
@@ -196,10 +198,10 @@ class Controller:
         desired = _desired(config, self._store, self.events)
         desired.verdicts = shared.desired.verdicts
         desired.verdicts.update(config)
+        desired.on_stand_ins = self._tell_checkers
         shared.desired, self._revision = desired, latest
         self._follow_switches()
-        for listener in self._listeners:
-            listener(config)
+        self._tell_listeners()
 
     # the configuration
 
@@ -237,6 +239,23 @@ class Controller:
         """`listener` is called with the configuration after every change."""
         self._listeners.append(listener)
 
+    def on_checked(self, listener: Callable[[Config], None]) -> None:
+        """`listener` is called with the configuration and, in it, all backends that are to be checked.
+
+        Those are also removed ones that serve in the place of others, by names that only the checks use.
+        """
+        self._checkers.append(listener)
+        listener(self._shared.desired.checked)
+
+    def _tell_checkers(self) -> None:
+        for listener in self._checkers:
+            listener(self._shared.desired.checked)
+
+    def _tell_listeners(self) -> None:
+        for listener in self._listeners:
+            listener(self.config)
+        self._tell_checkers()
+
     def on_suspicion(self, listener: Callable[[str, str], None]) -> None:
         """`listener` is called with pool and backend when the switch takes a backend for dead, or clients'
         connections say so."""
@@ -254,7 +273,7 @@ class Controller:
                 severity = Severity.WARNING if suspect else Severity.INFO
                 self.events.record(Kind.HEALTH, f"{pool}/{identity.name}", text, cause, severity)
                 if suspect:
-                    self._doubted(pool, identity.name)
+                    self._doubted(pool, self._shared.desired.checked_as(pool, identity))
 
     def _doubted(self, pool: str, backend: str) -> None:
         for listener in self._suspicious:
@@ -299,8 +318,9 @@ class Controller:
         late = await self._wait_for_switches(wait)
         if not late:
             announced = moved and self._shared.desired.announced
-            detail = "announced to the switch: the buckets move in a few seconds" if announced else ""
-            return ChangeResult(revision, True, moved, detail)
+            details = ["announced to the switch: the buckets move in a few seconds"] if announced else []
+            details += self._shared.desired.standing_in()
+            return ChangeResult(revision, True, moved, "; ".join(details))
         return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {'; '.join(late)}")
 
     async def _wait_for_switches(self, wait: float) -> list[str]:
@@ -333,8 +353,7 @@ class Controller:
         self._shared.desired.configure(config, drain=drain)
         self._follow_switches()
         self._shared.ask()
-        for listener in self._listeners:
-            listener(config)
+        self._tell_listeners()
         return self._revision.number
 
     def _refuse_what_is_not_about(self, expected_revision: int | None) -> None:
@@ -463,6 +482,7 @@ class Controller:
             packets=traffic.packets if traffic else 0,
             counted=counters.read,
             now=time.time(),
+            awaited=desired.awaited_for(pool, identity),
         )
 
     async def diagnose(self) -> list[Finding]:

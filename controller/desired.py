@@ -10,9 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from controller import stand_ins
 from controller.adoption import adopt, join
 from controller.announcements import Announcements
 from controller.apportion import Mask
@@ -21,14 +23,16 @@ from controller.buckets import SHARED_SLOT
 from controller.draining import Peaks
 from controller.errors import InvalidConfig, Problem
 from controller.events import EventLog, Kind, Severity
+from controller.health.checks import NUMBER
 from controller.health.damping import Flaps
 from controller.health.passive import Listening
-from controller.identities import Server, server_of
+from controller.identities import Identity, Server, server_of
 from controller.members import Kept, Member
 from controller.model import ONLY, Config, Pool, State
 from controller.outliers import Outliers
 from controller.program import BACKENDS, POOLS, Table
 from controller.reconciler import Holdings
+from controller.services import is_elsewhere
 from controller.serving import NOBODY_SERVES, STEPS, Roles, next_step, steps_taken
 from controller.settle import Settling
 from controller.values import Address, format_duration, format_share
@@ -69,6 +73,8 @@ class Desired:
         self._latest = math.inf
         """When the last refresh was: before the first, what was stored may be of a clock that was ahead."""
         self._announcements = Announcements()
+        self.on_stand_ins: Callable[[], None] = lambda: None
+        """Called when others than before are to be checked, beside those that are configured."""
         assignment.backend_numbers.is_held = lambda number: self._may_be_held(BACKENDS, number)
         assignment.pool_numbers.is_held = lambda number: self._may_be_held(POOLS, number)
 
@@ -96,7 +102,8 @@ class Desired:
         """Another configuration. Without `drain`, backends that it takes away leave at once."""
         before = {pool.name: pool for pool in self.config.pools}
         for pool in config.pools:
-            if pool != before.get(pool.name):
+            # Who stands in may have been given to another pool.
+            if pool != before.get(pool.name) or self._roles_of(pool.name).stand_ins:
                 self._stale.add(pool.name)
                 if not drain:
                     self._cut[pool.name] = self._taken_away(pool)
@@ -106,18 +113,30 @@ class Desired:
         self.verdicts.update(config)
         self._keep_flaps()
         self.outliers.keep({(pool, name) for pool, (name, *_) in servers})
+        names = self._names
+        for pool, fallen in self._fallen.items():
+            for name in [name for name in fallen if (pool, name) not in names]:
+                del fallen[name]
 
     def _keep_flaps(self) -> None:
-        self.flaps.keep({(pool.name, one.name) for pool in self.config.pools for one in pool.backends})
+        self.unsaved.update(self.flaps.keep(self._names))
+
+    @property
+    def _names(self) -> set[tuple[str, str]]:
+        """Of all backends that are configured, with their pools."""
+        return {(pool.name, one.name) for pool in self.config.pools for one in pool.backends}
 
     def _taken_away(self, pool: Pool) -> frozenset[Server]:
-        """The backends that `pool` has no longer; those that drain already are not among them."""
+        """The backends that `pool` has no longer; those that were taken away before are not among them."""
         assigned = self.assignment.pools.get(pool.name)
-        present = [i.server for i in assigned.backends.values() if i.removed is None] if assigned else []
-        return frozenset(present) - {server_of(backend) for backend in pool.backends}
+        present = {i.server for i in assigned.backends.values() if i.removed is None} if assigned else set()
+        earlier = {one.server for one in self._removed_stand_ins(pool)}
+        return frozenset(present - earlier - {server_of(backend) for backend in pool.backends})
 
     def set_health(self, pool: str, backend: str, healthy: bool, reason: str) -> bool:
-        """A verdict; True if there is something to do about it."""
+        """A verdict, also about a removed one that stands in; True if there is something to do about it."""
+        if NUMBER in backend:
+            return not healthy and self._lose(pool, backend)
         was_up = self.verdicts.healthy(pool, backend)
         changed = self.verdicts.set(self.config, pool, backend, healthy, reason)
         if changed:
@@ -127,6 +146,20 @@ class Desired:
             elif healthy:
                 self.outliers.pardon(pool, backend)
         return changed
+
+    def _lose(self, name: str, backend: str) -> bool:
+        """A removed backend that stands in is down; True if it still does."""
+        lost = [
+            identity.server
+            for pool in self.config.pools
+            if pool.name == name
+            for identity in self._removed_stand_ins(pool)
+            if stand_ins.label(identity) == backend
+        ]
+        if lost:
+            self._stale.add(name)
+            self._cut[name] = self._cut.get(name, frozenset()).union(lost)
+        return bool(lost)
 
     def hear(
         self, listening: Listening, moment: float, now: float, switch: str = ONLY
@@ -256,9 +289,10 @@ class Desired:
             movable=movable,
             ejected=self.outliers.out(pool.name),
             back=self.outliers.take_back(pool.name),
+            elsewhere=partial(is_elsewhere, self.config, pool.name),
         )
         self._stale.discard(pool.name)
-        cause = _cause(outcome, self.roles.get(pool.name, NOBODY_SERVES))
+        cause = _cause(outcome, self._roles_of(pool.name))
         self._note_roles(pool, outcome.roles)
         self._note(pool, outcome, cause or self._announcements.cause(pool.name) or "weights changed")
         self._announce(pool, outcome.pending, cause or "weights changed", now)
@@ -295,8 +329,9 @@ class Desired:
                 self._events.record(Kind.HEALTH, "/".join(name), text, cause, Severity.WARNING)
 
     def _note_roles(self, pool: Pool, roles: Roles) -> None:
-        """Tells of panic, and of tiers that join or leave."""
-        before, self.roles[pool.name] = self.roles.get(pool.name, NOBODY_SERVES), roles
+        """Tells of panic, of tiers that join or leave, and of who stands in for others."""
+        before, self.roles[pool.name] = self._roles_of(pool.name), roles
+        self._note_stand_ins(pool, roles, before)
         healthy = f"{roles.healthy} of {roles.may_serve} backends are healthy"
         if roles.panic != before.panic:
             text = (
@@ -314,6 +349,44 @@ class Desired:
             cause = f"{below} healthy in lower tiers, at least {pool.tier_minimum} are to serve"
             severity = Severity.WARNING if joins else Severity.INFO
             self._events.record(Kind.HEALTH, pool.name, text, cause, severity)
+
+    def _note_stand_ins(self, pool: Pool, roles: Roles, before: Roles) -> None:
+        if roles.stand_ins == before.stand_ins:
+            return
+        text, cause = stand_ins.news(self.assignment.pools[pool.name], roles)
+        severity = Severity.INFO if roles.weights else Severity.WARNING
+        self._events.record(Kind.HEALTH, pool.name, text, cause, severity)
+        self.on_stand_ins()
+
+    def _roles_of(self, pool: str) -> Roles:
+        return self.roles.get(pool, NOBODY_SERVES)
+
+    def _removed_stand_ins(self, pool: Pool) -> list[Identity]:
+        return stand_ins.removed(pool, self.assignment.pools.get(pool.name), self._roles_of(pool.name))
+
+    def standing_in(self) -> list[str]:
+        """Of each pool in which somebody stands in, who does, and why."""
+        pools = self.assignment.pools
+        return [
+            f"{name}: {': '.join(stand_ins.news(pools[name], roles))}"
+            for name, roles in self.roles.items()
+            if roles.stand_ins and name in pools
+        ]
+
+    @property
+    def checked(self) -> Config:
+        """The configuration with all whom the checks are to ask."""
+        return stand_ins.with_stand_ins(self.config, self.assignment, self.roles)
+
+    def checked_as(self, pool: str, identity: Identity) -> str:
+        """What the checks call a backend."""
+        removed = self._removed_stand_ins(self.config.pool(pool))
+        return stand_ins.label(identity) if identity in removed else identity.name
+
+    def awaited_for(self, pool: str, identity: Identity) -> tuple[str, ...]:
+        """Those for whom a backend stands in."""
+        roles = self._roles_of(pool)
+        return roles.awaited if identity.id in roles.stand_ins else ()
 
     @property
     def announced(self) -> Mapping[str, Mask]:
@@ -333,7 +406,7 @@ class Desired:
         size = max(pool.buckets, len(before.buckets))
         if self._announcements.ready(pool.name, size, now, pool.announcement).any():
             return True
-        taken = dict(self.roles.get(pool.name, NOBODY_SERVES).slow)
+        taken = dict(self._roles_of(pool.name).slow)
         return any(
             steps_taken(identity.came, now, pool.slow_start) != taken[identity.name]
             for identity in before.backends.values()
@@ -345,7 +418,7 @@ class Desired:
         yield from self.outliers.due(pool.name)
         if pool.damping:
             yield from self.flaps.due(pool.name, pool.damping)
-        slow = dict(self.roles.get(pool.name, NOBODY_SERVES).slow)
+        slow = dict(self._roles_of(pool.name).slow)
         for identity in self.assignment.pools[pool.name].backends.values() if slow else ():
             if identity.name in slow and identity.removed is None:
                 step = next_step(identity.came, now, pool.slow_start)
@@ -504,7 +577,13 @@ class Desired:
         assignment, before = self.assignment.copy(), {pool.name: pool for pool in self.config.pools}
         stale = [pool for pool in config.pools if pool != before.get(pool.name) or pool.name in self._stale]
         moved = sum(
-            assignment.update(pool, self._is_up(pool), now, ejected=self.outliers.out(pool.name)).moved
+            assignment.update(
+                pool,
+                self._is_up(pool),
+                now,
+                ejected=self.outliers.out(pool.name),
+                elsewhere=partial(is_elsewhere, config, pool.name),
+            ).moved
             for pool in stale
         )
         assignment.number_vips((vip.name for vip in config.vips), now)

@@ -205,12 +205,18 @@ def _pools(facts: Facts) -> Iterator[Finding]:
             text = f"nobody serves, clients of {names} are refused"
             remedy = _who_could_serve(pool, bool(found))
             yield Finding(subject=subject, state=State.WRONG, text=text, remedy=remedy)
+        if pool.standing_in:
+            remedy = (
+                f"see why {', '.join(pool.awaited)} cannot be reached; or go back, `sluice history` has the "
+                "revisions: `sluice rollback N`"
+            )
+            yield Finding(subject=subject, state=State.WARNING, text=pool.standing_in, remedy=remedy)
         if pool.unmoved:
             text = f"{pool.unmoved} new flows found no room to be recorded while their bucket moved"
             remedy = "they stayed and did not break; move fewer buckets at once"
             yield Finding(subject=subject, state=State.WARNING, text=text, remedy=remedy)
         yield from found
-        if not found and serving:
+        if not found and serving and not pool.standing_in:
             text = f"{len(serving)} of {len(pool.backends)} backends serve"
             yield Finding(subject=subject, state=State.OK, text=text)
 

@@ -110,6 +110,8 @@ def _attention(status: Status) -> list[str]:
                 found.append(f"{pool.name}/{backend.name} is {backend.signal} to its clients")
             if is_overdue(backend, status.time):
                 found.append(f"{pool.name}/{backend.name} still has flows at the deadline of its drain")
+        if pool.standing_in:
+            found.append(f"{pool.name}: {pool.standing_in}")
         if pool.panic:
             found.append(f"{pool.name} is in panic: too few are healthy, all backends serve")
         elif pool.tier > min((backend.tier for backend in pool.backends), default=0):

@@ -15,6 +15,7 @@ from controller.assignment import Assignment
 from controller.desired import Desired
 from controller.errors import Unreachable
 from controller.events import EventLog
+from controller.health.checks import NUMBER
 from controller.health.damping import Flaps
 from controller.health.passive import LOOKS, Handshakes, Listening
 from controller.health.settings import Damping
@@ -156,6 +157,10 @@ class History:
         self.lost: set[int] = set()
         """Identities whose flows are lost: dead, disabled or cut."""
         self.healthy: dict[str, bool] = {}
+        self.unchecked: set[str] = set()
+        """Of whom no check has said anything yet."""
+        self.replaced: tuple[Backend, ...] = ()
+        """Whom others were put in the place of, lately."""
         self.nobody_opens = self.settles = self.diverged = False
         """`diverged`: the switches may have, or have had, a `previous` of their own."""
         self.desired = Desired(self.config, self._nothing(), self.events)
@@ -231,12 +236,14 @@ class History:
         sides = self.present
         if len(sides) > 1:
             self.random.shuffle(sides)
+        pools = self.desired.assignment.pools
+        had_new_flows = {*pools["web"].buckets.current.tolist()} if pools else set[int]()
         version = -1
         while sides and self.desired.version != version:
             version = self.desired.version
             for side in [side for side in sides if not side.away]:
                 self._pass(side)
-        self._check_assignment()
+        self._check_assignment(had_new_flows)
 
     def _pass(self, side: Side) -> None:
         """One pass, as a session makes it."""
@@ -330,8 +337,8 @@ class History:
             for key, do in other.switch.tables[BUCKETS].items()
         )
 
-    def _check_assignment(self) -> None:
-        """New flows go to those who serve, and those are no more tiers than it takes."""
+    def _check_assignment(self, before: set[int]) -> None:
+        """New flows go to those who serve, and those are no more tiers than it takes; `before` had them."""
         if not self.present:
             return
         assigned, roles = self.desired.assignment.pools["web"], self.desired.roles["web"]
@@ -346,7 +353,17 @@ class History:
         if self.desired.announced:
             return
         new = {*assigned.buckets.current.tolist()}
-        assert new <= serving or (not serving and new == {0}), f"{new} get new flows, {serving} serve"
+        if serving:
+            assert new <= serving, f"{new} get new flows, {serving} serve"
+        elif not any(one.state is State.ACTIVE and one.weight for one in self.pool.backends):
+            assert new == {0}, f"{new} get new flows, and nobody is to"
+        else:
+            # Somebody is to serve, and is not up: whoever had new flows, and is still there, keeps them.
+            could = before & assigned.backends.keys()
+            assert new == {0} if not could and len(self.sides) == 1 else 0 not in new or not could, (
+                f"{new} get new flows, of {before}, while others are waited for"
+            )
+            assert len(self.sides) > 1 or new <= before | {0}, f"{new} take new flows again, of {before}"
 
     def begin_anew(self) -> None:
         """The controller was killed, or lost its connection, and goes on from what the switch holds."""
@@ -430,24 +447,51 @@ class History:
         self.config = self.config.model_copy(update={"pools": (pool,)})
         self.desired.configure(self.config, drain=drain)
 
-    def add(self) -> None:
+    def _born(self) -> Backend:
         self.born += 1
         name = f"b{self.born}"
         address = ip_address(f"10.0.{1 + self.born // 250}.{1 + self.born % 250}")
         weight = self.random.randint(1, 3)
         tier = self.random.choice([0, 0, 0, 1, 2]) if self.kind.tiers else 0
-        backend = Backend(name=name, address=address, port=80, weight=weight, tier=tier)
+        return Backend(name=name, address=address, port=80, weight=weight, tier=tier)
+
+    def add(self) -> None:
+        backend = self._born()
         if len(self.pool.backends) < MOST_BACKENDS:
             self.configure(backends=(*self.pool.backends, backend))
-            self.healthy[name] = True
-            self.desired.set_health("web", name, True, "checked")
+            self.healthy[backend.name] = True
+            self.desired.set_health("web", backend.name, True, "checked")
 
     def remove(self) -> None:
         if self.pool.backends:
             gone = self.random.choice(self.pool.backends)
             rest = tuple(backend for backend in self.pool.backends if backend is not gone)
             self.configure(drain=self.kind.orderly or self.random.random() < 0.8, backends=rest)
-            del self.healthy[gone.name]
+            self.healthy.pop(gone.name, None)
+            self.unchecked.discard(gone.name)
+
+    def replace_all(self) -> None:
+        """All backends go, and others come whom no check has seen yet; or those that went come back."""
+        gone = self.pool.backends
+        if self.replaced and self.random.random() < 0.4:
+            come = self.replaced
+        else:
+            come = tuple(self._born() for _ in range(self.random.randint(1, 3)))
+        self.configure(backends=come)
+        self.replaced = gone
+        self.healthy.clear()
+        self.unchecked = {one.name for one in come}
+
+    def first_check(self) -> None:
+        """Of one that is new. Or one that was removed, and serves still, fails."""
+        removed = {one.name for one in self.desired.checked.pools[0].backends if NUMBER in one.name}
+        if removed and not self.kind.orderly and self.random.random() < 0.3:
+            self.desired.set_health("web", self.random.choice(sorted(removed)), False, "checked")
+        elif self.unchecked:
+            name = self.random.choice(sorted(self.unchecked))
+            self.unchecked.discard(name)
+            self.healthy[name] = self.kind.orderly or self.random.random() < 0.7
+            self.desired.set_health("web", name, self.healthy[name], "checked")
 
     def change_one(self) -> None:
         if self.pool.backends:
@@ -501,6 +545,8 @@ class History:
             self.change_policy: 1,
             self.eject: 2,
             self.grow: 1,
+            self.replace_all: 2,
+            self.first_check: 6 if self.unchecked else 0,
         }
         for change in self.random.choices([*changes], [*changes.values()], k=self.random.choice([1, 1, 2])):
             change()

@@ -4,8 +4,12 @@ plane.
 `test_program_consistency.py` searches through the compiled program. This one is fast, for tables of any size.
 """
 
+from collections.abc import Callable
+
 import pytest
 
+from controller import assignment
+from controller.model import Pool
 from tests.property.history import ANNOUNCEMENT, History, Kind
 
 
@@ -27,3 +31,30 @@ def test_no_flow_is_broken_when_a_syn_arrives_twice(seed: int) -> None:
         history.step()
     history.close()
     assert history.opened > 50
+
+
+# faults
+
+
+def nobody_stands_in(patch: pytest.MonkeyPatch) -> None:
+    """Who is to leave does so before anybody has taken its place."""
+    patch.setattr(assignment, "_who_could_stand_in", lambda *arguments: {})
+
+
+def they_take_new_flows_again(patch: pytest.MonkeyPatch) -> None:
+    """Who has handed over its buckets stands in again."""
+
+    def wrong(pool: Pool, before: assignment.PoolAssignment, *arguments: object) -> dict[int, int]:
+        return {n: 1 for n, one in before.backends.items() if one.removed is not None}
+
+    patch.setattr(assignment, "_who_could_stand_in", wrong)
+
+
+@pytest.mark.parametrize("plant", [nobody_stands_in, they_take_new_flows_again])
+def test_a_gap_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    with pytest.raises(AssertionError, match="new flows"):
+        for seed in range(10):
+            history = History(Kind(1024, announcement=0.0), seed)
+            for _ in range(400):
+                history.step()
