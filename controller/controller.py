@@ -547,7 +547,7 @@ class Controller:
 
 def _desired(config: Config, store: Store, events: EventLog) -> Desired:
     """With `config`, and all else that the store knows."""
-    return Desired(config, store.load(), events, store.flaps())
+    return Desired(config, store.load(), events, store.flaps(), store.ejections())
 
 
 def _stored_config(store: Store, revision: int) -> Config:

@@ -25,6 +25,7 @@ from controller.errors import InvalidConfig, Problem
 from controller.events import EventLog, Kind, Severity
 from controller.health.checks import NUMBER
 from controller.health.damping import Flaps
+from controller.health.ejection import Ejections
 from controller.health.passive import Listening
 from controller.identities import Identity, Server, server_of
 from controller.members import Kept, Member
@@ -46,7 +47,12 @@ class Desired:
     """
 
     def __init__(
-        self, config: Config, assignment: Assignment, events: EventLog, flaps: Flaps | None = None
+        self,
+        config: Config,
+        assignment: Assignment,
+        events: EventLog,
+        flaps: Flaps | None = None,
+        ejections: Ejections | None = None,
     ) -> None:
         self.config = config
         self.assignment = assignment
@@ -59,7 +65,7 @@ class Desired:
         self._told_drained: dict[str, set[int]] = {}
         """By pool, backends of which it was told that they have drained."""
         self.unsaved: set[str] = set()
-        """Pools whose assignment, or whose penalties, the store does not have yet."""
+        """Pools whose assignment, penalties or ejections the store does not have yet."""
         self._events = events
         self._stale: set[str] = {pool.name for pool in config.pools}
         self._cut: dict[str, frozenset[Server]] = {}
@@ -67,7 +73,9 @@ class Desired:
         """Of each pool's backends, as they were last decided."""
         self.flaps = flaps or Flaps()
         self._keep_flaps()
-        self.outliers = Outliers(events)
+        self.outliers = Outliers(events, ejections)
+        # Whoever had the name when this was stored may have been another server.
+        self.outliers.keep(self._names - self._taken_over())
         self._fallen: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """How often backends (by pool and name) have gone down since the last refresh."""
         self._latest = math.inf
@@ -107,12 +115,11 @@ class Desired:
                 self._stale.add(pool.name)
                 if not drain:
                     self._cut[pool.name] = self._taken_away(pool)
-        servers = _servers(self.config) & _servers(config)
-        self.config = config
+        before_that, self.config = self.config, config
         self._follow_switches()
         self.verdicts.update(config)
         self._keep_flaps()
-        self.outliers.keep({(pool, name) for pool, (name, *_) in servers})
+        self._keep_ejections(before_that)
         names = self._names
         for pool, fallen in self._fallen.items():
             for name in [name for name in fallen if (pool, name) not in names]:
@@ -120,6 +127,23 @@ class Desired:
 
     def _keep_flaps(self) -> None:
         self.unsaved.update(self.flaps.keep(self._names))
+
+    def _taken_over(self) -> set[tuple[str, str]]:
+        """Names that are those of other servers in the tables."""
+        there = {
+            (pool, server)
+            for pool, assigned in self.assignment.pools.items()
+            for server in assigned.by_server()
+        }
+        same = there & _servers(self.config)
+        return {(pool, name) for pool, (name, *_) in there - same} - {
+            (pool, name) for pool, (name, *_) in same
+        }
+
+    def _keep_ejections(self, before: Config) -> None:
+        """Of the same servers as `before`."""
+        servers = _servers(before) & _servers(self.config)
+        self.unsaved |= self.outliers.keep({(pool, name) for pool, (name, *_) in servers})
 
     @property
     def _names(self) -> set[tuple[str, str]]:
@@ -173,6 +197,7 @@ class Desired:
             pools, self.assignment, self.roles, listening, moment, now, switch
         )
         self._stale |= ejecting
+        self.unsaved |= ejecting
         return hurry, bool(ejecting)
 
     # the switches
@@ -252,6 +277,7 @@ class Desired:
             self._damp(pool, now)
             if self.outliers.let_back(pool, now):
                 self._stale.add(pool.name)
+                self.unsaved.add(pool.name)
             if pool.name in self._stale or self._is_due(pool, now):
                 self._update(pool, now)
         self._fallen.clear()
@@ -260,11 +286,15 @@ class Desired:
     def _heed_the_clock(self, now: float) -> None:
         """What began at a time that is yet to come, by a clock that was set back, began now.
 
-        Otherwise a slow start would be over at once, and a penalty last for as long as the clock went back.
-        A clock that is set forward ends both early.
+        Otherwise a slow start would be over at once, and a penalty or an ejection last for as long as the
+        clock went back. A clock that is set forward ends them early.
         """
         if now < self._latest:
-            changed = {*self.assignment.set_back(now), *self.flaps.set_back(now)}
+            changed = {
+                *self.assignment.set_back(now),
+                *self.flaps.set_back(now),
+                *self.outliers.ejections.set_back(now),
+            }
             self._stale |= changed
             self.unsaved |= changed
         self._latest = now

@@ -58,7 +58,8 @@ class Shared:
             while pools := desired.unsaved:
                 desired.unsaved = set()
                 try:
-                    kept = desired.assignment.copy(), pools, desired.flaps.copy()
+                    ejections = desired.outliers.ejections.copy()
+                    kept = desired.assignment.copy(), pools, desired.flaps.copy(), ejections
                     await asyncio.to_thread(self.store.save, *kept)
                 except StoreError as error:
                     text = "the assignment of buckets cannot be stored; going on without"

@@ -17,6 +17,7 @@ from controller.errors import Unreachable
 from controller.events import EventLog
 from controller.health.checks import NUMBER
 from controller.health.damping import Flaps
+from controller.health.ejection import Ejections
 from controller.health.passive import LOOKS, Handshakes, Listening
 from controller.health.settings import Damping
 from controller.identities import LAST
@@ -252,7 +253,8 @@ class History:
             before = {*pools["web"].backends} if pools else set()
             self.desired.refresh(self.now)
             self.lost |= before - {*pools["web"].backends}
-            self.store.save(self.desired.assignment, self.desired.unsaved, self.desired.flaps)
+            ejections = self.desired.outliers.ejections
+            self.store.save(self.desired.assignment, self.desired.unsaved, self.desired.flaps, ejections)
             self.desired.unsaved.clear()
             version, awaited = self.desired.version, self.desired.awaited(side.name)
             assignment = self.desired.assignment_of(side.name)
@@ -373,16 +375,19 @@ class History:
         verdicts = self.desired.verdicts
         killed = self.random.random() < 0.7
         assignment, flaps = self.desired.assignment, self.desired.flaps
+        ejections = before = self.desired.outliers.ejections
         if killed:
-            assignment, flaps = self.store.load(), self.store.flaps()
+            assignment, flaps, ejections = self.store.load(), self.store.flaps(), self.store.ejections()
+            ejections.keep({("web", backend.name) for backend in self.config.pools[0].backends})
+            assert ejections.of("web") == before.of("web"), "ejections outlive the controller"
             flaps.keep({("web", backend.name) for backend in self.config.pools[0].backends})
             assert flaps.of("web") == self.desired.flaps.of("web"), "penalties outlive the controller"
             self._check_when_they_came(assignment)
         assignment.backend_numbers.last_used = self.kind.numbers
         if killed and self.kind.numbers == LAST and self.random.random() < 0.3:
             # Its store is lost, too, which knew the numbers that rest.
-            assignment, flaps = Assignment(), Flaps()
-        self.desired = Desired(self.config, assignment, self.events, flaps)
+            assignment, flaps, ejections = Assignment(), Flaps(), Ejections()
+        self.desired = Desired(self.config, assignment, self.events, flaps, ejections)
         if not killed:
             self.desired.verdicts = verdicts
         sides = self.present

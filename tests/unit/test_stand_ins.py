@@ -89,7 +89,8 @@ class World:
     def begin_anew(self) -> None:
         """Another controller goes on from the store; it has heard of no check."""
         store = SqliteStore(":memory:")
-        store.save(self.desired.assignment, ["web", "api"], self.desired.flaps)
+        ejections = self.desired.outliers.ejections
+        store.save(self.desired.assignment, ["web", "api"], self.desired.flaps, ejections)
         self.desired = Desired(self.config, store.load(), self.events)
         self.refresh()
         store.close()
