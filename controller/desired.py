@@ -33,6 +33,7 @@ from controller.model import ONLY, Config, Pool, State
 from controller.outliers import Outliers
 from controller.program import BACKENDS, POOLS, Table
 from controller.reconciler import Holdings
+from controller.report import way_out, what_waits
 from controller.services import is_elsewhere
 from controller.serving import NOBODY_SERVES, STEPS, Roles, next_step, steps_taken
 from controller.settle import Settling
@@ -64,6 +65,8 @@ class Desired:
         self.peaks = Peaks()
         self._told_drained: dict[str, set[int]] = {}
         """By pool, backends of which it was told that they have drained."""
+        self._told_held_up: list[str] = []
+        """Switches that are away, of which it was told that something waits for them."""
         self.unsaved: set[str] = set()
         """Pools whose assignment, penalties or ejections the store does not have yet."""
         self._events = events
@@ -522,9 +525,20 @@ class Desired:
         kept = [self._settle_kept(member, pool, now) for member in self.members.values() for pool in pools]
         for pool in self.config.pools:
             self._tell_drained(pool)
+        self._tell_held_up(pools)
         self.unsaved.update(changed)
         self.version += bool(changed or any(kept))
         return bool(changed or any(kept))
+
+    def _tell_held_up(self, pools: list[Pool]) -> None:
+        """Tells once of switches that are away and hold up what nobody else needs."""
+        found = [self.settling.held_up(pool, self.assignment.pools[pool.name]) for pool in pools]
+        waiting = what_waits(sum(buckets for buckets, _ in found), sum(backends for _, backends in found))
+        away = [name for name, member in self.members.items() if not member.present] if waiting else []
+        if away and away != self._told_held_up:
+            text, cause = f"is away, and {waiting}", way_out(away)
+            self._events.record(Kind.SWITCH, ", ".join(away), text, cause, Severity.WARNING)
+        self._told_held_up = away
 
     def _settle_kept(self, member: Member, pool: Pool, now: float) -> bool:
         return member.settle_kept(pool, self.assignment.pools[pool.name].buckets, now)

@@ -11,7 +11,16 @@ from enum import StrEnum
 from controller.events import Event, Kind
 from controller.model import Config, NoCheck
 from controller.model import State as Administrative
-from controller.report import BackendReport, Fact, PoolReport, Recorded, Report, SwitchReport, is_overdue
+from controller.report import (
+    BackendReport,
+    Fact,
+    PoolReport,
+    Recorded,
+    Report,
+    SwitchReport,
+    is_overdue,
+    way_out,
+)
 from controller.revision import Revision
 
 HOUR = 3600.0
@@ -71,6 +80,7 @@ class Facts:
 def diagnose(facts: Facts) -> Iterator[Finding]:
     for name, told in facts.switches.items():
         yield from _of_switch(facts, name, told)
+    yield from _held_up(facts.report)
     for examine in (_store, _clock, _neighbors, _pools, _exceptions):
         yield from examine(facts)
 
@@ -105,6 +115,13 @@ def _switch(told: Told) -> Iterator[Finding]:
         )
     else:
         yield Finding(subject=subject, state=State.OK, text=f"{switch.address}: primary, in step")
+
+
+def _held_up(report: Report) -> Iterator[Finding]:
+    if report.held_up:
+        subject = f"switch {', '.join(report.away)}"
+        text = f"is away, and {report.held_up}"
+        yield Finding(subject=subject, state=State.WARNING, text=text, remedy=way_out(report.away))
 
 
 def _program(facts: Facts, told: Told) -> Iterator[Finding]:

@@ -136,6 +136,10 @@ class PoolReport(Fact):
     panic: bool
     tier: int
     awaited: tuple[str, ...] = ()
+    held_up_buckets: int = 0
+    """That would have settled by all that those switches tell that are connected."""
+    held_up_backends: int = 0
+    """Removed ones that would have gone."""
     backends: tuple[BackendReport, ...]
 
     @property
@@ -198,6 +202,36 @@ class Report(Fact):
     """By reason, as the P4 program names it."""
     punts: dict[str, Traffic]
     """Packets that the switch handed to the controller, by reason."""
+
+    @property
+    def away(self) -> list[str]:
+        """Which of several switches are not connected."""
+        return [one.name for one in self.switches if not one.connected]
+
+    @property
+    def held_up(self) -> str:
+        """What waits for the switches that are away, "" for nothing."""
+        buckets = sum(pool.held_up_buckets for pool in self.pools)
+        return what_waits(buckets, sum(pool.held_up_backends for pool in self.pools)) if self.away else ""
+
+
+def what_waits(buckets: int, backends: int) -> str:
+    """`12 buckets and 1 removed backend wait for it`; "" for none."""
+    found = [
+        f"{count} {what}{'' if count == 1 else 's'}"
+        for count, what in ((buckets, "bucket"), (backends, "removed backend"))
+        if count
+    ]
+    return f"{' and '.join(found)} {'waits' if buckets + backends == 1 else 'wait'} for it" if found else ""
+
+
+def way_out(switches: Sequence[str]) -> str:
+    """What to do about switches that hold up what waits for them."""
+    return (
+        "it may still forward by what it holds; if it is gone for good, take it out: "
+        f"`sluice get > sluice.yaml`, delete {', '.join(switches)} below `switches`, "
+        "`sluice apply -f sluice.yaml`"
+    )
 
 
 class DrainReport(Fact):

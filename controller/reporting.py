@@ -79,6 +79,7 @@ def _pool(
     facts = _Facts(pool, assigned, desired, counters, silence, path_mtus)
     configured = {server_of(backend) for backend in pool.backends}
     removed = [identity for identity in assigned.backends.values() if identity.server not in configured]
+    buckets_held_up, backends_held_up = desired.settling.held_up(pool, assigned)
     return PoolReport(
         name=pool.name,
         id=assigned.id,
@@ -89,6 +90,8 @@ def _pool(
         panic=facts.roles.panic,
         tier=facts.roles.tier,
         awaited=facts.roles.awaited,
+        held_up_buckets=buckets_held_up,
+        held_up_backends=backends_held_up,
         backends=tuple(
             [facts.backend(backend) for backend in pool.backends]
             + [facts.removed(identity) for identity in removed]

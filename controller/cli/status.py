@@ -12,7 +12,7 @@ from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.pools import healthy
 from controller.cli.vips import service
 from controller.cli.watch import present
-from controller.report import NeighborReport, Report, Role, SwitchReport, Traffic, is_overdue
+from controller.report import NeighborReport, Report, Role, SwitchReport, Traffic, is_overdue, way_out
 
 
 def status(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET) -> None:
@@ -98,6 +98,8 @@ def _neighbors(status: Report) -> str:
 def _attention(status: Status) -> list[str]:
     switches = status.switches or (status.switch,)
     found = [f"{f'switch {one.name}'.rstrip()}: {one.error}" for one in switches if one.error]
+    if status.held_up:
+        found.append(f"switch {', '.join(status.away)}: {status.held_up}: {way_out(status.away)}")
     for pool in status.pools:
         for backend in pool.backends:
             if backend.health == "down":
