@@ -119,22 +119,31 @@ class Controller:
 
     def _follow_switches(self) -> None:
         """A link to each that is configured. One that has changed its place is another one."""
-        config, links = self.config, dict(self._links)
-        self._links = {}
-        for name in config.switch_names:
-            target, link = self._target_of(name), links.get(name)
-            first = name == config.switch_names[0]
-            if link is None or link.place != target.place or link.first != first:
-                link = self._linked(name, target)
-            self._links[name] = link
-            link.state.follow_configuration()
+        config, links = self.config, self._links
+        self._links = {
+            name: links[name]
+            if name in links and self._stays(links[name], config)
+            else self._linked(name, self._target_of(name, config))
+            for name in config.switch_names
+        }
         self._shared.switches = {name: link.state for name, link in self._links.items()}
+        for state in self._shared.switches.values():
+            state.follow_configuration()
         self._relinked.set()
 
-    def _target_of(self, name: str) -> SwitchTarget:
+    def _is_same(self, link: Link, config: Config) -> bool:
+        """Whether `config` has the switch, and where it is."""
+        name = link.state.name
+        return name in config.switch_names and self._target_of(name, config).place == link.place
+
+    def _stays(self, link: Link, config: Config) -> bool:
+        """Whether the connection goes on: another part of the switch's (see `pair`) takes another one."""
+        return self._is_same(link, config) and link.first == (link.state.name == config.switch_names[0])
+
+    def _target_of(self, name: str, config: Config) -> SwitchTarget:
         if name == ONLY:
             return self._target
-        switch = self.config.for_switch(name).switch
+        switch = config.for_switch(name).switch
         return replace(self._target, address=switch.address, device_id=switch.device_id)
 
     def _linked(self, name: str, target: SwitchTarget) -> Link:
@@ -175,14 +184,11 @@ class Controller:
     async def _part_with(self, config: Config) -> None:
         """Ends the connections to switches that `config` has not, has elsewhere, or has made the first."""
         ending: list[asyncio.Task[None]] = []
-        for name, link in self._links.items():
-            stays = name in config.switch_names and (
-                name == ONLY or config.for_switch(name).switch.place == link.place
-            )
-            if not stays:
+        for link in self._links.values():
+            if not self._is_same(link, config):
                 text = "is no longer a switch of ours; it goes on forwarding by what it holds"
                 self.events.record(Kind.SWITCH, link.label, text)
-            if not stays or link.first != (name == config.switch_names[0]):
+            if not self._stays(link, config):
                 ending += filter(None, [self._running.pop(link, None)])
         for task in ending:
             task.cancel()

@@ -42,7 +42,7 @@ class Shared:
     events: EventLog
     clock: Callable[[], float]
     switches: "dict[str, SwitchState]" = field(default_factory=dict)
-    """By name."""
+    """By name. Whoever makes them enters them."""
     _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def ask(self, but: str | None = None) -> None:
@@ -79,7 +79,6 @@ class SwitchState:
     def __init__(self, shared: Shared, suspected: Suspected, doubted: Doubted, name: str = ONLY) -> None:
         self.shared = shared
         self.name = name
-        shared.switches[name] = self
         self.suspected = suspected
         self.doubted = doubted
         self.work = Work()

@@ -9,8 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from controller import assignment
+from controller.health.ejection import Ejections
 from controller.model import Pool
-from tests.property.history import ANNOUNCEMENT, History, Kind
+from controller.store import SqliteStore
+from tests.property.clients import ANNOUNCEMENT, Kind
+from tests.property.history import History
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -50,10 +53,17 @@ def they_take_new_flows_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(assignment, "_who_could_stand_in", wrong)
 
 
-@pytest.mark.parametrize("plant", [nobody_stands_in, they_take_new_flows_again])
-def test_a_gap_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def ejections_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A controller that begins anew knows of none."""
+    patch.setattr(SqliteStore, "ejections", lambda self: Ejections())
+
+
+@pytest.mark.parametrize("plant", [nobody_stands_in, they_take_new_flows_again, ejections_are_forgotten])
+def test_a_fault_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant(monkeypatch)
-    with pytest.raises(AssertionError, match="new flows"):
+    with pytest.raises(AssertionError, match=r"new flows|ejections outlive"):
         for seed in range(10):
             history = History(Kind(1024, announcement=0.0), seed)
             for _ in range(400):

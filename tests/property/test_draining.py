@@ -14,7 +14,8 @@ from tests.fakes.compiled import CompiledSwitch, Loaded
 from tests.fakes.data_plane import Flow
 from tests.fakes.switch import at_once
 from tests.property import history
-from tests.property.history import ANNOUNCEMENT, IDLE, History, Kind
+from tests.property.clients import ANNOUNCEMENT, IDLE, Kind
+from tests.property.history import History
 
 KIND = Kind(16384, orderly=True, tiers=False)
 BUCKETS, FLOWS = 256, 240
