@@ -51,7 +51,7 @@ class ChangeResult:
     """What became of a change. It is stored in any case; `applied` says whether the switch has it already.
 
     `moved_buckets` counts buckets that get another backend for new flows. `detail` is for the operator: why
-    it is not applied yet, or "".
+    it is not applied yet, what is announced, and who goes on serving in whose place; or "".
     """
 
     revision: int

@@ -413,8 +413,9 @@ class Desired:
 
     def checked_as(self, pool: str, identity: Identity) -> str:
         """What the checks call a backend."""
-        removed = self._removed_stand_ins(self.config.pool(pool))
-        return stand_ins.label(identity) if identity in removed else identity.name
+        pools = [one for one in self.config.pools if one.name == pool]
+        removed = any(identity in self._removed_stand_ins(one) for one in pools)
+        return stand_ins.label(identity) if removed else identity.name
 
     def awaited_for(self, pool: str, identity: Identity) -> tuple[str, ...]:
         """Those for whom a backend stands in."""

@@ -126,9 +126,14 @@ def _of_assigned(backends: Mapping[int, Identity], *vips: Vip) -> dict[Table, Ro
 def _of_configured(
     configured: tuple[Backend, ...], backends: Mapping[int, Identity], *vips: Vip
 ) -> dict[Table, Rows]:
-    """A server that is in no other table has no number: its answers are nobody's."""
+    """A server that is in no other table has no number: its answers are nobody's, or those of another one in
+    its place, which may have been removed and still serve."""
+    places = {(identity.address, identity.port): number for number, identity in backends.items()}
     numbers = {identity.server: number for number, identity in backends.items()}
-    servers = [(one.address, one.port, numbers.get(server_of(one), NOBODY)) for one in configured]
+    servers = [
+        (one.address, one.port, numbers.get(server_of(one), places.get((one.address, one.port), NOBODY)))
+        for one in configured
+    ]
     return _answers(vips, servers)
 
 

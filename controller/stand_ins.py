@@ -45,14 +45,16 @@ def _up(roles: Roles) -> str:
 
 def with_stand_ins(config: Config, assignment: Assignment, roles: dict[str, Roles]) -> Config:
     """`config` with the removed backends that stand in, as those who make the checks are to have it."""
-    pools = list[Pool]()
-    for pool in config.pools:
+
+    def with_its_own(pool: Pool) -> Pool:
         standing = removed(pool, assignment.pools.get(pool.name), roles.get(pool.name, NOBODY_SERVES))
-        more = tuple(
-            Backend.model_construct(
-                name=label(one), address=one.address, port=one.port, weight=0, state=State.DRAIN
-            )
-            for one in standing
-        )
-        pools.append(pool.model_copy(update={"backends": (*pool.backends, *more)}) if more else pool)
-    return config.model_copy(update={"pools": tuple(pools)})
+        backends = (*pool.backends, *map(_as_configured, standing))
+        return pool.model_copy(update={"backends": backends}) if standing else pool
+
+    return config.model_copy(update={"pools": tuple(map(with_its_own, config.pools))})
+
+
+def _as_configured(identity: Identity) -> Backend:
+    return Backend.model_construct(
+        name=label(identity), address=identity.address, port=identity.port, weight=0, state=State.DRAIN
+    )

@@ -23,8 +23,9 @@ from controller.model import (
     with_pool,
 )
 from controller.probes import Silence, question_for
+from controller.program import NAT_ANSWERS
 from controller.report import PoolReport, SwitchReport
-from controller.services import is_elsewhere
+from controller.services import is_elsewhere, service_rows
 from controller.store import SqliteStore
 
 NOW = 1_000_000.0
@@ -267,6 +268,19 @@ def test_only_the_same_service_is_elsewhere(port: int, found: bool) -> None:
     config = with_backends(parse(DOCUMENT), "web", backends("b1"))
     config = with_backends(config, "api", [make_backend("o2", "10.0.1.11", port)])
     assert is_elsewhere(config, "web", ("a1", backends("a1")[0].address, None)) is found
+
+
+def test_answers_of_one_that_was_given_another_name_are_its_own_until_that_one_serves() -> None:
+    world = World()
+    renamed = [make_backend("x1", "10.0.1.11"), make_backend("x2", "10.0.1.12")]
+    world.configure(with_backends(world.config, "web", renamed))
+    assert numbers_of_answers(world) == {1, 2, 3}, "3 is the other pool's"
+    world.verdict(x1=True)
+    assert numbers_of_answers(world) == {4, 2, 3}
+
+
+def numbers_of_answers(world: World) -> set[int]:
+    return {do.values[2] for do in service_rows(world.config, world.desired.assignment)[NAT_ANSWERS].values()}
 
 
 # with what else decides who serves
