@@ -29,15 +29,15 @@ from controller.health.ejection import Ejections
 from controller.health.passive import Listening
 from controller.identities import Identity, Server, server_of
 from controller.members import Kept, Member
-from controller.model import ONLY, Config, Pool, State
+from controller.model import ONLY, Config, Pool
+from controller.news import News, cause_of
 from controller.outliers import Outliers
 from controller.program import BACKENDS, POOLS, Table
 from controller.reconciler import Holdings
-from controller.report import way_out, what_waits
 from controller.services import is_elsewhere
-from controller.serving import NOBODY_SERVES, STEPS, Roles, next_step, steps_taken
+from controller.serving import NOBODY_SERVES, Roles, next_step, steps_taken
 from controller.settle import Settling
-from controller.values import Address, format_duration, format_share
+from controller.values import Address, format_duration
 from controller.verdicts import Verdicts
 
 
@@ -63,10 +63,7 @@ class Desired:
         self.members = {name: Member() for name in config.switch_names}
         self.settling = Settling(self.members)
         self.peaks = Peaks()
-        self._told_drained: dict[str, set[int]] = {}
-        """By pool, backends of which it was told that they have drained."""
-        self._told_held_up: list[str] = []
-        """Switches that are away, of which it was told that something waits for them."""
+        self._news = News(events)
         self.unsaved: set[str] = set()
         """Pools whose assignment, penalties or ejections the store does not have yet."""
         self._events = events
@@ -325,8 +322,11 @@ class Desired:
             elsewhere=partial(is_elsewhere, self.config, pool.name),
         )
         self._stale.discard(pool.name)
-        cause = _cause(outcome, self._roles_of(pool.name))
-        self._note_roles(pool, outcome.roles)
+        roles, self.roles[pool.name] = self._roles_of(pool.name), outcome.roles
+        cause = cause_of(outcome, roles)
+        self._news.of_roles(pool, self.assignment.pools[pool.name], outcome.roles, roles)
+        if outcome.roles.stand_ins != roles.stand_ins:
+            self.on_stand_ins()
         self._note(pool, outcome, cause or self._announcements.cause(pool.name) or "weights changed")
         self._announce(pool, outcome.pending, cause or "weights changed", now)
 
@@ -360,36 +360,6 @@ class Desired:
                 cause = f"its penalty is {penalty:.1f}, from {settings.suppress:g} on it is held back"
                 text = "is held back: it goes up and down"
                 self._events.record(Kind.HEALTH, "/".join(name), text, cause, Severity.WARNING)
-
-    def _note_roles(self, pool: Pool, roles: Roles) -> None:
-        """Tells of panic, of tiers that join or leave, and of who stands in for others."""
-        before, self.roles[pool.name] = self._roles_of(pool.name), roles
-        self._note_stand_ins(pool, roles, before)
-        healthy = f"{roles.healthy} of {roles.may_serve} backends are healthy"
-        if roles.panic != before.panic:
-            text = (
-                "in panic: all backends serve, whatever the checks say"
-                if roles.panic
-                else "no longer in panic"
-            )
-            limit = f", fewer than {format_share(pool.panic)}" if roles.panic else ""
-            severity = Severity.WARNING if roles.panic else Severity.INFO
-            self._events.record(Kind.HEALTH, pool.name, text, healthy + limit, severity)
-        if roles.tier != before.tier:
-            joins, serving = roles.tier > before.tier, [name for name, _ in roles.weights]
-            below = sum(pool.backend(name).tier < roles.tier for name in serving) if joins else len(serving)
-            text = f"tier {roles.tier} serves, too" if joins else f"tier {before.tier} serves no longer"
-            cause = f"{below} healthy in lower tiers, at least {pool.tier_minimum} are to serve"
-            severity = Severity.WARNING if joins else Severity.INFO
-            self._events.record(Kind.HEALTH, pool.name, text, cause, severity)
-
-    def _note_stand_ins(self, pool: Pool, roles: Roles, before: Roles) -> None:
-        if roles.stand_ins == before.stand_ins:
-            return
-        text, cause = stand_ins.news(self.assignment.pools[pool.name], roles)
-        severity = Severity.INFO if roles.weights else Severity.WARNING
-        self._events.record(Kind.HEALTH, pool.name, text, cause, severity)
-        self.on_stand_ins()
 
     def _roles_of(self, pool: str) -> Roles:
         return self.roles.get(pool, NOBODY_SERVES)
@@ -524,22 +494,12 @@ class Desired:
         pools = [pool for pool in self.config.pools if pool.name in self.assignment.pools]
         changed = [pool.name for pool in pools if self._settle(pool, now) | self._let_go(pool, now)]
         kept = [self._settle_kept(member, pool, now) for member in self.members.values() for pool in pools]
-        for pool in self.config.pools:
-            self._tell_drained(pool)
-        self._tell_held_up(pools)
+        assigned = [(pool, self.assignment.pools[pool.name]) for pool in pools]
+        self._news.of_drains(assigned, self.settling)
+        self._news.of_absence(assigned, self.settling, self.members)
         self.unsaved.update(changed)
         self.version += bool(changed or any(kept))
         return bool(changed or any(kept))
-
-    def _tell_held_up(self, pools: list[Pool]) -> None:
-        """Tells once of switches that are away and hold up what nobody else needs."""
-        found = [self.settling.held_up(pool, self.assignment.pools[pool.name]) for pool in pools]
-        waiting = what_waits(sum(buckets for buckets, _ in found), sum(backends for _, backends in found))
-        away = [name for name, member in self.members.items() if not member.present] if waiting else []
-        if away and away != self._told_held_up:
-            text, cause = f"is away, and {waiting}", way_out(away)
-            self._events.record(Kind.SWITCH, ", ".join(away), text, cause, Severity.WARNING)
-        self._told_held_up = away
 
     def _settle_kept(self, member: Member, pool: Pool, now: float) -> bool:
         return member.settle_kept(pool, self.assignment.pools[pool.name].buckets, now)
@@ -572,23 +532,6 @@ class Desired:
                 Severity.INFO if drained else Severity.WARNING,
             )
         return bool(leaving)
-
-    def _tell_drained(self, pool: Pool) -> None:
-        """Tells once of each backend that was set to drain that it has: it can be switched off now."""
-        assigned = self.assignment.pools.get(pool.name)
-        draining = {server_of(one) for one in pool.backends if one.state is State.DRAIN}
-        told = self._told_drained.pop(pool.name, set())
-        if assigned is None or not draining:
-            return
-        drained = {
-            number
-            for number, identity in assigned.backends.items()
-            if identity.server in draining and self.settling.is_drained(pool, assigned, identity)
-        }
-        self._told_drained[pool.name] = drained
-        for number in drained - told:
-            name = f"{pool.name}/{assigned.backends[number].name}"
-            self._events.record(Kind.CHANGE, name, "has drained: no flow is left")
 
     # what others ask
 
@@ -638,18 +581,6 @@ class Desired:
 def _servers(config: Config) -> set[tuple[str, Server]]:
     """All backends with their pools, as what they are and not only by name."""
     return {(pool.name, server_of(backend)) for pool in config.pools for backend in pool.backends}
-
-
-def _cause(outcome: Outcome, before: Roles) -> str:
-    """Why buckets move, as far as the backends that serve tell: "" if it is their weights."""
-    came, left = (
-        [f"{i.name} {how}" for i in of] for of, how in ((outcome.came, "came"), (outcome.left, "left"))
-    )
-    now = outcome.roles.ejected
-    out = [f"{name} is ejected" for name in sorted(now - before.ejected)]
-    back = [f"{name} is ejected no longer" for name in sorted(before.ejected & outcome.roles.present - now)]
-    slow = [f"slow start of {name}, step {steps} of {STEPS}" for name, steps in outcome.roles.slow]
-    return ", ".join([*came, *left, *out, *back, *slow])
 
 
 def refuse_what_cannot_change(before: Config, after: Config, sizes: dict[str, int]) -> None:
