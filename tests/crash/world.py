@@ -247,7 +247,7 @@ class World:
         now = self.revisions[-1]
         name = self.random.choice(NAMES)
         kinds = ["add"] if name not in now else ["weight", "state", "remove"]
-        match self.random.choice([*kinds, *kinds, "apply", "rollback", "nothing"]):
+        match self.random.choice([*kinds, *kinds, "apply", "replace", "rollback", "nothing"]):
             case "add":
                 weight = self.random.randint(1, 3)
                 body = {"name": name, "address": str(address(name)), "port": PORT, "weight": weight}
@@ -269,6 +269,12 @@ class World:
                     other: (self.random.randint(1, 3), self.random.choice(["active", "active", "drain"]))
                     for other in self.random.sample(NAMES, self.random.randint(2, 6))
                 }
+                body = document(self._proxy.address, after, self._announcement).encode()
+                return Command(after, frozenset(), ("config",), "put", body)
+            case "replace":  # all of them, often by such as do not come up
+                others = [other for other in NAMES if other not in self._served]
+                names = sorted(self.down) if self.random.random() < 0.5 else others[:2]
+                after = {other: (1, "active") for other in names or others[:1]}
                 body = document(self._proxy.address, after, self._announcement).encode()
                 return Command(after, frozenset(), ("config",), "put", body)
             case "rollback":
