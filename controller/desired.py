@@ -72,10 +72,11 @@ class Desired:
         self.roles: dict[str, Roles] = {}
         """Of each pool's backends, as they were last decided."""
         self.flaps = flaps or Flaps()
-        self._keep_flaps()
+        names = self._names
+        self.unsaved.update(self.flaps.keep(names))
         self.outliers = Outliers(events, ejections)
         # Whoever had the name when this was stored may have been another server.
-        self.outliers.keep(self._names - self._taken_over())
+        self.outliers.keep(names - self._taken_over())
         self._fallen: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """How often backends (by pool and name) have gone down since the last refresh."""
         self._latest = math.inf
@@ -114,19 +115,17 @@ class Desired:
             if pool != before.get(pool.name) or self._roles_of(pool.name).stand_ins:
                 self._stale.add(pool.name)
                 if not drain:
-                    self._cut[pool.name] = self._taken_away(pool)
-        before_that, self.config = self.config, config
+                    self._cut[pool.name] = self._cut.get(pool.name, frozenset()) | self._taken_away(pool)
+        servers = _servers(self.config) & _servers(config)
+        self.config = config
         self._follow_switches()
         self.verdicts.update(config)
-        self._keep_flaps()
-        self._keep_ejections(before_that)
         names = self._names
+        self.unsaved.update(self.flaps.keep(names))
+        self.unsaved |= self.outliers.keep({(pool, name) for pool, (name, *_) in servers})
         for pool, fallen in self._fallen.items():
             for name in [name for name in fallen if (pool, name) not in names]:
                 del fallen[name]
-
-    def _keep_flaps(self) -> None:
-        self.unsaved.update(self.flaps.keep(self._names))
 
     def _taken_over(self) -> set[tuple[str, str]]:
         """Names that are those of other servers in the tables."""
@@ -139,11 +138,6 @@ class Desired:
         return {(pool, name) for pool, (name, *_) in there - same} - {
             (pool, name) for pool, (name, *_) in same
         }
-
-    def _keep_ejections(self, before: Config) -> None:
-        """Of the same servers as `before`."""
-        servers = _servers(before) & _servers(self.config)
-        self.unsaved |= self.outliers.keep({(pool, name) for pool, (name, *_) in servers})
 
     @property
     def _names(self) -> set[tuple[str, str]]:
