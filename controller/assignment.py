@@ -6,6 +6,7 @@
   flows that began earlier
 - a backend that is down, disabled or cut off leaves at once: where it was `previous`, the bucket is settled
 - one that was taken out of the configuration stays until nobody needs it (`Assignment.remove`)
+- new flows are taken from nobody for the sake of those who are not up yet: see `_who_could_stand_in`
 
 A moving bucket may move again: every flow of it is then at its `previous` or recorded as an exception,
 whatever `current` was in between. So `previous` stays, and a bucket that comes back to it is settled at
@@ -23,9 +24,9 @@ from controller.apportion import NOBODY, Counts, Identities, Mask, apportion, sp
 from controller.buckets import SHARED_SLOT, Buckets
 from controller.errors import StoreError
 from controller.identities import Identity, NoIdentityLeft, Numbers, Server, server_of
-from controller.model import Pool
+from controller.model import Pool, State
 from controller.program import LAST_POOL, LAST_VIP, MOTION_SLOTS
-from controller.serving import NOBODY_SERVES, Candidate, Roles, decide, steps_taken
+from controller.serving import NOBODY_SERVES, Candidate, Roles, decide, may_serve, steps_taken
 
 Verdict = Callable[[str], bool | None]
 """Whether the backend of this name is up; None while nobody knows."""
@@ -94,6 +95,7 @@ class Assignment:
         movable: Mask | None = None,
         ejected: frozenset[str] = frozenset(),
         back: frozenset[str] = frozenset(),
+        elsewhere: Callable[[Server], bool] = lambda server: False,
     ) -> Outcome:
         """Makes the assignment of `pool` what it should be; `now` in seconds since the epoch.
 
@@ -101,15 +103,20 @@ class Assignment:
         backends no longer configured that are not to be drained. Of the buckets that somebody has who is
         still there, only the `movable` move, if there is a choice of them. Backends that are `ejected` stay
         for their old flows, and all their buckets move; those that are `back` begin as if they had come now.
+        A server that is `elsewhere` stands in for nobody: what it served is another pool's by now.
         """
         known = self.pools.get(pool.name)
         before = known or PoolAssignment(self.pool_numbers.take(now), Buckets.of_nobody(pool.buckets))
         before = _come_again(before, back, now)
-        roles = self._roles(pool, before, verdict, now, ejected, first=known is None)
+        could_stand_in = _who_could_stand_in(pool, before, verdict, cut, elsewhere)
+        roles = self._roles(pool, before, verdict, now, ejected, bool(could_stand_in), first=known is None)
         present = self._present(pool, before, roles, now, first=known is None)
+        if not present.weights and (awaited := roles.awaited or tuple(present.starved)):
+            present.weights = could_stand_in
+            roles = replace(roles, awaited=awaited, stand_ins=frozenset(could_stand_in))
         configured = {server_of(backend) for backend in pool.backends}
         removed = [
-            identity if identity.removed is not None else replace(identity, removed=now)
+            _leaving(identity, now, stands_in=identity.id in roles.stand_ins)
             for identity in before.backends.values()
             if identity.server not in configured | cut
         ]
@@ -151,18 +158,23 @@ class Assignment:
         verdict: Verdict,
         now: float,
         ejected: frozenset[str],
+        can_stand_in: bool,
         first: bool,
     ) -> Roles:
         known, candidates = before.by_server(), []
         for backend in pool.backends:
             identity = known.get(server_of(backend))
             up = verdict(backend.name)
+            judged = first or up is not None
             if up is None:
                 up = first or identity is not None
             came = identity.came if identity else None if first else now
             steps = steps_taken(came, now, pool.slow_start)
-            candidates.append(Candidate(backend, up, steps, ejected=backend.name in ejected))
-        return decide(pool, candidates)
+            there = identity is not None
+            candidates.append(
+                Candidate(backend, up, steps, backend.name in ejected, there, judged=there or judged)
+            )
+        return decide(pool, candidates, can_stand_in=can_stand_in)
 
     def _present(
         self, pool: Pool, before: PoolAssignment, roles: Roles, now: float, first: bool
@@ -331,6 +343,43 @@ def _come_again(before: PoolAssignment, back: frozenset[str], now: float) -> Poo
         return before
     backends = {n: replace(one, came=now) if one.name in back else one for n, one in before.backends.items()}
     return replace(before, backends=backends)
+
+
+def _who_could_stand_in(
+    pool: Pool,
+    before: PoolAssignment,
+    verdict: Verdict,
+    cut: frozenset[Server],
+    elsewhere: Callable[[Server], bool],
+) -> dict[int, int]:
+    """Who gets new flows and is to get none any more, by number, with the buckets that it has.
+
+    Whether it is so can be read from the buckets alone: also by a controller that begins anew, or another
+    one. As weights, their buckets have nothing move while all of them stay. Who is down or `cut` is not among
+    them, nor who has handed over its buckets. Nobody is while one who is to serve is there.
+    """
+    configured = {server_of(backend): backend for backend in pool.backends}
+    found = dict[int, int]()
+    here = [configured[one.server] for one in before.backends.values() if one.server in configured]
+    if any(may_serve(backend) and verdict(backend.name) is not False for backend in here):
+        return found
+    for number, identity in before.backends.items():
+        backend = configured.get(identity.server)
+        if backend is None:
+            leaves = identity.server not in cut and not elsewhere(identity.server)
+        else:
+            drains = backend.state is not State.DISABLED and not may_serve(backend)
+            leaves = drains and verdict(backend.name) is not False
+        if leaves and (buckets := int((before.buckets.current == number).sum())):
+            found[number] = buckets
+    return found
+
+
+def _leaving(identity: Identity, now: float, *, stands_in: bool) -> Identity:
+    """One that is no longer configured: it drains from when it stands in for nobody."""
+    if stands_in:
+        return identity if identity.removed is None else replace(identity, removed=None)
+    return identity if identity.removed is not None else replace(identity, removed=now)
 
 
 def _chosen(

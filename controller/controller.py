@@ -51,7 +51,7 @@ class ChangeResult:
     """What became of a change. It is stored in any case; `applied` says whether the switch has it already.
 
     `moved_buckets` counts buckets that get another backend for new flows. `detail` is for the operator: why
-    it is not applied yet, or "".
+    it is not applied yet, what is announced, and who goes on serving in whose place; or "".
     """
 
     revision: int
@@ -109,6 +109,8 @@ class Controller:
             latest = store.commit(document, who="file", what=what, from_file=True)
         self._revision = latest or Revision(0, 0.0, "file", "not in force yet")
         self._listeners: list[Callable[[Config], None]] = []
+        self._checkers: list[Callable[[Config], None]] = []
+        desired.on_stand_ins = self._tell_checkers
         self._suspicious: list[Callable[[str, str], None]] = []
         self._changing = asyncio.Lock()
         self._running: dict[Link, asyncio.Task[None]] = {}
@@ -117,22 +119,31 @@ class Controller:
 
     def _follow_switches(self) -> None:
         """A link to each that is configured. One that has changed its place is another one."""
-        config, links = self.config, dict(self._links)
-        self._links = {}
-        for name in config.switch_names:
-            target, link = self._target_of(name), links.get(name)
-            first = name == config.switch_names[0]
-            if link is None or link.place != target.place or link.first != first:
-                link = self._linked(name, target)
-            self._links[name] = link
-            link.state.follow_configuration()
+        config, links = self.config, self._links
+        self._links = {
+            name: links[name]
+            if name in links and self._stays(links[name], config)
+            else self._linked(name, self._target_of(name, config))
+            for name in config.switch_names
+        }
         self._shared.switches = {name: link.state for name, link in self._links.items()}
+        for state in self._shared.switches.values():
+            state.follow_configuration()
         self._relinked.set()
 
-    def _target_of(self, name: str) -> SwitchTarget:
+    def _is_same(self, link: Link, config: Config) -> bool:
+        """Whether `config` has the switch, and where it is."""
+        name = link.state.name
+        return name in config.switch_names and self._target_of(name, config).place == link.place
+
+    def _stays(self, link: Link, config: Config) -> bool:
+        """Whether the connection goes on: another part of the switch's (see `pair`) takes another one."""
+        return self._is_same(link, config) and link.first == (link.state.name == config.switch_names[0])
+
+    def _target_of(self, name: str, config: Config) -> SwitchTarget:
         if name == ONLY:
             return self._target
-        switch = self.config.for_switch(name).switch
+        switch = config.for_switch(name).switch
         return replace(self._target, address=switch.address, device_id=switch.device_id)
 
     def _linked(self, name: str, target: SwitchTarget) -> Link:
@@ -173,14 +184,11 @@ class Controller:
     async def _part_with(self, config: Config) -> None:
         """Ends the connections to switches that `config` has not, has elsewhere, or has made the first."""
         ending: list[asyncio.Task[None]] = []
-        for name, link in self._links.items():
-            stays = name in config.switch_names and (
-                name == ONLY or config.for_switch(name).switch.place == link.place
-            )
-            if not stays:
+        for link in self._links.values():
+            if not self._is_same(link, config):
                 text = "is no longer a switch of ours; it goes on forwarding by what it holds"
                 self.events.record(Kind.SWITCH, link.label, text)
-            if not stays or link.first != (name == config.switch_names[0]):
+            if not self._stays(link, config):
                 ending += filter(None, [self._running.pop(link, None)])
         for task in ending:
             task.cancel()
@@ -196,10 +204,10 @@ class Controller:
         desired = _desired(config, self._store, self.events)
         desired.verdicts = shared.desired.verdicts
         desired.verdicts.update(config)
+        desired.on_stand_ins = self._tell_checkers
         shared.desired, self._revision = desired, latest
         self._follow_switches()
-        for listener in self._listeners:
-            listener(config)
+        self._tell_listeners()
 
     # the configuration
 
@@ -237,6 +245,23 @@ class Controller:
         """`listener` is called with the configuration after every change."""
         self._listeners.append(listener)
 
+    def on_checked(self, listener: Callable[[Config], None]) -> None:
+        """`listener` is called with the configuration and, in it, all backends that are to be checked.
+
+        Those are also removed ones that serve in the place of others, by names that only the checks use.
+        """
+        self._checkers.append(listener)
+        listener(self._shared.desired.checked)
+
+    def _tell_checkers(self) -> None:
+        for listener in self._checkers:
+            listener(self._shared.desired.checked)
+
+    def _tell_listeners(self) -> None:
+        for listener in self._listeners:
+            listener(self.config)
+        self._tell_checkers()
+
     def on_suspicion(self, listener: Callable[[str, str], None]) -> None:
         """`listener` is called with pool and backend when the switch takes a backend for dead, or clients'
         connections say so."""
@@ -254,7 +279,7 @@ class Controller:
                 severity = Severity.WARNING if suspect else Severity.INFO
                 self.events.record(Kind.HEALTH, f"{pool}/{identity.name}", text, cause, severity)
                 if suspect:
-                    self._doubted(pool, identity.name)
+                    self._doubted(pool, self._shared.desired.checked_as(pool, identity))
 
     def _doubted(self, pool: str, backend: str) -> None:
         for listener in self._suspicious:
@@ -299,8 +324,9 @@ class Controller:
         late = await self._wait_for_switches(wait)
         if not late:
             announced = moved and self._shared.desired.announced
-            detail = "announced to the switch: the buckets move in a few seconds" if announced else ""
-            return ChangeResult(revision, True, moved, detail)
+            details = ["announced to the switch: the buckets move in a few seconds"] if announced else []
+            details += self._shared.desired.standing_in()
+            return ChangeResult(revision, True, moved, "; ".join(details))
         return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {'; '.join(late)}")
 
     async def _wait_for_switches(self, wait: float) -> list[str]:
@@ -333,8 +359,7 @@ class Controller:
         self._shared.desired.configure(config, drain=drain)
         self._follow_switches()
         self._shared.ask()
-        for listener in self._listeners:
-            listener(config)
+        self._tell_listeners()
         return self._revision.number
 
     def _refuse_what_is_not_about(self, expected_revision: int | None) -> None:
@@ -463,6 +488,7 @@ class Controller:
             packets=traffic.packets if traffic else 0,
             counted=counters.read,
             now=time.time(),
+            awaited=desired.awaited_for(pool, identity),
         )
 
     async def diagnose(self) -> list[Finding]:
@@ -527,7 +553,7 @@ class Controller:
 
 def _desired(config: Config, store: Store, events: EventLog) -> Desired:
     """With `config`, and all else that the store knows."""
-    return Desired(config, store.load(), events, store.flaps())
+    return Desired(config, store.load(), events, store.flaps(), store.ejections())
 
 
 def _stored_config(store: Store, revision: int) -> Config:

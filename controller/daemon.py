@@ -164,8 +164,7 @@ async def serve(controller: Controller, options: Options, tcp: Tcp | None) -> No
         CheckProcess(options.checks),
         way_is_clear=lambda: controller.way_is_clear,
     )
-    monitor.update(controller.config)
-    controller.on_config(monitor.update)
+    controller.on_checked(monitor.update)
     controller.on_suspicion(monitor.hurry)
     served = Served(controller)
     reload = Reload(controller, options.config, tcp)

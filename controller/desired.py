@@ -10,9 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from controller import stand_ins
 from controller.adoption import adopt, join
 from controller.announcements import Announcements
 from controller.apportion import Mask
@@ -21,17 +23,21 @@ from controller.buckets import SHARED_SLOT
 from controller.draining import Peaks
 from controller.errors import InvalidConfig, Problem
 from controller.events import EventLog, Kind, Severity
+from controller.health.checks import NUMBER
 from controller.health.damping import Flaps
+from controller.health.ejection import Ejections
 from controller.health.passive import Listening
-from controller.identities import Server, server_of
+from controller.identities import Identity, Server, server_of
 from controller.members import Kept, Member
-from controller.model import ONLY, Config, Pool, State
+from controller.model import ONLY, Config, Pool
+from controller.news import News, cause_of
 from controller.outliers import Outliers
 from controller.program import BACKENDS, POOLS, Table
 from controller.reconciler import Holdings
-from controller.serving import NOBODY_SERVES, STEPS, Roles, next_step, steps_taken
+from controller.services import is_elsewhere
+from controller.serving import NOBODY_SERVES, Roles, next_step, steps_taken
 from controller.settle import Settling
-from controller.values import Address, format_duration, format_share
+from controller.values import Address, format_duration
 from controller.verdicts import Verdicts
 
 
@@ -42,7 +48,12 @@ class Desired:
     """
 
     def __init__(
-        self, config: Config, assignment: Assignment, events: EventLog, flaps: Flaps | None = None
+        self,
+        config: Config,
+        assignment: Assignment,
+        events: EventLog,
+        flaps: Flaps | None = None,
+        ejections: Ejections | None = None,
     ) -> None:
         self.config = config
         self.assignment = assignment
@@ -52,23 +63,27 @@ class Desired:
         self.members = {name: Member() for name in config.switch_names}
         self.settling = Settling(self.members)
         self.peaks = Peaks()
-        self._told_drained: dict[str, set[int]] = {}
-        """By pool, backends of which it was told that they have drained."""
+        self._news = News(events)
         self.unsaved: set[str] = set()
-        """Pools whose assignment, or whose penalties, the store does not have yet."""
+        """Pools whose assignment, penalties or ejections the store does not have yet."""
         self._events = events
         self._stale: set[str] = {pool.name for pool in config.pools}
         self._cut: dict[str, frozenset[Server]] = {}
         self.roles: dict[str, Roles] = {}
         """Of each pool's backends, as they were last decided."""
         self.flaps = flaps or Flaps()
-        self._keep_flaps()
-        self.outliers = Outliers(events)
+        names = self._names
+        self.unsaved.update(self.flaps.keep(names))
+        self.outliers = Outliers(events, ejections)
+        # Whoever had the name when this was stored may have been another server.
+        self.outliers.keep(names - self._taken_over())
         self._fallen: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """How often backends (by pool and name) have gone down since the last refresh."""
         self._latest = math.inf
         """When the last refresh was: before the first, what was stored may be of a clock that was ahead."""
         self._announcements = Announcements()
+        self.on_stand_ins: Callable[[], None] = lambda: None
+        """Called when others than before are to be checked, beside those that are configured."""
         assignment.backend_numbers.is_held = lambda number: self._may_be_held(BACKENDS, number)
         assignment.pool_numbers.is_held = lambda number: self._may_be_held(POOLS, number)
 
@@ -96,28 +111,50 @@ class Desired:
         """Another configuration. Without `drain`, backends that it takes away leave at once."""
         before = {pool.name: pool for pool in self.config.pools}
         for pool in config.pools:
-            if pool != before.get(pool.name):
+            # Who stands in may have been given to another pool.
+            if pool != before.get(pool.name) or self._roles_of(pool.name).stand_ins:
                 self._stale.add(pool.name)
                 if not drain:
-                    self._cut[pool.name] = self._taken_away(pool)
+                    self._cut[pool.name] = self._cut.get(pool.name, frozenset()) | self._taken_away(pool)
         servers = _servers(self.config) & _servers(config)
         self.config = config
         self._follow_switches()
         self.verdicts.update(config)
-        self._keep_flaps()
-        self.outliers.keep({(pool, name) for pool, (name, *_) in servers})
+        names = self._names
+        self.unsaved.update(self.flaps.keep(names))
+        self.unsaved |= self.outliers.keep({(pool, name) for pool, (name, *_) in servers})
+        for pool, fallen in self._fallen.items():
+            for name in [name for name in fallen if (pool, name) not in names]:
+                del fallen[name]
 
-    def _keep_flaps(self) -> None:
-        self.flaps.keep({(pool.name, one.name) for pool in self.config.pools for one in pool.backends})
+    def _taken_over(self) -> set[tuple[str, str]]:
+        """Names that are those of other servers in the tables."""
+        there = {
+            (pool, server)
+            for pool, assigned in self.assignment.pools.items()
+            for server in assigned.by_server()
+        }
+        same = there & _servers(self.config)
+        return {(pool, name) for pool, (name, *_) in there - same} - {
+            (pool, name) for pool, (name, *_) in same
+        }
+
+    @property
+    def _names(self) -> set[tuple[str, str]]:
+        """Of all backends that are configured, with their pools."""
+        return {(pool.name, one.name) for pool in self.config.pools for one in pool.backends}
 
     def _taken_away(self, pool: Pool) -> frozenset[Server]:
-        """The backends that `pool` has no longer; those that drain already are not among them."""
+        """The backends that `pool` has no longer; those that were taken away before are not among them."""
         assigned = self.assignment.pools.get(pool.name)
-        present = [i.server for i in assigned.backends.values() if i.removed is None] if assigned else []
-        return frozenset(present) - {server_of(backend) for backend in pool.backends}
+        present = {i.server for i in assigned.backends.values() if i.removed is None} if assigned else set()
+        earlier = {one.server for one in self._removed_stand_ins(pool)}
+        return frozenset(present - earlier - {server_of(backend) for backend in pool.backends})
 
     def set_health(self, pool: str, backend: str, healthy: bool, reason: str) -> bool:
-        """A verdict; True if there is something to do about it."""
+        """A verdict, also about a removed one that stands in; True if there is something to do about it."""
+        if NUMBER in backend:
+            return not healthy and self._lose(pool, backend)
         was_up = self.verdicts.healthy(pool, backend)
         changed = self.verdicts.set(self.config, pool, backend, healthy, reason)
         if changed:
@@ -127,6 +164,20 @@ class Desired:
             elif healthy:
                 self.outliers.pardon(pool, backend)
         return changed
+
+    def _lose(self, name: str, backend: str) -> bool:
+        """A removed backend that stands in is down; True if it still does."""
+        lost = [
+            identity.server
+            for pool in self.config.pools
+            if pool.name == name
+            for identity in self._removed_stand_ins(pool)
+            if stand_ins.label(identity) == backend
+        ]
+        if lost:
+            self._stale.add(name)
+            self._cut[name] = self._cut.get(name, frozenset()).union(lost)
+        return bool(lost)
 
     def hear(
         self, listening: Listening, moment: float, now: float, switch: str = ONLY
@@ -140,6 +191,7 @@ class Desired:
             pools, self.assignment, self.roles, listening, moment, now, switch
         )
         self._stale |= ejecting
+        self.unsaved |= ejecting
         return hurry, bool(ejecting)
 
     # the switches
@@ -219,6 +271,7 @@ class Desired:
             self._damp(pool, now)
             if self.outliers.let_back(pool, now):
                 self._stale.add(pool.name)
+                self.unsaved.add(pool.name)
             if pool.name in self._stale or self._is_due(pool, now):
                 self._update(pool, now)
         self._fallen.clear()
@@ -227,11 +280,15 @@ class Desired:
     def _heed_the_clock(self, now: float) -> None:
         """What began at a time that is yet to come, by a clock that was set back, began now.
 
-        Otherwise a slow start would be over at once, and a penalty last for as long as the clock went back.
-        A clock that is set forward ends both early.
+        Otherwise a slow start would be over at once, and a penalty or an ejection last for as long as the
+        clock went back. A clock that is set forward ends them early.
         """
         if now < self._latest:
-            changed = {*self.assignment.set_back(now), *self.flaps.set_back(now)}
+            changed = {
+                *self.assignment.set_back(now),
+                *self.flaps.set_back(now),
+                *self.outliers.ejections.set_back(now),
+            }
             self._stale |= changed
             self.unsaved |= changed
         self._latest = now
@@ -256,10 +313,14 @@ class Desired:
             movable=movable,
             ejected=self.outliers.out(pool.name),
             back=self.outliers.take_back(pool.name),
+            elsewhere=partial(is_elsewhere, self.config, pool.name),
         )
         self._stale.discard(pool.name)
-        cause = _cause(outcome, self.roles.get(pool.name, NOBODY_SERVES))
-        self._note_roles(pool, outcome.roles)
+        roles, self.roles[pool.name] = self._roles_of(pool.name), outcome.roles
+        cause = cause_of(outcome, roles)
+        self._news.of_roles(pool, self.assignment.pools[pool.name], outcome.roles, roles)
+        if outcome.roles.stand_ins != roles.stand_ins:
+            self.on_stand_ins()
         self._note(pool, outcome, cause or self._announcements.cause(pool.name) or "weights changed")
         self._announce(pool, outcome.pending, cause or "weights changed", now)
 
@@ -294,26 +355,36 @@ class Desired:
                 text = "is held back: it goes up and down"
                 self._events.record(Kind.HEALTH, "/".join(name), text, cause, Severity.WARNING)
 
-    def _note_roles(self, pool: Pool, roles: Roles) -> None:
-        """Tells of panic, and of tiers that join or leave."""
-        before, self.roles[pool.name] = self.roles.get(pool.name, NOBODY_SERVES), roles
-        healthy = f"{roles.healthy} of {roles.may_serve} backends are healthy"
-        if roles.panic != before.panic:
-            text = (
-                "in panic: all backends serve, whatever the checks say"
-                if roles.panic
-                else "no longer in panic"
-            )
-            limit = f", fewer than {format_share(pool.panic)}" if roles.panic else ""
-            severity = Severity.WARNING if roles.panic else Severity.INFO
-            self._events.record(Kind.HEALTH, pool.name, text, healthy + limit, severity)
-        if roles.tier != before.tier:
-            joins, serving = roles.tier > before.tier, [name for name, _ in roles.weights]
-            below = sum(pool.backend(name).tier < roles.tier for name in serving) if joins else len(serving)
-            text = f"tier {roles.tier} serves, too" if joins else f"tier {before.tier} serves no longer"
-            cause = f"{below} healthy in lower tiers, at least {pool.tier_minimum} are to serve"
-            severity = Severity.WARNING if joins else Severity.INFO
-            self._events.record(Kind.HEALTH, pool.name, text, cause, severity)
+    def _roles_of(self, pool: str) -> Roles:
+        return self.roles.get(pool, NOBODY_SERVES)
+
+    def _removed_stand_ins(self, pool: Pool) -> list[Identity]:
+        return stand_ins.removed(pool, self.assignment.pools.get(pool.name), self._roles_of(pool.name))
+
+    def standing_in(self) -> list[str]:
+        """Of each pool in which somebody stands in, who does, and why."""
+        pools = self.assignment.pools
+        return [
+            f"{name}: {': '.join(stand_ins.news(pools[name], roles))}"
+            for name, roles in self.roles.items()
+            if roles.stand_ins and name in pools
+        ]
+
+    @property
+    def checked(self) -> Config:
+        """The configuration with all whom the checks are to ask."""
+        return stand_ins.with_stand_ins(self.config, self.assignment, self.roles)
+
+    def checked_as(self, pool: str, identity: Identity) -> str:
+        """What the checks call a backend."""
+        pools = [one for one in self.config.pools if one.name == pool]
+        removed = any(identity in self._removed_stand_ins(one) for one in pools)
+        return stand_ins.label(identity) if removed else identity.name
+
+    def awaited_for(self, pool: str, identity: Identity) -> tuple[str, ...]:
+        """Those for whom a backend stands in."""
+        roles = self._roles_of(pool)
+        return roles.awaited if identity.id in roles.stand_ins else ()
 
     @property
     def announced(self) -> Mapping[str, Mask]:
@@ -333,7 +404,7 @@ class Desired:
         size = max(pool.buckets, len(before.buckets))
         if self._announcements.ready(pool.name, size, now, pool.announcement).any():
             return True
-        taken = dict(self.roles.get(pool.name, NOBODY_SERVES).slow)
+        taken = dict(self._roles_of(pool.name).slow)
         return any(
             steps_taken(identity.came, now, pool.slow_start) != taken[identity.name]
             for identity in before.backends.values()
@@ -345,7 +416,7 @@ class Desired:
         yield from self.outliers.due(pool.name)
         if pool.damping:
             yield from self.flaps.due(pool.name, pool.damping)
-        slow = dict(self.roles.get(pool.name, NOBODY_SERVES).slow)
+        slow = dict(self._roles_of(pool.name).slow)
         for identity in self.assignment.pools[pool.name].backends.values() if slow else ():
             if identity.name in slow and identity.removed is None:
                 step = next_step(identity.came, now, pool.slow_start)
@@ -417,8 +488,9 @@ class Desired:
         pools = [pool for pool in self.config.pools if pool.name in self.assignment.pools]
         changed = [pool.name for pool in pools if self._settle(pool, now) | self._let_go(pool, now)]
         kept = [self._settle_kept(member, pool, now) for member in self.members.values() for pool in pools]
-        for pool in self.config.pools:
-            self._tell_drained(pool)
+        assigned = [(pool, self.assignment.pools[pool.name]) for pool in pools]
+        self._news.of_drains(assigned, self.settling)
+        self._news.of_absence(assigned, self.settling, self.members)
         self.unsaved.update(changed)
         self.version += bool(changed or any(kept))
         return bool(changed or any(kept))
@@ -455,23 +527,6 @@ class Desired:
             )
         return bool(leaving)
 
-    def _tell_drained(self, pool: Pool) -> None:
-        """Tells once of each backend that was set to drain that it has: it can be switched off now."""
-        assigned = self.assignment.pools.get(pool.name)
-        draining = {server_of(one) for one in pool.backends if one.state is State.DRAIN}
-        told = self._told_drained.pop(pool.name, set())
-        if assigned is None or not draining:
-            return
-        drained = {
-            number
-            for number, identity in assigned.backends.items()
-            if identity.server in draining and self.settling.is_drained(pool, assigned, identity)
-        }
-        self._told_drained[pool.name] = drained
-        for number in drained - told:
-            name = f"{pool.name}/{assigned.backends[number].name}"
-            self._events.record(Kind.CHANGE, name, "has drained: no flow is left")
-
     # what others ask
 
     def backends(self) -> set[Address]:
@@ -504,7 +559,13 @@ class Desired:
         assignment, before = self.assignment.copy(), {pool.name: pool for pool in self.config.pools}
         stale = [pool for pool in config.pools if pool != before.get(pool.name) or pool.name in self._stale]
         moved = sum(
-            assignment.update(pool, self._is_up(pool), now, ejected=self.outliers.out(pool.name)).moved
+            assignment.update(
+                pool,
+                self._is_up(pool),
+                now,
+                ejected=self.outliers.out(pool.name),
+                elsewhere=partial(is_elsewhere, config, pool.name),
+            ).moved
             for pool in stale
         )
         assignment.number_vips((vip.name for vip in config.vips), now)
@@ -514,18 +575,6 @@ class Desired:
 def _servers(config: Config) -> set[tuple[str, Server]]:
     """All backends with their pools, as what they are and not only by name."""
     return {(pool.name, server_of(backend)) for pool in config.pools for backend in pool.backends}
-
-
-def _cause(outcome: Outcome, before: Roles) -> str:
-    """Why buckets move, as far as the backends that serve tell: "" if it is their weights."""
-    came, left = (
-        [f"{i.name} {how}" for i in of] for of, how in ((outcome.came, "came"), (outcome.left, "left"))
-    )
-    now = outcome.roles.ejected
-    out = [f"{name} is ejected" for name in sorted(now - before.ejected)]
-    back = [f"{name} is ejected no longer" for name in sorted(before.ejected & outcome.roles.present - now)]
-    slow = [f"slow start of {name}, step {steps} of {STEPS}" for name, steps in outcome.roles.slow]
-    return ", ".join([*came, *left, *out, *back, *slow])
 
 
 def refuse_what_cannot_change(before: Config, after: Config, sizes: dict[str, int]) -> None:

@@ -11,7 +11,16 @@ from enum import StrEnum
 from controller.events import Event, Kind
 from controller.model import Config, NoCheck
 from controller.model import State as Administrative
-from controller.report import BackendReport, Fact, PoolReport, Recorded, Report, SwitchReport, is_overdue
+from controller.report import (
+    BackendReport,
+    Fact,
+    PoolReport,
+    Recorded,
+    Report,
+    SwitchReport,
+    is_overdue,
+    way_out,
+)
 from controller.revision import Revision
 
 HOUR = 3600.0
@@ -71,6 +80,7 @@ class Facts:
 def diagnose(facts: Facts) -> Iterator[Finding]:
     for name, told in facts.switches.items():
         yield from _of_switch(facts, name, told)
+    yield from _held_up(facts.report)
     for examine in (_store, _clock, _neighbors, _pools, _exceptions):
         yield from examine(facts)
 
@@ -105,6 +115,13 @@ def _switch(told: Told) -> Iterator[Finding]:
         )
     else:
         yield Finding(subject=subject, state=State.OK, text=f"{switch.address}: primary, in step")
+
+
+def _held_up(report: Report) -> Iterator[Finding]:
+    if report.held_up:
+        subject = f"switch {', '.join(report.away)}"
+        text = f"is away, and {report.held_up}"
+        yield Finding(subject=subject, state=State.WARNING, text=text, remedy=way_out(report.away))
 
 
 def _program(facts: Facts, told: Told) -> Iterator[Finding]:
@@ -205,12 +222,18 @@ def _pools(facts: Facts) -> Iterator[Finding]:
             text = f"nobody serves, clients of {names} are refused"
             remedy = _who_could_serve(pool, bool(found))
             yield Finding(subject=subject, state=State.WRONG, text=text, remedy=remedy)
+        if pool.standing_in:
+            remedy = (
+                f"see why {', '.join(pool.awaited)} cannot be reached; or go back, `sluice history` has the "
+                "revisions: `sluice rollback N`"
+            )
+            yield Finding(subject=subject, state=State.WARNING, text=pool.standing_in, remedy=remedy)
         if pool.unmoved:
             text = f"{pool.unmoved} new flows found no room to be recorded while their bucket moved"
             remedy = "they stayed and did not break; move fewer buckets at once"
             yield Finding(subject=subject, state=State.WARNING, text=text, remedy=remedy)
         yield from found
-        if not found and serving:
+        if not found and serving and not pool.standing_in:
             text = f"{len(serving)} of {len(pool.backends)} backends serve"
             yield Finding(subject=subject, state=State.OK, text=text)
 

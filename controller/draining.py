@@ -62,6 +62,7 @@ def drain_report(
     packets: int,
     counted: float,
     now: float,
+    awaited: tuple[str, ...] = (),
 ) -> DrainReport:
     """Of a backend in the tables; `backend` is what is configured of it, None if it is being removed."""
     buckets = assigned.buckets
@@ -86,6 +87,7 @@ def drain_report(
         counted=counted,
         began=float(began.min()) if left else None,
         ends=float(began.max()) + pool.drain_deadline if left else None,
+        awaited=awaited,
         **_deadline(backend, now),
     )
 

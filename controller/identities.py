@@ -33,9 +33,9 @@ class NoIdentityLeft(SluiceError):
 class Identity:
     """One backend while it is in the data plane's tables.
 
-    `removed` is when (seconds since the epoch) it was taken out of the configuration, if it was: it then
-    stays only until nobody needs it. `came` is when it came to a pool that ran already, as far as we have
-    seen it.
+    `removed` is when (seconds since the epoch) it was taken out of the configuration, if it was, and stood in
+    for nobody any more: it then stays only until nobody needs it. `came` is when it came to a pool that ran
+    already, as far as we have seen it.
     """
 
     id: int

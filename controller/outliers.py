@@ -32,13 +32,11 @@ TEXTS = {
 class Outliers:
     """Signals and ejections of all pools, with their events; `now` in seconds since the epoch."""
 
-    def __init__(self, events: EventLog) -> None:
+    def __init__(self, events: EventLog, ejections: Ejections | None = None) -> None:
         self._signals: dict[str, dict[Name, Signal]] = {}
         """By the switch that their clients came through."""
         self._listenings: dict[str, Listening] = {}
-        self._ejections = Ejections()
-        self._reasons: dict[Name, str] = {}
-        """Why those are out that are."""
+        self.ejections = ejections or Ejections()
         self._spared: set[Name] = set()
         """Of whom it was told that a signal does not eject them."""
         self._back: set[Name] = set()
@@ -48,9 +46,8 @@ class Outliers:
         self._events = events
 
     def copy(self, events: EventLog) -> "Outliers":
-        other = Outliers(events)
-        other._signals, other._ejections = dict(self._signals), self._ejections.copy()
-        other._reasons, other._spared = dict(self._reasons), set(self._spared)
+        other = Outliers(events, self.ejections.copy())
+        other._signals, other._spared = dict(self._signals), set(self._spared)
         other._back, other._pardoned = set(self._back), set(self._pardoned)
         return other
 
@@ -138,7 +135,7 @@ class Outliers:
     def _eject(
         self, pool: Pool, name: Name, signal: Signal, roles: Roles, others_accept: bool, now: float
     ) -> bool:
-        if self._ejections.until(name) is not None:
+        if self.ejections.until(name) is not None:
             return False
         objection = self._objection(pool, name[1], signal, roles, others_accept)
         if objection:
@@ -147,15 +144,15 @@ class Outliers:
                 self._record(name, "is not ejected", objection, Severity.WARNING)
             return False
         self._spared.discard(name)
-        length = self._ejections.eject(name, now, pool.passive)
-        self._reasons[name] = f"{signal.kind}: {signal.text}"
+        reason = f"{signal.kind}: {signal.text}"
+        length = self.ejections.eject(name, now, pool.passive, reason)
         text = f"is ejected: no new connections for {format_duration(round(length, 3))}"
-        self._record(name, text, self._reasons[name], Severity.WARNING)
+        self._record(name, text, reason, Severity.WARNING)
         return True
 
     def _objection(self, pool: Pool, backend: str, signal: Signal, roles: Roles, others_accept: bool) -> str:
         """Why it must not be ejected; "" if it may."""
-        out = self._ejections.out(pool.name)
+        out = self.ejections.out(pool.name)
         serving = {name for name, _ in roles.weights}
         all_of_them = len(serving | out)
         if not (serving | {name for name, _ in roles.reserve}) - out - {backend}:
@@ -172,7 +169,7 @@ class Outliers:
         if not out:
             return False
         may_eject = Reaction.EJECT in reactions(pool)
-        ended = {name: "its time is over" for name in self._ejections.ended(pool.name, now)}
+        ended = {name: "its time is over" for name in self.ejections.ended(pool.name, now)}
         pardoned = {name: "its checks pass again" for of, name in self._pardoned if of == pool.name}
         back = ended | pardoned if may_eject else dict.fromkeys(sorted(out), "the pool ejects nobody")
         for backend, cause in back.items():
@@ -181,27 +178,26 @@ class Outliers:
 
     def pardon(self, pool: str, backend: str) -> None:
         """It was down, and its checks pass again: what clients heard before means nothing any more."""
-        if self._ejections.until((pool, backend)) is not None:
+        if self.ejections.until((pool, backend)) is not None:
             self._pardoned.add((pool, backend))
 
     def _end(self, name: Name, cause: str, now: float) -> None:
-        self._ejections.end(name, now)
-        self._reasons.pop(name, None)
+        self.ejections.end(name, now)
         self._pardoned.discard(name)
         self._back.add(name)
         self._record(name, "is ejected no longer", cause)
 
     def out(self, pool: str) -> frozenset[str]:
         """Who is ejected."""
-        return self._ejections.out(pool)
+        return self.ejections.out(pool)
 
     def until(self, pool: str, backend: str) -> float | None:
         """Until when it is ejected; None if it is not."""
-        return self._ejections.until((pool, backend))
+        return self.ejections.until((pool, backend))
 
     def reason(self, pool: str, backend: str) -> str:
         """Why it is ejected."""
-        return self._reasons.get((pool, backend), "")
+        return self.ejections.reason((pool, backend))
 
     def take_back(self, pool: str) -> frozenset[str]:
         """Who has come back since this was last asked."""
@@ -211,12 +207,10 @@ class Outliers:
 
     def due(self, pool: str) -> Iterable[float]:
         """When those that are out come back."""
-        return self._ejections.due(pool)
+        return self.ejections.due(pool)
 
-    def keep(self, names: set[Name]) -> None:
-        """Forgets all others."""
-        self._ejections.keep(names)
-        self._reasons = {name: why for name, why in self._reasons.items() if name in names}
+    def keep(self, names: set[Name]) -> set[str]:
+        """Forgets all others; returns the pools of which somebody was ejected, or had been."""
         self._signals = {
             switch: {name: signal for name, signal in heard.items() if name in names}
             for switch, heard in self._signals.items()
@@ -224,6 +218,7 @@ class Outliers:
         self._spared &= names
         self._back &= names
         self._pardoned &= names
+        return self.ejections.keep(names)
 
     def _record(self, name: Name, text: str, cause: str, severity: Severity = Severity.INFO) -> None:
         self._events.record(Kind.HEALTH, "/".join(name), text, cause, severity)

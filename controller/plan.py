@@ -47,6 +47,9 @@ class Plan(Fact):
 
     steps: tuple[Step, ...]
     moves: tuple[Move, ...]
+    standing_in: tuple[str, ...] = ()
+    """Where backends would leave and go on getting new connections until one is up that is to: who, and why.
+    What is written then is not among the steps."""
 
 
 def joined(plans: Sequence[Plan]) -> Plan:
@@ -59,4 +62,5 @@ def joined(plans: Sequence[Plan]) -> Plan:
     return Plan(
         steps=tuple(Step(after=after, writes=tuple(steps[after])) for after in moments),
         moves=plans[0].moves,
+        standing_in=plans[0].standing_in,
     )

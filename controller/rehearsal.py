@@ -53,7 +53,11 @@ async def rehearse(session: Session, config: Config, now: float) -> Plan:
     desired.settle(now + DEADLINES)
     await double.write(now + DEADLINES)
     steps.append(_step(None, notes.take(), switch))
-    return Plan(steps=tuple(step for step in steps if step.writes), moves=moves)
+    return Plan(
+        steps=tuple(step for step in steps if step.writes),
+        moves=moves,
+        standing_in=tuple(desired.standing_in()),
+    )
 
 
 def _step(after: float | None, changes: Iterable[Change], switch: str) -> Step:

@@ -17,7 +17,8 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict
 FORMAT = 3
 """Of what is copied, so that a standby that does not know all of it does not believe that it has a copy.
 
-1: all in one answer. 2: revisions in portions; slow starts and penalties. 3: numbers of 18 bits in buckets.
+1: all in one answer. 2: revisions in portions; slow starts and penalties. 3: ejections; numbers of 18 bits in
+buckets.
 """
 
 PORTION = 16 * 2**20
@@ -70,13 +71,25 @@ class StoredFlapping(Row):
     held: bool
 
 
+class StoredEjection(Row):
+    """The latest ejection of a backend."""
+
+    backend: str
+    at: float
+    until: float
+    times: int
+    reason: str
+    over: bool
+
+
 class StoredPool(Row):
-    """A pool's number, its buckets as they are kept on disk, its backends, and their penalties."""
+    """A pool's number, its buckets as they are kept on disk, its backends, their penalties and ejections."""
 
     id: int
     buckets: Base64Bytes
     backends: tuple[StoredBackend, ...]
     flaps: tuple[StoredFlapping, ...] = ()
+    ejections: tuple[StoredEjection, ...] = ()
 
 
 class StoredNumbers(Row):

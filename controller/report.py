@@ -1,5 +1,6 @@
 """What the controller knows about the present, as data: the answer to `sluice status` and its like."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -63,7 +64,8 @@ class BackendReport(Fact):
     `drained`: it takes no new flows, no bucket needs it, and no packet went to it for the idle timeout.
     `penalty` is for going up and down; who is `held_back` for it does not come back yet. `signal` is what
     clients' connections say of it now, "" if it is nothing bad; who is `ejected` gets no new flows for that
-    until then (seconds since the epoch), for the reason `ejected_for`.
+    until then (seconds since the epoch), for the reason `ejected_for`. Who `stands_in` is to leave, but gets
+    new flows still, since nobody is up of those whom the pool waits for (`PoolReport.awaited`).
     """
 
     name: str
@@ -88,6 +90,7 @@ class BackendReport(Fact):
     signal: Literal["", "silent", "refusing"] = ""
     ejected: float | None = None
     ejected_for: str = ""
+    stands_in: bool = False
     drained: bool
     packets: int
     bytes: int
@@ -120,7 +123,8 @@ class PoolReport(Fact):
     """A pool. `moving` buckets have two backends; `unmoved` counts SYNs that found no room to move.
 
     In `panic` all backends serve, because too few are healthy for the checks to be believed. `tier` is the
-    last one that serves.
+    last one that serves. When nobody serves whom the configuration wants to, `awaited` are those that would
+    as soon as they are up.
     """
 
     name: str
@@ -131,7 +135,26 @@ class PoolReport(Fact):
     unmoved: int
     panic: bool
     tier: int
+    awaited: tuple[str, ...] = ()
+    held_up_buckets: int = 0
+    """That would have settled by all that those switches tell that are connected."""
+    held_up_backends: int = 0
+    """Removed ones that would have gone."""
     backends: tuple[BackendReport, ...]
+
+    @property
+    def standing_in(self) -> str:
+        """Who serves in whose place, and why; "" if nobody does."""
+        names = [one.name for one in self.backends if one.stands_in]
+        return f"{', '.join(names)} {STILL}: {waiting_for(self.awaited)}" if names else ""
+
+
+STILL = "to leave, but still with new connections"
+
+
+def waiting_for(awaited: Sequence[str]) -> str:
+    """Why backends that are to leave serve still."""
+    return f"{awaited[0]} is not up" if len(awaited) == 1 else f"none of {', '.join(awaited)} is up"
 
 
 class VipReport(Fact):
@@ -180,6 +203,36 @@ class Report(Fact):
     punts: dict[str, Traffic]
     """Packets that the switch handed to the controller, by reason."""
 
+    @property
+    def away(self) -> list[str]:
+        """Which of several switches are not connected."""
+        return [one.name for one in self.switches if not one.connected]
+
+    @property
+    def held_up(self) -> str:
+        """What waits for the switches that are away, "" for nothing."""
+        buckets = sum(pool.held_up_buckets for pool in self.pools)
+        return what_waits(buckets, sum(pool.held_up_backends for pool in self.pools)) if self.away else ""
+
+
+def what_waits(buckets: int, backends: int) -> str:
+    """`12 buckets and 1 removed backend wait for it`; "" for none."""
+    found = [
+        f"{count} {what}{'' if count == 1 else 's'}"
+        for count, what in ((buckets, "bucket"), (backends, "removed backend"))
+        if count
+    ]
+    return f"{' and '.join(found)} {'waits' if buckets + backends == 1 else 'wait'} for it" if found else ""
+
+
+def way_out(switches: Sequence[str]) -> str:
+    """What to do about switches that hold up what waits for them."""
+    return (
+        "it may still forward by what it holds; if it is gone for good, take it out: "
+        f"`sluice get > sluice.yaml`, delete {', '.join(switches)} below `switches`, "
+        "`sluice apply -f sluice.yaml`"
+    )
+
 
 class DrainReport(Fact):
     """One backend that gets no new flows, or is about to. Times are in seconds since the epoch.
@@ -214,6 +267,8 @@ class DrainReport(Fact):
     at_deadline: AtDeadline | None = None
     overdue: bool = False
     """The deadline has passed."""
+    awaited: tuple[str, ...] = ()
+    """Until one of these is up, it goes on getting new flows."""
 
 
 def flows_left(found: DrainReport) -> str:

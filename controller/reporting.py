@@ -79,6 +79,7 @@ def _pool(
     facts = _Facts(pool, assigned, desired, counters, silence, path_mtus)
     configured = {server_of(backend) for backend in pool.backends}
     removed = [identity for identity in assigned.backends.values() if identity.server not in configured]
+    buckets_held_up, backends_held_up = desired.settling.held_up(pool, assigned)
     return PoolReport(
         name=pool.name,
         id=assigned.id,
@@ -88,6 +89,9 @@ def _pool(
         unmoved=counters.unmoved.get(pool.name, 0),
         panic=facts.roles.panic,
         tier=facts.roles.tier,
+        awaited=facts.roles.awaited,
+        held_up_buckets=buckets_held_up,
+        held_up_backends=backends_held_up,
         backends=tuple(
             [facts.backend(backend) for backend in pool.backends]
             + [facts.removed(identity) for identity in removed]
@@ -136,6 +140,7 @@ class _Facts:
         identity = self._identities.get(server_of(backend))
         weight = self._weights[backend.name]
         share = weight / self._sum_of_weights if self._sum_of_weights else 0.0
+        stays = self._as_stand_in(identity)
         drains = identity is not None and not weight
         name = self._pool.name, backend.name
         return BackendReport(
@@ -147,8 +152,9 @@ class _Facts:
             state=backend.state,
             health=HEALTH[self._desired.verdicts.is_up(self._pool, backend.name)],
             reason=self._desired.verdicts.reason(self._pool, backend.name),
-            share_wanted=share,
-            buckets_wanted=self._quotas.get(backend.name, 0),
+            share_wanted=stays / len(self._assigned.buckets) if stays else share,
+            buckets_wanted=stays or self._quotas.get(backend.name, 0),
+            stands_in=bool(stays),
             slow_start=self._slow.get(backend.name, STEPS) / STEPS,
             penalty=self._desired.flaps.penalty(name, time.time(), self._pool.damping),
             held_back=backend.name in self._held_back,
@@ -169,7 +175,13 @@ class _Facts:
             "ejected_for": outliers.reason(pool, backend),
         }
 
+    def _as_stand_in(self, identity: Identity | None) -> int:
+        """How many buckets it has for new flows, and keeps, because it stands in for others."""
+        stands_in = identity is not None and identity.id in self.roles.stand_ins
+        return _at(self._held, identity.id) if identity and stands_in else 0
+
     def removed(self, identity: Identity) -> BackendReport:
+        stays = self._as_stand_in(identity)
         return BackendReport(
             name=identity.name,
             address=str(identity.address),
@@ -179,8 +191,9 @@ class _Facts:
             state="removing",
             health="unknown",
             reason="",
-            share_wanted=0.0,
-            buckets_wanted=0,
+            share_wanted=stays / len(self._assigned.buckets),
+            buckets_wanted=stays,
+            stands_in=bool(stays),
             slow_start=1.0,
             penalty=0.0,
             held_back=False,

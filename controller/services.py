@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from controller.apportion import NOBODY
 from controller.assignment import Assignment
-from controller.identities import Identity, server_of
+from controller.identities import Identity, Server, server_of
 from controller.memory import Memory
 from controller.model import FIVE_TUPLE, Backend, Config, Mode, OnNoBackend, Vip
 from controller.program import (
@@ -30,7 +30,7 @@ from controller.program import (
     wide,
     wide_prefix,
 )
-from controller.values import Address, PortRange
+from controller.values import Address, PortRange, span
 
 EVERYBODY: Key = (0, 0)
 """The prefix of all sources."""
@@ -64,6 +64,23 @@ def service_rows(config: Config, assignment: Assignment, memory: Memory | None =
         table: memory.union(table, [part[table] for part in parts if table in part])
         for table in (*_VIP_TABLES, *_ANSWER_TABLES)
     }
+
+
+def is_elsewhere(config: Config, pool: str, server: Server) -> bool:
+    """Whether what `server` did for `pool`, which has it no longer, is the service of another pool's VIP now.
+
+    In nat mode an answer is known by its source alone, so it could not serve both.
+    """
+    _, address, own_port = server
+    return config.pool(pool).mode is Mode.NAT and any(
+        vip.protocol is mine.protocol and span(one.port or vip.port).overlaps(span(own_port or mine.port))
+        for other in config.pools
+        if other.name != pool and other.mode is Mode.NAT
+        for one in other.backends
+        if one.address == address
+        for vip in config.vips_of(other.name)
+        for mine in config.vips_of(pool)
+    )
 
 
 DIRECT, TRANSLATED = Do("direct"), Do("translated")
@@ -109,9 +126,14 @@ def _of_assigned(backends: Mapping[int, Identity], *vips: Vip) -> dict[Table, Ro
 def _of_configured(
     configured: tuple[Backend, ...], backends: Mapping[int, Identity], *vips: Vip
 ) -> dict[Table, Rows]:
-    """A server that is in no other table has no number: its answers are nobody's."""
+    """A server that is in no other table has no number: its answers are nobody's, or those of another one in
+    its place, which may have been removed and still serve."""
+    places = {(identity.address, identity.port): number for number, identity in backends.items()}
     numbers = {identity.server: number for number, identity in backends.items()}
-    servers = [(one.address, one.port, numbers.get(server_of(one), NOBODY)) for one in configured]
+    servers = [
+        (one.address, one.port, numbers.get(server_of(one), places.get((one.address, one.port), NOBODY)))
+        for one in configured
+    ]
     return _answers(vips, servers)
 
 

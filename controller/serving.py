@@ -2,10 +2,14 @@
 
 1. May serve: who is `active` and has a weight. Healthy of those: who is up.
    Who is ejected counts as down from 3. on, unless all who are up are ejected.
-2. When fewer than the share `panic` of them are healthy, the checks are not believed: all serve, of all
-   tiers.
+2. When fewer than the share `panic` of those who are known are healthy, the checks are not believed: all
+   serve, of all tiers.
 3. Otherwise tiers are taken in order, the lowest first, until at least `tier_minimum` healthy ones serve.
 4. Who has come to a pool that runs gets his weight by and by (slow start).
+
+When nobody serves by that, and somebody is to (`Roles.awaited`), those whom the configuration has taken new
+flows from and who still get them stand in: see `assignment`. They come before panic, as long as none of those
+who fail their checks is in the tables.
 """
 
 import math
@@ -28,10 +32,10 @@ class Candidate:
     steps: int = STEPS
     ejected: bool = False
     """It fails its clients: no new flows for a while, unless nobody else is up."""
-
-    @property
-    def may_serve(self) -> bool:
-        return self.backend.state is State.ACTIVE and self.backend.weight > 0
+    there: bool = True
+    """It is in the tables."""
+    judged: bool = True
+    """It is there, or its checks have said something. Who waits for that neither serves nor fails."""
 
     @property
     def weight(self) -> int:
@@ -58,20 +62,32 @@ class Roles:
     """Who of those that serve is in his slow start, and how many steps he has taken."""
     ejected: frozenset[str] = frozenset()
     """Who is present, and gets no new flows since it fails its clients."""
+    awaited: tuple[str, ...] = ()
+    """When nobody serves: who would as soon as he is up."""
+    stand_ins: frozenset[int] = frozenset()
+    """The numbers of those that serve meanwhile, though they are to leave."""
 
 
 NOBODY_SERVES = Roles()
 
 
-def decide(pool: Pool, candidates: Iterable[Candidate]) -> Roles:
+def may_serve(backend: Backend) -> bool:
+    """Whether the operator wants it to have new flows."""
+    return backend.state is State.ACTIVE and backend.weight > 0
+
+
+def decide(pool: Pool, candidates: Iterable[Candidate], *, can_stand_in: bool = False) -> Roles:
+    """`can_stand_in`: somebody who is to leave gets new flows still, and could go on doing so."""
     known = [one for one in candidates if one.backend.state is not State.DISABLED]
-    may_serve = [one for one in known if one.may_serve]
-    healthy = [one for one in may_serve if one.up]
-    panic = len(healthy) < pool.panic * len(may_serve)
+    entitled = [one for one in known if may_serve(one.backend)]
+    healthy = [one for one in entitled if one.up]
+    judged = [one for one in entitled if one.judged]
+    may_panic = bool(healthy) or not can_stand_in or any(one.there for one in entitled)
+    panic = may_panic and len(healthy) < pool.panic * len(judged)
     fit = [one for one in healthy if not one.ejected]
     if panic or not fit:
         fit = healthy
-    serving, waiting = (may_serve, []) if panic else _by_tier(fit, pool.tier_minimum)
+    serving, waiting = (entitled, []) if panic else _by_tier(fit, pool.tier_minimum)
     behind = min((one.backend.tier for one in waiting), default=0)
     return Roles(
         present=frozenset(one.backend.name for one in known if one.up or panic),
@@ -80,9 +96,10 @@ def decide(pool: Pool, candidates: Iterable[Candidate]) -> Roles:
         tier=max((one.backend.tier for one in serving), default=0),
         panic=panic,
         healthy=len(healthy),
-        may_serve=len(may_serve),
+        may_serve=len(entitled),
         slow=tuple((one.backend.name, one.steps) for one in serving if one.steps < STEPS),
         ejected=frozenset(one.backend.name for one in healthy if one.ejected and fit is not healthy),
+        awaited=() if serving else tuple(one.backend.name for one in entitled),
     )
 
 

@@ -61,6 +61,30 @@ class Settling:
         written = all(pool.name not in member.unwritten for member in self._members.values())
         return overdue or (written and self.is_drained(pool, assigned, identity))
 
+    def held_up(self, pool: Pool, assigned: PoolAssignment) -> tuple[int, int]:
+        """How many moving buckets, and removed backends, wait for nobody but switches that are away.
+
+        By all that those tell that are connected, nobody needs them. (0, 0) while none is, or all are.
+        """
+        here = [member for member in self._members.values() if member.present]
+        if not here or len(here) == len(self._members):
+            return 0, 0
+        quiet = np.all([member.is_quiet(pool, assigned.buckets) for member in here], axis=0)
+        waiting = assigned.buckets.moving & quiet
+        needed = assigned.buckets.moving & ~quiet
+        named = {*assigned.buckets.current.tolist(), *assigned.buckets.previous[needed].tolist()}
+        leaving = [n for n, one in assigned.backends.items() if one.removed is not None and n not in named]
+        silent = [
+            number
+            for number in leaving
+            if all(
+                not member.keeps(pool.name, number)
+                and bool(member.backends.of(np.array([number]))[0] >= pool.idle_timeout)
+                for member in here
+            )
+        ]
+        return int(waiting.sum()), len(silent)
+
     def _is_named(self, pool: Pool, assigned: PoolAssignment, identity: Identity) -> bool:
         """Whether some bucket has it, on any switch."""
         number, buckets = identity.id, assigned.buckets

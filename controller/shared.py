@@ -42,7 +42,7 @@ class Shared:
     events: EventLog
     clock: Callable[[], float]
     switches: "dict[str, SwitchState]" = field(default_factory=dict)
-    """By name."""
+    """By name. Whoever makes them enters them."""
     _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def ask(self, but: str | None = None) -> None:
@@ -58,7 +58,8 @@ class Shared:
             while pools := desired.unsaved:
                 desired.unsaved = set()
                 try:
-                    kept = desired.assignment.copy(), pools, desired.flaps.copy()
+                    ejections = desired.outliers.ejections.copy()
+                    kept = desired.assignment.copy(), pools, desired.flaps.copy(), ejections
                     await asyncio.to_thread(self.store.save, *kept)
                 except StoreError as error:
                     text = "the assignment of buckets cannot be stored; going on without"
@@ -78,7 +79,6 @@ class SwitchState:
     def __init__(self, shared: Shared, suspected: Suspected, doubted: Doubted, name: str = ONLY) -> None:
         self.shared = shared
         self.name = name
-        shared.switches[name] = self
         self.suspected = suspected
         self.doubted = doubted
         self.work = Work()

@@ -21,6 +21,7 @@ from controller.assignment import Assignment, PoolAssignment
 from controller.buckets import Buckets
 from controller.errors import StoreError, UnknownRevision
 from controller.health.damping import Flapping, Flaps
+from controller.health.ejection import Ejection, Ejections
 from controller.identities import Identity
 from controller.replica import (
     PORTION,
@@ -28,6 +29,7 @@ from controller.replica import (
     Replica,
     Row,
     StoredBackend,
+    StoredEjection,
     StoredFlapping,
     StoredNumbers,
     StoredPool,
@@ -45,6 +47,9 @@ CREATE TABLE identities (id INTEGER PRIMARY KEY, pool TEXT NOT NULL REFERENCES p
     name TEXT NOT NULL, address TEXT NOT NULL, port INTEGER, removed REAL, came REAL);
 CREATE TABLE flaps (pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE, backend TEXT NOT NULL,
     penalty REAL NOT NULL, at REAL NOT NULL, held INTEGER NOT NULL, PRIMARY KEY (pool, backend));
+CREATE TABLE ejections (pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE, backend TEXT NOT NULL,
+    at REAL NOT NULL, until REAL NOT NULL, times INTEGER NOT NULL, reason TEXT NOT NULL,
+    over INTEGER NOT NULL, PRIMARY KEY (pool, backend));
 CREATE TABLE numbers (what TEXT PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE resting (what TEXT NOT NULL, number INTEGER NOT NULL, since REAL NOT NULL,
     PRIMARY KEY (what, number));
@@ -56,7 +61,12 @@ ALTER TABLE identities ADD COLUMN came REAL;
 CREATE TABLE flaps (pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE, backend TEXT NOT NULL,
     penalty REAL NOT NULL, at REAL NOT NULL, held INTEGER NOT NULL, PRIMARY KEY (pool, backend));
 """,
-    "",  # buckets may have numbers of more than 16 bits, which the version before does not know
+    # Buckets, too, may have numbers of more than 16 bits from here on, which the version before does not know.
+    """
+CREATE TABLE ejections (pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE, backend TEXT NOT NULL,
+    at REAL NOT NULL, until REAL NOT NULL, times INTEGER NOT NULL, reason TEXT NOT NULL,
+    over INTEGER NOT NULL, PRIMARY KEY (pool, backend));
+""",
 )
 """From version 1 to 2, and so on; what they end with is SCHEMA."""
 
@@ -90,8 +100,9 @@ class Store(Protocol):
         """The document of the latest revision that came from the operator's file."""
         ...
 
-    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps) -> None:
-        """Keeps `assignment`, of which `pools` changed (or went) since it was last kept, and their flaps."""
+    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps, ejections: Ejections) -> None:
+        """Keeps `assignment`, of which `pools` changed (or went) since it was last kept, and of these `flaps`
+        and `ejections`."""
         ...
 
     def load(self) -> Assignment:
@@ -100,6 +111,10 @@ class Store(Protocol):
 
     def flaps(self) -> Flaps:
         """The penalties as they were last kept."""
+        ...
+
+    def ejections(self) -> Ejections:
+        """As they were last kept."""
         ...
 
     def check(self) -> str:
@@ -130,7 +145,9 @@ class Store(Protocol):
 class Assignments(Protocol):
     """As much of a store as a session needs."""
 
-    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps) -> None: ...
+    def save(
+        self, assignment: Assignment, pools: Iterable[str], flaps: Flaps, ejections: Ejections
+    ) -> None: ...
 
     def load(self) -> Assignment: ...
 
@@ -138,7 +155,7 @@ class Assignments(Protocol):
 class Nowhere:
     """Keeps nothing: for a session that is only tried out."""
 
-    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps) -> None:
+    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps, ejections: Ejections) -> None:
         pass
 
     def load(self) -> Assignment:
@@ -246,7 +263,7 @@ class SqliteStore:
             row = db.execute("SELECT document FROM file").fetchone()
         return _unpacked(row[0]) if row else None
 
-    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps) -> None:
+    def save(self, assignment: Assignment, pools: Iterable[str], flaps: Flaps, ejections: Ejections) -> None:
         pools = [*pools]
         with self._transaction() as db:
             for name in pools:
@@ -255,6 +272,9 @@ class SqliteStore:
                     _insert_pool(db, name, assignment.pools[name])
                     rows = [(name, one, f.penalty, f.at, f.held) for one, f in flaps.of(name).items()]
                     db.executemany("INSERT INTO flaps VALUES (?, ?, ?, ?, ?)", rows)
+                    out = ejections.of(name).items()
+                    rows = [(name, b, e.at, e.until, e.times, e.reason, e.over) for b, e in out]
+                    db.executemany("INSERT INTO ejections VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             for numbers in (assignment.backend_numbers, assignment.pool_numbers):
                 _replace_numbers(db, numbers.what, numbers.last, numbers.resting)
         self.versions.note(pools=pools)
@@ -284,6 +304,13 @@ class SqliteStore:
             for pool, backend, penalty, at, held in db.execute("SELECT * FROM flaps"):
                 known.setdefault(pool, {})[backend] = Flapping(penalty, at, bool(held))
         return Flaps(known)
+
+    def ejections(self) -> Ejections:
+        known: dict[str, dict[str, Ejection]] = {}
+        with self._transaction() as db:
+            for pool, backend, *times, over in db.execute("SELECT * FROM ejections"):
+                known.setdefault(pool, {})[backend] = Ejection(*times, over=bool(over))
+        return Ejections(known)
 
     def term(self) -> int:
         with self._transaction() as db:
@@ -337,6 +364,10 @@ class SqliteStore:
                         "INSERT INTO flaps VALUES (?, ?, ?, ?, ?)",
                         [(name, f.backend, f.penalty, f.at, f.held) for f in pool.flaps],
                     )
+                    db.executemany(
+                        "INSERT INTO ejections VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        [(name, e.backend, e.at, e.until, e.times, e.reason, e.over) for e in pool.ejections],
+                    )
             for numbers in replica.numbers:
                 _replace_numbers(db, numbers.what, numbers.last, numbers.resting)
         self.versions.renew()
@@ -373,6 +404,7 @@ def _pools(db: sqlite3.Connection, names: set[str] | None) -> dict[str, StoredPo
                 buckets=base64.b64encode(buckets),
                 backends=tuple(_rows_of(db, name, "identities", StoredBackend)),
                 flaps=tuple(_rows_of(db, name, "flaps", StoredFlapping)),
+                ejections=tuple(_rows_of(db, name, "ejections", StoredEjection)),
             )
     return pools
 

@@ -79,8 +79,8 @@ class Change(Schema):
     """What became of a change, or would.
 
     It is stored in any case (but for a dry run); `applied` says whether the switch has it already, `detail`
-    why not. `moved_buckets` counts buckets that get another backend for new flows. A dry run has a `plan` of
-    what would be written, unless the switch is away.
+    why not, or what is still to come. `moved_buckets` counts buckets that get another backend for new flows.
+    A dry run has a `plan` of what would be written, unless the switch is away.
     """
 
     revision: int

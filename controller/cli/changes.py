@@ -75,6 +75,8 @@ def print_plan(plan: Plan) -> None:
                 for one in step.writes
             ],
         )
+    for text in plan.standing_in:
+        line(text, "yellow")
 
 
 def _when(step: Step) -> str:

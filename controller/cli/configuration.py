@@ -59,7 +59,8 @@ def apply(
 ) -> None:
     """Make the configuration what a file says.
 
-    Shows what that changes. Backends that the file no longer has are drained before they go. A document that
+    Shows what that changes. Backends that the file no longer has are drained before they go, and get new
+    connections until one is up of those that are to get them. A document that
     `get` printed names its revision: it is refused when somebody has changed the configuration since.
     """
     document, source = _read(file)

@@ -17,7 +17,7 @@ from controller.cli.output import console, line, print_data, roughly
 from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.pools import THEN
 from controller.model import AtDeadline, State
-from controller.report import DrainReport, flows_left
+from controller.report import DrainReport, flows_left, waiting_for
 from controller.values import format_duration, format_moment, parse_duration, parse_moment
 
 INTERVAL = 1.0
@@ -57,6 +57,8 @@ def drain(
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Give a backend no new flows. Those that it has go on.
+
+    While others are to serve and none of them is up, it goes on getting new ones: `pool show` says so.
 
     The daemon keeps the deadline, whether somebody waits or not: when it passes, the flows that are left are
     kept, which an event tells, or cut by disabling the backend. A drain that goes on already keeps the one
@@ -194,6 +196,8 @@ class Waiting:
 def progress(seen: list[DrainReport]) -> str:
     """Where the latest of some reports is, and how fast it goes."""
     found = seen[-1]
+    if found.awaited:
+        return f"goes on getting new flows: {waiting_for(found.awaited)}"
     if found.new_flow_buckets:
         return f"announced to the switch: {found.new_flow_buckets} buckets move in a few seconds"
     parts = [flows_left(found)]

@@ -80,6 +80,8 @@ def _print_pool(pool: PoolView) -> None:
         line(policy)
     if pool.panic:
         line("in panic: too few are healthy to believe the checks, all backends serve", "red")
+    if pool.standing_in:
+        line(pool.standing_in, "yellow")
     if pool.unmoved:
         line(f"{count(pool.unmoved)} connections found no room to move", "yellow")
     if not pool.backends:
@@ -183,10 +185,13 @@ def _tier(backend: BackendReport, pool: PoolView) -> str:
 def state_of(backend: BackendReport) -> Text:
     """`active`, `drain, empty` when its connections have ended, `active, 40%` in its slow start.
 
-    A drain that has a deadline: `drain, 9m` until then, `drain, overdue`.
+    A drain that has a deadline: `drain, 9m` until then, `drain, overdue`. `drain, still serves` while nobody
+    is up who is to.
     """
     text = Text(backend.state, STYLES[backend.state])
-    if backend.drained and backend.state != "active":
+    if backend.stands_in:
+        text.append(", still serves", "yellow")
+    elif backend.drained and backend.state != "active":
         text.append(", empty")
     elif backend.deadline is not None:
         left = backend.deadline - time()

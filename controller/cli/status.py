@@ -12,7 +12,7 @@ from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.pools import healthy
 from controller.cli.vips import service
 from controller.cli.watch import present
-from controller.report import NeighborReport, Report, Role, SwitchReport, Traffic, is_overdue
+from controller.report import NeighborReport, Report, Role, SwitchReport, Traffic, is_overdue, way_out
 
 
 def status(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET) -> None:
@@ -98,6 +98,8 @@ def _neighbors(status: Report) -> str:
 def _attention(status: Status) -> list[str]:
     switches = status.switches or (status.switch,)
     found = [f"{f'switch {one.name}'.rstrip()}: {one.error}" for one in switches if one.error]
+    if status.held_up:
+        found.append(f"switch {', '.join(status.away)}: {status.held_up}: {way_out(status.away)}")
     for pool in status.pools:
         for backend in pool.backends:
             if backend.health == "down":
@@ -110,6 +112,8 @@ def _attention(status: Status) -> list[str]:
                 found.append(f"{pool.name}/{backend.name} is {backend.signal} to its clients")
             if is_overdue(backend, status.time):
                 found.append(f"{pool.name}/{backend.name} still has flows at the deadline of its drain")
+        if pool.standing_in:
+            found.append(f"{pool.name}: {pool.standing_in}")
         if pool.panic:
             found.append(f"{pool.name} is in panic: too few are healthy, all backends serve")
         elif pool.tier > min((backend.tier for backend in pool.backends), default=0):

@@ -69,6 +69,16 @@ class Target:
         return socket.AF_INET if self.address.version == 4 else socket.AF_INET6
 
 
+NUMBER = "#"
+"""Before the number in the name of a backend that is no longer configured, and serves in the place of others.
+No other name has it."""
+
+
+def name_of(backend: str) -> str:
+    """Without the number, if it has one."""
+    return backend.partition(NUMBER)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """What is asked of one backend."""

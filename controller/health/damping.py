@@ -79,13 +79,15 @@ class Flaps:
         """When those that are held back are free again."""
         return (one.free_at(settings) for one in self.of(pool).values() if one.held)
 
-    def keep(self, names: set[Name]) -> None:
-        """Forgets all others."""
+    def keep(self, names: set[Name]) -> list[str]:
+        """Forgets all others; returns the pools of which there were any."""
         kept = {
             pool: {backend: one for backend, one in backends.items() if (pool, backend) in names}
             for pool, backends in self._known.items()
         }
+        changed = [pool for pool, backends in kept.items() if len(backends) < len(self._known[pool])]
         self._known = {pool: backends for pool, backends in kept.items() if backends}
+        return changed
 
     def set_back(self, now: float) -> list[str]:
         """The clock shows `now` after a later time: penalties of then are of now. Returns their pools."""

@@ -7,7 +7,7 @@ from asyncio.subprocess import DEVNULL, STDOUT
 from contextlib import suppress
 from pathlib import Path
 
-from controller.health.checks import CheckFailed, CheckNotMade, Watch
+from controller.health.checks import CheckFailed, CheckNotMade, Watch, name_of
 from controller.health.settings import ExecCheck
 
 MAX_OUTPUT = 4096
@@ -62,7 +62,7 @@ def _environment(watch: Watch) -> dict[str, str]:
     known = {
         "PATH": PATH,
         "SLUICE_POOL": watch.pool,
-        "SLUICE_BACKEND": watch.backend,
+        "SLUICE_BACKEND": name_of(watch.backend),
         "SLUICE_ADDRESS": str(target.address),
     }
     if target.port:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from controller import desired, reconciler
+from controller import assignment, desired, reconciler
 from controller.assignment import Assignment
 from controller.reconciler import Reconciler
 from controller.revision import Revision
@@ -114,6 +114,11 @@ def settled_at_once() -> None:
     Stillness.of = lambda self, cells: np.full(len(cells), np.inf)
 
 
+def gap_between_old_and_new() -> None:
+    """Who is to leave does so before anybody has taken its place."""
+    assignment._who_could_stand_in = lambda *arguments: {}
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
     for fault in (
@@ -127,5 +132,6 @@ FAULTS: dict[str, Callable[[], None]] = {
         order_reversed,
         file_always_wins,
         settled_at_once,
+        gap_between_old_and_new,
     )
 }

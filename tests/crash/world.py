@@ -190,6 +190,7 @@ class World:
 
     def step(self) -> None:
         """A command, or fate; the daemon is killed meanwhile, and must be as it should afterwards."""
+        self._fell = set[str]()
         if self.random.random() < 0.5:
             self._change_health()
         if self.random.random() < 0.15:
@@ -198,9 +199,11 @@ class World:
         for _ in range(self.random.randint(1, 12)):
             self.clients.open()
         command = self._command()
-        # Who is added serves after the first check only, and who is removed does not until then.
-        lasting = self._serving().keys() & self._serving(command.after if command else None).keys()
-        self.clients.may_be_refused = not lasting
+        after, cut = (command.after, command.cut) if command else (self.revisions[-1], frozenset[str]())
+        # Who is added serves after the first check only; who is to leave serves until then.
+        lasting = self._serving().keys() & self._serving(after).keys()
+        stay = set[str]() if self._fell else self._stand_ins(after) - cut
+        self.clients.may_be_refused = not lasting and not stay
         self._doom({name for name in command.cut if name in self.revisions[-1]} if command else set())
         dies = self.random.choice([*2 * ["at a write"], "at a sync", "meanwhile", "when it has answered"])
         self._dead.clear()
@@ -209,6 +212,7 @@ class World:
             self._last_write = self.random.randint(1, 3)
         elif dies == "at a sync":
             disk.die_at(self._disk, self.random.randint(1, 6))
+        self._cut = cut
         answer = self._pool.submit(self._send, command) if command else None
         if dies == "at a write":
             self._dead.wait(0.3)
@@ -231,6 +235,7 @@ class World:
         if name not in self.down:
             self._doom({name})
         self.down ^= {name}
+        self._fell = self.down & self._served
         fresh = self._down_file.with_suffix(".new")
         fresh.write_text(" ".join(self.down))
         fresh.rename(self._down_file)
@@ -242,7 +247,7 @@ class World:
         now = self.revisions[-1]
         name = self.random.choice(NAMES)
         kinds = ["add"] if name not in now else ["weight", "state", "remove"]
-        match self.random.choice([*kinds, *kinds, "apply", "rollback", "nothing"]):
+        match self.random.choice([*kinds, *kinds, "apply", "replace", "rollback", "nothing"]):
             case "add":
                 weight = self.random.randint(1, 3)
                 body = {"name": name, "address": str(address(name)), "port": PORT, "weight": weight}
@@ -264,6 +269,12 @@ class World:
                     other: (self.random.randint(1, 3), self.random.choice(["active", "active", "drain"]))
                     for other in self.random.sample(NAMES, self.random.randint(2, 6))
                 }
+                body = document(self._proxy.address, after, self._announcement).encode()
+                return Command(after, frozenset(), ("config",), "put", body)
+            case "replace":  # all of them, often by such as do not come up
+                others = [other for other in NAMES if other not in self._served]
+                names = sorted(self.down) if self.random.random() < 0.5 else others[:2]
+                after = {other: (1, "active") for other in names or others[:1]}
                 body = document(self._proxy.address, after, self._announcement).encode()
                 return Command(after, frozenset(), ("config",), "put", body)
             case "rollback":
@@ -298,6 +309,7 @@ class World:
     def begin(self) -> None:
         """The first start."""
         self.revisions, self._under_way = [self.first], None
+        self._fell, self._cut, self._served = set[str](), frozenset[str](), {*self.first}
         self.clients.may_be_refused = False
         self.start()
         self.converge()
@@ -313,7 +325,8 @@ class World:
             assert not self.clients.broken, self.clients.broken
             assert time.monotonic() < deadline, f"it does not converge: {problems}"
             time.sleep(0.02)
-        serving = self._serving()
+        serving = self._serving().keys() or self._held.keys() - {""}
+        self._served = {*serving}
         self.clients.spare({address(name) for name in serving})
         for _ in range(4):
             owner = self.clients.open()
@@ -357,6 +370,16 @@ class World:
             if weight and state == "active" and name not in self.down
         }
 
+    def _stand_ins(self, backends: Backends) -> set[str]:
+        """Who had new flows and keeps them while nobody is up who is to have them, if somebody is to.
+
+        Somebody who has just died may have taken theirs before that was known (`_fell`).
+        """
+        if not any(weight and state == "active" for weight, state in backends.values()):
+            return set()
+        out = {name for name, (_, state) in backends.items() if state == "disabled"}
+        return self._served - out - self.down
+
     def _problems(self) -> list[str]:
         """What is wrong with the tables, as the switch itself says."""
         rows = {table: self._rows(table) for table in (program.BACKENDS, program.BUCKETS)}
@@ -378,7 +401,14 @@ class World:
         for current, *_ in owners:
             name = names.get(found[current][0], "?") if current in found else ""  # type: ignore[call-overload]
             held[name] = held.get(name, 0) + 1
-        serving = self._serving() or {"": 1}
+        self._held = held
+        serving = self._serving()
+        forced = self._cut - self.revisions[-1].keys()
+        if not serving and (stand_ins := self._stand_ins(self.revisions[-1]) - forced):
+            if held.keys() == stand_ins or (self._fell and held.keys() <= stand_ins | {""}):
+                return problems
+            return [*problems, f"{sorted(held)} have buckets, and should {sorted(stand_ins)}"]
+        serving = serving or {"": 1}
         total = sum(serving.values())
         for name in serving.keys() | held.keys():
             share = BUCKETS * serving.get(name, 0) / total

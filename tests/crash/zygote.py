@@ -16,6 +16,7 @@ from controller import daemon
 from controller.api.client import Remote
 from controller.api.listening import TcpOptions
 from controller.events import EventLog
+from controller.health.checks import name_of
 from controller.health.monitor import Report
 from controller.health.process import CheckProcess
 from controller.model import Config
@@ -45,7 +46,8 @@ class Told:
             down = self.file.read_text().split()
             for pool in self._config.pools if self._way_is_clear() else ():
                 for backend in pool.backends:
-                    self._report(pool.name, backend.name, backend.name not in down, "as the test says")
+                    up = name_of(backend.name) not in down
+                    self._report(pool.name, backend.name, up, "as the test says")
             await asyncio.sleep(LOOK_EVERY)
 
 

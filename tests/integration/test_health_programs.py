@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ async def test_exec_passes_what_it_is_given_and_no_shell_reads_it(asker: Asker, 
     check = program(tmp_path, 'echo "$1|$2|$SLUICE_POOL|$SLUICE_BACKEND|$SLUICE_ADDRESS|$SLUICE_PORT"')
     said = await asker.ask(watch(check, 80))
     assert said == "$HOME|two words|web|b1|127.0.0.1|80"
+
+
+async def test_exec_hears_the_name_of_one_that_was_removed_without_its_number(
+    asker: Asker, tmp_path: Path
+) -> None:
+    check = program(tmp_path, 'echo "$SLUICE_BACKEND"')
+    assert await asker.ask(replace(watch(check), backend="b1#7")) == "b1"
 
 
 async def test_exec_sees_nothing_of_our_environment(

@@ -185,8 +185,8 @@ class Detoured(Controller):
 
     way = ""
 
-    def _target_of(self, name: str) -> SwitchTarget:
-        target = super()._target_of(name)
+    def _target_of(self, name: str, config: Config) -> SwitchTarget:
+        target = super()._target_of(name, config)
         return dataclasses.replace(target, address=self.way) if name == "a" and self.way else target
 
 

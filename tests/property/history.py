@@ -1,4 +1,4 @@
-"""One random history of a pool, its controller and its clients, and what the clients believe.
+"""One random history of a pool, its controller and its clients (`clients`).
 
 The controller's own decisions (all of `Desired`) and its ordered writes (`Reconciler`) bring a switch in
 line. Packets come between any two writes; the controller is killed at any write, loses its store, or finds
@@ -6,16 +6,16 @@ a switch that it did not write to the end. Whoever drives the history calls its 
 what it needs from `random`.
 """
 
-import random
-from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, ip_address
-from typing import Protocol
+from dataclasses import replace
+from ipaddress import ip_address
 
 from controller.assignment import Assignment
 from controller.desired import Desired
 from controller.errors import Unreachable
 from controller.events import EventLog
+from controller.health.checks import NUMBER
 from controller.health.damping import Flaps
+from controller.health.ejection import Ejections
 from controller.health.passive import LOOKS, Handshakes, Listening
 from controller.health.settings import Damping
 from controller.model import Backend, Config, Pool, State
@@ -26,7 +26,6 @@ from controller.program import (
     CURRENT_PROBED,
     MOVING_PREVIOUS,
     STANDBY_PROBED,
-    VIPS,
     Do,
     Rows,
     Table,
@@ -35,86 +34,14 @@ from controller.program import (
 )
 from controller.reconciler import Reconciler
 from controller.store import SqliteStore
-from controller.trace import Decision
 from controller.values import LAST_BACKEND, mac_to_int
 from controller.wanted import Wanted, wanted
-from tests.fakes.compiled import CompiledSwitch, Loaded, Program
-from tests.fakes.data_plane import DataPlane, Flow, Verdict
-from tests.fakes.switch import FakeSwitch, at_once
+from tests.fakes.compiled import Loaded, Program
+from tests.fakes.switch import at_once
+from tests.property.clients import CLIENT, IDLE, PROBER, ROUTER, Clients, Kind, Side
 
-IDLE = 20.0
-EMBRYO = 14.9
-"""Seconds; a client that hears nothing has sent its SYN again by then."""
-YOUNG = 3.0
-"""Seconds within which a SYN may arrive twice."""
-ANNOUNCEMENT = 4.0
-VIP = (wide(ip_address("10.0.0.100")), 6, 80)
-EPOCH = 1_000_000.0
-MOST_BUCKETS, MOST_BACKENDS, MOST_FLOWS = 64, 8, 60
-FIRST_CLIENT = IPv4Address("172.16.0.1")
-ROUTER = mac_to_int("02:00:00:00:00:01")
 HOST = mac_to_int("02:00:00:00:00:02")
-CLIENT = mac_to_int("02:00:00:00:01:00")
-PROBER = IPv4Address("10.0.0.7")
-
-
-class Plane(Protocol):
-    """What takes packets."""
-
-    def decide(self, flow: Flow, *, syn: bool = False, fin: bool = False) -> Verdict: ...
-
-    def begin_round(self) -> None: ...
-
-    def hear(self, backend: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What may happen in a history.
-
-    `slots` of each way of the exception table. An `orderly` pool's backends neither die nor are cut off,
-    are never suspected, and its table has room for all: then a SYN may arrive twice, too.
-    """
-
-    slots: int
-    announcement: float = ANNOUNCEMENT
-    orderly: bool = False
-    tiers: bool = True
-    """Some backends stand by for others."""
-    switches: int = 1
-    numbers: int = LAST_BACKEND
-    """As many backends can be told apart."""
-
-
-@dataclass(slots=True)
-class Connection:
-    """What a client knows. Times are in seconds."""
-
-    owner: int
-    server: Do
-    opened: float
-    sent: float
-    confirmed: bool = False
-
-    @property
-    def patience(self) -> float:
-        """For how long it may be silent."""
-        return IDLE if self.confirmed else EMBRYO
-
-
-@dataclass(slots=True)
-class Side:
-    """One switch, and the flows that upstream routers give to it."""
-
-    name: str
-    switch: FakeSwitch
-    model: DataPlane
-    plane: Plane
-    reconciler: Reconciler
-    away: bool = False
-    """The controller does not reach it. It forwards as before."""
-    flows: dict[Flow, Connection] = field(default_factory=dict)
-    ended: list[Flow] = field(default_factory=list)
+MOST_BUCKETS, MOST_BACKENDS = 64, 8
 
 
 def base_config(announcement: float, switches: int = 1) -> Config:
@@ -139,24 +66,22 @@ def base_config(announcement: float, switches: int = 1) -> Config:
     )
 
 
-class History:
+class History(Clients):
     """Over the model alone or, given a compiled program, over both at once. `client` is the clients' MAC."""
 
     def __init__(self, kind: Kind, seed: int, program: Loaded | None = None, client: int = CLIENT) -> None:
-        self.kind, self.random, self.seed = kind, random.Random(seed), seed
-        self.probing = program is not None
         self.config = base_config(kind.announcement, kind.switches)
-        self.sides = [self._side(name, program, client) for name in self.config.switch_names]
-        self.side = self.sides[0]
-        """Where the next packet comes in."""
+        super().__init__(kind, seed, self.config.switch_names, program, client)
+        self.probing = program is not None
         self.store = SqliteStore(":memory:")
         self.events = EventLog(clock=lambda: self.now)
-        self.born = self.opened = self.crashes = 0
-        self.lost: set[int] = set()
-        """Identities whose flows are lost: dead, disabled or cut."""
+        self.born = self.crashes = 0
         self.healthy: dict[str, bool] = {}
-        self.nobody_opens = self.settles = self.diverged = False
-        """`diverged`: the switches may have, or have had, a `previous` of their own."""
+        self.unchecked: set[str] = set()
+        """Of whom no check has said anything yet."""
+        self.replaced: tuple[Backend, ...] = ()
+        """Whom others were put in the place of, lately."""
+        self.settles = False
         self.desired = Desired(self.config, self._nothing(), self.events)
         for side in self.sides if kind.switches > 1 else ():
             self._read_back(side)
@@ -165,14 +90,9 @@ class History:
         self.bring_in_line()
         self.probe(all_answer=True)
 
-    def _side(self, name: str, program: Loaded | None, client: int) -> Side:
-        switch = FakeSwitch() if program is None else CompiledSwitch(program.start())
-        model = DataPlane(switch, self.kind.slots)
-        plane: Plane = model
-        if isinstance(switch, CompiledSwitch):
-            plane = Program(switch, model, client, ROUTER, PROBER)
-        switch.between = self.packets_meanwhile
-        return Side(name, switch, model, plane, Reconciler(switch))  # type: ignore[arg-type]
+    def close(self) -> None:
+        self.store.close()
+        super().close()
 
     def _nothing(self) -> Assignment:
         assignment = Assignment()
@@ -181,45 +101,6 @@ class History:
         if numbers.last_used == LAST_BACKEND:
             numbers.last = (1 << 16) - 3  # the first ones have 16 bits, those that come later 17
         return assignment
-
-    def close(self) -> None:
-        self.store.close()
-        for side in self.sides:
-            if isinstance(side.switch, CompiledSwitch):
-                side.switch.engine.close()
-
-    @property
-    def switch(self) -> FakeSwitch:
-        return self.side.switch
-
-    @property
-    def model(self) -> DataPlane:
-        return self.side.model
-
-    @property
-    def plane(self) -> Plane:
-        return self.side.plane
-
-    @property
-    def flows(self) -> dict[Flow, Connection]:
-        return self.side.flows
-
-    @property
-    def ended(self) -> list[Flow]:
-        return self.side.ended
-
-    @property
-    def present(self) -> list[Side]:
-        return [side for side in self.sides if not side.away]
-
-    def turn(self) -> None:
-        """Another side may have the next packet."""
-        if len(self.sides) > 1:
-            self.side = self.random.choice(self.sides)
-
-    @property
-    def now(self) -> float:
-        return EPOCH + self.model.now
 
     @property
     def pool(self) -> Pool:
@@ -233,12 +114,14 @@ class History:
         sides = self.present
         if len(sides) > 1:
             self.random.shuffle(sides)
+        pools = self.desired.assignment.pools
+        had_new_flows = {*pools["web"].buckets.current.tolist()} if pools else set[int]()
         version = -1
         while sides and self.desired.version != version:
             version = self.desired.version
             for side in [side for side in sides if not side.away]:
                 self._pass(side)
-        self._check_assignment()
+        self._check_assignment(had_new_flows)
 
     def _pass(self, side: Side) -> None:
         """One pass, as a session makes it."""
@@ -247,7 +130,8 @@ class History:
             before = {*pools["web"].backends} if pools else set()
             self.desired.refresh(self.now)
             self.lost |= before - {*pools["web"].backends}
-            self.store.save(self.desired.assignment, self.desired.unsaved, self.desired.flaps)
+            ejections = self.desired.outliers.ejections
+            self.store.save(self.desired.assignment, self.desired.unsaved, self.desired.flaps, ejections)
             self.desired.unsaved.clear()
             version, awaited = self.desired.version, self.desired.awaited(side.name)
             assignment = self.desired.assignment_of(side.name)
@@ -332,8 +216,8 @@ class History:
             for key, do in other.switch.tables[BUCKETS].items()
         )
 
-    def _check_assignment(self) -> None:
-        """New flows go to those who serve, and those are no more tiers than it takes."""
+    def _check_assignment(self, before: set[int]) -> None:
+        """New flows go to those who serve, and those are no more tiers than it takes; `before` had them."""
         if not self.present:
             return
         assigned, roles = self.desired.assignment.pools["web"], self.desired.roles["web"]
@@ -348,7 +232,17 @@ class History:
         if self.desired.announced:
             return
         new = {*assigned.buckets.current.tolist()}
-        assert new <= serving or (not serving and new == {0}), f"{new} get new flows, {serving} serve"
+        if serving:
+            assert new <= serving, f"{new} get new flows, {serving} serve"
+        elif not any(one.state is State.ACTIVE and one.weight for one in self.pool.backends):
+            assert new == {0}, f"{new} get new flows, and nobody is to"
+        else:
+            # Somebody is to serve, and is not up: whoever had new flows, and is still there, keeps them.
+            could = before & assigned.backends.keys()
+            assert new == {0} if not could and len(self.sides) == 1 else 0 not in new or not could, (
+                f"{new} get new flows, of {before}, while others are waited for"
+            )
+            assert len(self.sides) > 1 or new <= before | {0}, f"{new} take new flows again, of {before}"
 
     def begin_anew(self) -> None:
         """The controller was killed, or lost its connection, and goes on from what the switch holds."""
@@ -358,16 +252,20 @@ class History:
         verdicts = self.desired.verdicts
         killed = self.random.random() < 0.7
         assignment, flaps = self.desired.assignment, self.desired.flaps
+        ejections = before = self.desired.outliers.ejections
         if killed:
-            assignment, flaps = self.store.load(), self.store.flaps()
+            assignment, flaps, ejections = self.store.load(), self.store.flaps(), self.store.ejections()
+            ejections.keep({("web", backend.name) for backend in self.config.pools[0].backends})
             flaps.keep({("web", backend.name) for backend in self.config.pools[0].backends})
-            assert flaps.of("web") == self.desired.flaps.of("web"), "penalties outlive the controller"
+            if not self.desired.unsaved:  # by a session, of which there is none while all switches are away
+                assert flaps.of("web") == self.desired.flaps.of("web"), "penalties outlive the controller"
+                assert ejections.of("web") == before.of("web"), "ejections outlive the controller"
             self._check_when_they_came(assignment)
         assignment.backend_numbers.last_used = self.kind.numbers
         if killed and self.kind.numbers == LAST_BACKEND and self.random.random() < 0.3:
             # Its store is lost, too, which knew the numbers that rest.
-            assignment, flaps = Assignment(), Flaps()
-        self.desired = Desired(self.config, assignment, self.events, flaps)
+            assignment, flaps, ejections = Assignment(), Flaps(), Ejections()
+        self.desired = Desired(self.config, assignment, self.events, flaps, ejections)
         if not killed:
             self.desired.verdicts = verdicts
         sides = self.present
@@ -432,24 +330,51 @@ class History:
         self.config = self.config.model_copy(update={"pools": (pool,)})
         self.desired.configure(self.config, drain=drain)
 
-    def add(self) -> None:
+    def _born(self) -> Backend:
         self.born += 1
         name = f"b{self.born}"
         address = ip_address(f"10.0.{1 + self.born // 250}.{1 + self.born % 250}")
         weight = self.random.randint(1, 3)
         tier = self.random.choice([0, 0, 0, 1, 2]) if self.kind.tiers else 0
-        backend = Backend(name=name, address=address, port=80, weight=weight, tier=tier)
+        return Backend(name=name, address=address, port=80, weight=weight, tier=tier)
+
+    def add(self) -> None:
+        backend = self._born()
         if len(self.pool.backends) < MOST_BACKENDS:
             self.configure(backends=(*self.pool.backends, backend))
-            self.healthy[name] = True
-            self.desired.set_health("web", name, True, "checked")
+            self.healthy[backend.name] = True
+            self.desired.set_health("web", backend.name, True, "checked")
 
     def remove(self) -> None:
         if self.pool.backends:
             gone = self.random.choice(self.pool.backends)
             rest = tuple(backend for backend in self.pool.backends if backend is not gone)
             self.configure(drain=self.kind.orderly or self.random.random() < 0.8, backends=rest)
-            del self.healthy[gone.name]
+            self.healthy.pop(gone.name, None)
+            self.unchecked.discard(gone.name)
+
+    def replace_all(self) -> None:
+        """All backends go, and others come whom no check has seen yet; or those that went come back."""
+        gone = self.pool.backends
+        if self.replaced and self.random.random() < 0.4:
+            come = self.replaced
+        else:
+            come = tuple(self._born() for _ in range(self.random.randint(1, 3)))
+        self.configure(backends=come)
+        self.replaced = gone
+        self.healthy.clear()
+        self.unchecked = {one.name for one in come}
+
+    def first_check(self) -> None:
+        """Of one that is new. Or one that was removed, and serves still, fails."""
+        removed = {one.name for one in self.desired.checked.pools[0].backends if NUMBER in one.name}
+        if removed and not self.kind.orderly and self.random.random() < 0.3:
+            self.desired.set_health("web", self.random.choice(sorted(removed)), False, "checked")
+        elif self.unchecked:
+            name = self.random.choice(sorted(self.unchecked))
+            self.unchecked.discard(name)
+            self.healthy[name] = self.kind.orderly or self.random.random() < 0.7
+            self.desired.set_health("web", name, self.healthy[name], "checked")
 
     def change_one(self) -> None:
         if self.pool.backends:
@@ -478,7 +403,7 @@ class History:
         """One refuses its clients, so that it gets no new flows for a while. Those that it has stay."""
         assigned = self.desired.assignment.pools.get("web")
         numbers = [n for n, one in assigned.backends.items() if one.removed is None] if assigned else []
-        if self.kind.orderly or not numbers:
+        if self.kind.orderly or not numbers or not self.present:
             return
         refusing, listening = self.random.choice(numbers), Listening()
         for look in range(LOOKS + 1):
@@ -503,6 +428,8 @@ class History:
             self.change_policy: 1,
             self.eject: 2,
             self.grow: 1,
+            self.replace_all: 1,
+            self.first_check: 12 if self.unchecked else 0,
         }
         for change in self.random.choices([*changes], [*changes.values()], k=self.random.choice([1, 1, 2])):
             change()
@@ -512,119 +439,7 @@ class History:
         self.bring_in_line()
         side.switch.lose_after = None
 
-    # clients
-
-    def _new_flow(self) -> Flow:
-        self.opened += 1
-        return Flow(FIRST_CLIENT + self.opened, 1024 + self.random.getrandbits(15), VIP)
-
-    def open(self) -> None:
-        """A flow begins, often from the tuple of one that ended; its handshake may take a while."""
-        if len(self.flows) >= MOST_FLOWS:
-            return
-        again = [flow for flow in self.ended[-10:] if flow not in self.flows]
-        flow = self.random.choice(again) if again and self.random.random() < 0.4 else self._new_flow()
-        bucket = self.model.bucket(flow)
-        owner, decision = self.plane.decide(flow, syn=True)
-        if decision not in (Decision.EXCEPTION, Decision.NO_ROOM):
-            assert owner in (bucket.current, bucket.standby), (
-                f"{flow} begins at {owner}: {bucket}, {decision}"
-            )
-        if owner:
-            server = self.switch.tables[BACKENDS][owner,]
-            self.flows[flow] = Connection(owner, server, self.model.now, self.model.now)
-            if self.random.random() < 0.7:
-                self.send(flow)
-
-    def flood(self) -> None:
-        """SYNs that nothing follows."""
-        for _ in range(self.random.randint(1, 8)):
-            self.plane.decide(self._new_flow(), syn=True)
-
-    def send(self, flow: Flow, *, fin: bool = False, syn: bool = False) -> None:
-        """A packet of a live flow, which must go where all before it went, unless that is lost."""
-        verdict, connection = self.plane.decide(flow, fin=fin, syn=syn), self.flows[flow]
-        connection.sent = self.model.now
-        connection.confirmed |= not syn
-        owner, got = connection.owner, verdict.owner
-        server = self.switch.tables[BACKENDS].get((owner,))
-        gone = server is None
-        if got == owner != 0:
-            assert server == connection.server, (
-                f"{flow} of a dead backend is sent to whoever has its number now"
-            )
-        if got != owner:
-            lost = owner in self.lost
-            where = f"seed {self.seed}, {self.model.now:g} s: {flow}"
-            assert lost, f"{where} went from {owner} to {got} ({verdict.decision.name})"
-        if got != owner or gone or fin:
-            self._forget(flow)
-
-    def _forget(self, flow: Flow) -> None:
-        del self.flows[flow]
-        self.ended.append(flow)
-
-    def send_one(self, *, fin: bool = False) -> None:
-        if self.flows:
-            self.send(self.random.choice([*self.flows]), fin=fin)
-
-    def repeat_syn(self) -> None:
-        """SYNs arrive again: soon after the first in an orderly pool; in others, of all recorded flows."""
-        again = [
-            flow
-            for flow, connection in self.flows.items()
-            if (
-                self.model.now - connection.opened <= YOUNG
-                if self.kind.orderly
-                else self.model.is_recorded(flow) and connection.owner not in self.lost
-            )
-        ]
-        for flow in again:
-            self.send(flow, syn=True)
-
-    def reroute(self) -> None:
-        """Upstream routers give flows to another switch, as when theirs has died.
-
-        It must treat them as they were, but for those that only the other switch had recorded, or kept for
-        itself. One that is cut off is not given any, since it knows of no change.
-        """
-        here, there = self.random.sample(self.sides, 2)
-        if there.away or self.diverged:
-            return
-        for flow, connection in [*here.flows.items()]:
-            known = here.model.is_recorded(flow) or there.model.is_recorded(flow)
-            if connection.confirmed and connection.owner not in self.lost and not known:
-                del here.flows[flow]
-                there.flows[flow] = connection
-                self.side = there
-                self.send(flow)
-
-    def vanish(self) -> None:
-        """A client that says no more for the idle timeout, and then something nobody waits for."""
-        if self.flows:
-            flow = self.random.choice([*self.flows])
-            self._forget(flow)
-            self.pass_time(IDLE - 0.1)
-            self.pass_time(self.random.choice([0.05, 0.7]))
-            self.plane.decide(flow)
-
-    def packets_meanwhile(self) -> None:
-        self.turn()
-        if self.random.random() < 0.3:
-            if self.flows and self.random.random() < 0.7:
-                self.send(self.random.choice([*self.flows]))
-            elif not self.nobody_opens and VIP in self.switch.tables[VIPS]:
-                self.open()
-
-    def pass_time(self, seconds: float) -> None:
-        """Live flows are never silent for longer than they may be."""
-        for side in self.sides:
-            self.side = side
-            for flow, connection in [*side.flows.items()]:
-                if side.model.now + seconds - connection.sent >= connection.patience:
-                    self.send(flow)
-        for side in self.sides:
-            side.model.now += seconds
+    # time
 
     def wait(self) -> None:
         """Time passes, at most as much as a live flow may be silent; what was announced is done when it is
@@ -642,7 +457,7 @@ class History:
     def step(self) -> None:
         event = self.random.random()
         self.turn()
-        if len(self.sides) > 1 and self.random.random() < 0.05:
+        if len(self.sides) > 1 and self.random.random() < 0.1:
             several = [self.cut_or_heal, self.cut_or_heal, self.reroute, self.long_absence]
             self.random.choice(several)()
         if event < 0.28:

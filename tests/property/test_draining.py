@@ -13,8 +13,9 @@ from p4src import build
 from tests.fakes.compiled import CompiledSwitch, Loaded
 from tests.fakes.data_plane import Flow
 from tests.fakes.switch import at_once
-from tests.property import history
-from tests.property.history import ANNOUNCEMENT, IDLE, History, Kind
+from tests.property import clients
+from tests.property.clients import ANNOUNCEMENT, IDLE, Kind
+from tests.property.history import History
 
 KIND = Kind(16384, orderly=True, tiers=False)
 BUCKETS, FLOWS = 256, 240
@@ -35,7 +36,7 @@ class Drain:
     """A pool of four backends with many flows, the first of which is to drain."""
 
     def __init__(self, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(history, "MOST_FLOWS", 2 * FLOWS)
+        monkeypatch.setattr(clients, "MOST_FLOWS", 2 * FLOWS)
         self.history = History(KIND, seed, program())
         self.history.switch.between = lambda: None
         self.history.configure(buckets=BUCKETS)

@@ -14,7 +14,8 @@ from controller.wire import PacketIn
 from tests.fakes import data_plane
 from tests.fakes.compiled import ACK, CLIENTS_PORT, SYN, Program
 from tests.fakes.switch import REASONS
-from tests.property.history import History, Kind
+from tests.property.clients import Kind
+from tests.property.history import History
 from tests.property.test_draining import program
 
 STEPS, ASKED = 120, 3

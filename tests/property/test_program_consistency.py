@@ -31,7 +31,8 @@ from controller.stillness import Stillness
 from p4src import build
 from tests.fakes.compiled import Loaded
 from tests.property import history, variants
-from tests.property.history import CLIENT, History, Kind
+from tests.property.clients import CLIENT, Kind
+from tests.property.history import History
 from tests.property.variants import Fault
 
 SLOTS = 4

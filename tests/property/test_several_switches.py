@@ -15,7 +15,8 @@ from controller.desired import Desired
 from controller.identities import Numbers
 from controller.members import Member
 from controller.settle import Settling
-from tests.property.history import IDLE, History, Kind
+from tests.property.clients import IDLE, Kind
+from tests.property.history import History
 
 STEPS, ENOUGH = 400, 12
 """Steps of a history; each fault is found in as many of them."""

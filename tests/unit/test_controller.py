@@ -14,7 +14,16 @@ from controller import link
 from controller.config import parse
 from controller.controller import Controller
 from controller.errors import InvalidConfig, RevisionConflict, StoreError
-from controller.model import Config, Mode, Protocol, change_backend, remove_backend, with_pool
+from controller.model import (
+    Config,
+    Mode,
+    Protocol,
+    change_backend,
+    make_backend,
+    remove_backend,
+    with_backends,
+    with_pool,
+)
 from controller.store import SqliteStore
 from controller.trace import Flow
 from controller.wire import SwitchTarget
@@ -84,6 +93,27 @@ async def test_listeners_hear_of_every_change(store: SqliteStore) -> None:
     one.on_config(heard.append)
     await one.change("weight", heavier, who="alice")
     assert heard == [one.config]
+
+
+async def test_who_makes_the_checks_hears_of_removed_backends_that_still_serve(store: SqliteStore) -> None:
+    one = controller(store, DOCUMENT.replace("{type: none}", "{type: tcp, port: 80}"))
+    asked: list[list[str]] = []
+    one.on_checked(lambda config: asked.append([backend.name for backend in config.pool("web").backends]))
+
+    def decide() -> None:
+        """As a session does."""
+        one._shared.desired.refresh(time.time())
+
+    decide()
+    newcomer = [make_backend("n1", "10.0.1.21")]
+    await one.change("others", lambda config: with_backends(config, "web", newcomer), who="alice")
+    decide()
+    assert asked == [["b1", "b2"], ["n1"], ["n1", "b1#1", "b2#2"]]
+    assert [backend.name for backend in one.config.pool("web").backends] == ["n1"]
+    one.set_health("web", "b1#1", False, "refused")
+    assert [event.subject for event in one.events.since() if event.text == "down"] == ["web/b1#1"]
+    decide()
+    assert asked[-1] == ["n1", "b2#2"]
 
 
 async def test_nothing_to_change_is_no_revision(store: SqliteStore) -> None:

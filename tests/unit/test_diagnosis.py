@@ -61,6 +61,14 @@ def with_pool(*, backend: dict[str, Any] | None = None, **parts: Any) -> Report:
     return report.model_copy(update={"pools": (web.model_copy(update=parts), *others)})
 
 
+def with_absent_switch(**parts: Any) -> Report:
+    """As the report has it; nothing else of the switch is looked at."""
+    report = with_pool(**parts)
+    a = report.switch.model_copy(update={"name": "a"})
+    b = a.model_copy(update={"name": "b", "connected": False})
+    return report.model_copy(update={"switches": (a, b)})
+
+
 def event(kind: Kind, subject: str, text: str, time: float = NOW) -> Event:
     return Event(1, time, kind, Severity.WARNING, subject, text, "")
 
@@ -189,6 +197,26 @@ FAULTS: list[tuple[str, Facts, str, State, str, str]] = [
         "an ejected backend",
         facts(report=with_pool(backend={"ejected": NOW + 9, "ejected_for": "refusing: none of 20"})),
         *("web/b1", State.WARNING, "gets no new connections (refusing: none of 20)", "as a client"),
+    ),
+    (
+        "who is to leave serves in the place of others",
+        facts(report=with_pool(backend={"state": "drain", "stands_in": True}, awaited=("b7", "b8"))),
+        *(
+            "pool web",
+            State.WARNING,
+            "b1 to leave, but still with new connections: none of b7, b8 is up",
+            "`sluice rollback N`",
+        ),
+    ),
+    (
+        "a switch that is away holds up drains",
+        facts(report=with_absent_switch(held_up_buckets=12, held_up_backends=1)),
+        *(
+            "switch b",
+            State.WARNING,
+            "is away, and 12 buckets and 1 removed backend wait for it",
+            "delete b below `switches`, `sluice apply -f sluice.yaml`",
+        ),
     ),
     (
         "nobody serves",

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 import numpy as np
 import pytest
 
+from controller.announcements import PATIENCE
 from controller.assignment import Assignment
 from controller.config import parse
 from controller.desired import Desired
@@ -155,6 +156,54 @@ def test_who_is_not_configured_any_more_is_not_waited_for(world: World) -> None:
     for at in (0.0, IDLE):
         world.look(at, "a")
     assert world.desired.settle(NOW)
+
+
+def test_what_waits_for_a_switch_that_is_away_is_told_with_the_way_out(world: World) -> None:
+    world.configure(remove_backend(world.config, "web", "b1"))
+    world.write("a", "b")
+    world.look(0.0, "a", "b")
+    world.desired.leave("b", NOW)
+    assert not world.desired.settle(NOW)
+    assert held_up(world) == (0, 0), "a's counter has not stood still for long enough"
+    world.look(IDLE, "a")
+    for _ in range(2):
+        assert not world.desired.settle(NOW)
+    assert held_up(world) == (8, 1)
+    (told,) = [event for event in world.events.since() if event.subject == "b"]
+    assert told.text == "is away, and 8 buckets and 1 removed backend wait for it"
+    assert "`sluice get > sluice.yaml`, delete b below `switches`, `sluice apply -f" in told.cause
+
+
+def held_up(world: World) -> tuple[int, int]:
+    return world.desired.settling.held_up(world.config.pool("web"), world.desired.assignment.pools["web"])
+
+
+def test_to_take_it_out_ends_all_that_waiting_at_once(world: World) -> None:
+    numbers = world.desired.assignment.backend_numbers
+    world.desired.adopt(world.holdings("b"), NOW, "b")
+    world.configure(remove_backend(world.config, "web", "b1"))
+    world.write("a", "b")
+    world.look(0.0, "a", "b")
+    world.desired.leave("b", NOW)
+    world.look(IDLE, "a")
+    assert not world.desired.settle(NOW)
+    world.configure(replace(world.config, switches=(world.config.switches or ())[:1]))
+    assert world.desired.settle(NOW)
+    assert not world.buckets.moving.any()
+    assert world.desired.assignment.pools["web"].backends.keys() == {2}, "with what it settles it is let go"
+    world.desired.adopt(Holdings(), NOW, "a")
+    late = NOW + QUARANTINE + 1
+    numbers.last = numbers.last_used
+    assert numbers.take(late) == 1, "and its number is free when it has rested"
+
+
+def test_an_announcement_waits_no_longer_for_one_that_is_taken_out() -> None:
+    world = World("4s")
+    world.configure(change_backend(world.config, "web", "b1", weight=3))
+    world.write("a")
+    assert world.desired.due(NOW) == NOW + 4 + PATIENCE
+    world.configure(replace(world.config, switches=(world.config.switches or ())[:1]))
+    assert world.desired.due(NOW) == NOW + 4
 
 
 def test_a_removed_backend_stays_while_one_switch_sends_to_it(world: World) -> None:

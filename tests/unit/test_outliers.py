@@ -7,7 +7,8 @@ from controller.config import parse
 from controller.desired import Desired
 from controller.events import EventLog
 from controller.health.passive import Handshakes, Listening
-from controller.model import Pool, change_backend, with_pool
+from controller.model import Config, Pool, change_backend, with_pool
+from controller.store import SqliteStore
 
 NOW = 1_000_000.0
 LOOK = 0.5
@@ -56,6 +57,17 @@ class World:
         self.desired.refresh(self.now)
         self.seconds(1)
         self.told()
+
+    def begin_anew(self, config: Config | None = None) -> None:
+        """Another controller goes on from the store, with another file, perhaps."""
+        before, self.listening = self.desired, Listening()
+        store = SqliteStore(":memory:")
+        store.save(before.assignment, before.assignment.pools, before.flaps, before.outliers.ejections)
+        self.desired = Desired(
+            config or before.config, store.load(), self.events, store.flaps(), store.ejections()
+        )
+        store.close()
+        self.desired.refresh(self.now)
 
     @property
     def pool(self) -> Pool:
@@ -279,6 +291,47 @@ def test_another_server_of_the_name_is_not_ejected() -> None:
     world.desired.configure(config, drain=True)
     assert world.out == "b", "the same server"
     world.desired.configure(change_backend(config, "web", "b", address="10.0.2.2"), drain=True)
+    assert world.out == ""
+
+
+def test_who_is_out_is_out_for_another_controller_too_and_for_no_longer() -> None:
+    world = World("a b c")
+    world.desired.unsaved.clear()
+    world.silent = "b"
+    while world.out != "b":
+        world.look()
+    assert world.desired.unsaved == {"web"}, "the store is to know"
+    until, why = world.desired.outliers.until("web", "b"), world.desired.outliers.reason("web", "b")
+    world.begin_anew()
+    assert world.buckets == {"a": 32, "c": 32}
+    assert (world.desired.outliers.until("web", "b"), world.desired.outliers.reason("web", "b")) == (
+        until,
+        why,
+    )
+    world.silent = ""
+    world.desired.unsaved.clear()
+    world.seconds(15)
+    assert (world.out, world.desired.unsaved) == ("", {"web"})
+    assert world.buckets["b"] > 0
+
+
+def test_how_often_it_was_out_is_remembered() -> None:
+    world = World("a b c", passive=f"{EJECT}, ejection: 2s, longest: 8s")
+    world.refusing = "b"
+    while world.out != "b":
+        world.look()
+    world.begin_anew()
+    world.seconds(10)
+    times = [text.split("for ")[1].split()[0] for text in world.told() if "is ejected: " in text]
+    assert times == ["2s", "4s"]
+
+
+def test_at_the_beginning_another_server_of_the_name_is_not_ejected() -> None:
+    world = World("a b c")
+    world.refusing = "b"
+    world.seconds(2)
+    assert world.out == "b"
+    world.begin_anew(change_backend(world.desired.config, "web", "b", address="10.0.2.2"))
     assert world.out == ""
 
 

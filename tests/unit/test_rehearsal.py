@@ -24,6 +24,7 @@ from controller.model import (
     remove_backend,
     remove_vip,
     replace,
+    with_backends,
 )
 from controller.plan import Plan
 from controller.program import Change, Kind
@@ -202,3 +203,16 @@ async def test_an_announced_move_is_written_in_three_steps() -> None:
 def test_numbers_as_ranges() -> None:
     assert ranges([3, 17, 18, 19, 21]) == "3, 17-19, 21"
     assert ranges([]) == ""
+
+
+async def test_what_waits_for_a_check_is_said_and_not_counted() -> None:
+    checked = parse((DOCUMENT % "0s").replace("health: {type: none}", "health: {type: tcp, port: 80}", 1))
+    world = World(checked)
+    await world.write(NOW)
+    others = with_backends(checked, "web", [make_backend("n1", "10.0.3.1"), make_backend("n2", "10.0.3.2")])
+    plan = await rehearse(world.session, others, NOW)
+    why = "none of n1, n2 is up"
+    assert plan.standing_in == (f"web: b1, b2, b3 to leave, but still with new connections: {why}",)
+    assert plan.moves == ()
+    assert not [one for step in plan.steps for one in step.writes if one.table in ("buckets", "backends")]
+    assert told(plan) == counted(await world.make(others, NOW))

@@ -9,6 +9,7 @@ import pytest
 from controller.assignment import Assignment
 from controller.config import parse
 from controller.health.damping import Flapping, Flaps
+from controller.health.ejection import Ejection, Ejections
 from controller.model import Pool
 from controller.replica import Bookmark, Replica
 from controller.store import SqliteStore
@@ -35,6 +36,7 @@ class Two:
         self.seen = Bookmark()
         self.assignment = Assignment()
         self.flaps = Flaps()
+        self.ejections = Ejections()
 
     def follow(self) -> Replica:
         replica = Replica.model_validate_json(self.active.replica(self.seen).model_dump_json())
@@ -45,7 +47,7 @@ class Two:
     def keep(self, *pools: Pool) -> None:
         for one in pools:
             self.assignment.update(one, lambda name: True, NOW)
-        self.active.save(self.assignment, [one.name for one in pools], self.flaps)
+        self.active.save(self.assignment, [one.name for one in pools], self.flaps, self.ejections)
 
     def assert_equal(self) -> None:
         assert self.copy.revisions() == self.active.revisions()
@@ -55,6 +57,7 @@ class Two:
         here, there = self.active.load(), self.copy.load()
         for name in here.pools:
             assert self.copy.flaps().of(name) == self.active.flaps().of(name)
+            assert self.copy.ejections().of(name) == self.active.ejections().of(name)
         assert here.pools.keys() == there.pools.keys()
         for name, assigned in here.pools.items():
             assert there.pools[name].backends == assigned.backends
@@ -91,20 +94,22 @@ def test_later_it_gets_what_has_changed(two: Two) -> None:
     two.assert_equal()
 
 
-def test_slow_starts_and_penalties_are_copied(two: Two) -> None:
+def test_slow_starts_penalties_and_ejections_are_copied(two: Two) -> None:
     two.follow()
     two.flaps = Flaps({"web": {"b1": Flapping(2.5, NOW, True), "b2": Flapping(1.0, NOW)}})
+    two.ejections = Ejections({"web": {"b2": Ejection(NOW, NOW + 10, 2, "silent")}})
     two.keep(pool("web", 5))  # the fifth has come to a pool that ran
     two.follow()
     two.assert_equal()
     assert [i.came for i in two.copy.load().pools["web"].backends.values()] == [None] * 4 + [NOW]
     assert two.copy.flaps().held("web") == {"b1"}
+    assert two.copy.ejections().out("web") == {"b2"}
 
 
 def test_a_pool_that_goes_and_numbers_that_rest(two: Two) -> None:
     two.follow()
     two.assignment.forget("dns", NOW)
-    two.active.save(two.assignment, ["dns"], two.flaps)
+    two.active.save(two.assignment, ["dns"], two.flaps, two.ejections)
     assert two.follow().pools == {"dns": None}
     two.assert_equal()
     assert len(two.copy.load().backend_numbers.resting) == 2

@@ -19,7 +19,7 @@ from controller.desired import Desired
 from controller.errors import StoreError, SwitchError
 from controller.events import EventLog
 from controller.health.settings import Passive, Reaction
-from controller.model import Config, change_backend, replace, with_pool
+from controller.model import ONLY, Config, change_backend, replace, with_pool
 from controller.program import (
     BACKEND_ACCEPTS,
     BACKEND_REFUSALS,
@@ -76,6 +76,7 @@ class World:
             lambda *suspicion: self.suspected.append(suspicion),
             lambda *backend: self.doubted.append(backend),
         )
+        self.shared.switches[ONLY] = self.state
         self.state.follow_configuration()
 
     async def run(self) -> None:

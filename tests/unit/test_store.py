@@ -17,6 +17,7 @@ from controller.assignment import Assignment
 from controller.buckets import Buckets
 from controller.errors import StoreError, UnknownRevision
 from controller.health.damping import Flapping, Flaps
+from controller.health.ejection import Ejection, Ejections
 from controller.model import Backend, Pool
 from controller.store import MIGRATIONS, SCHEMA, SqliteStore
 from controller.values import LAST_BACKEND
@@ -83,7 +84,7 @@ def test_an_assignment_survives_a_restart(tmp_path: Path) -> None:
     assignment = moving_assignment()
     assert assignment.pools["web"].buckets.moving.any()
     store = SqliteStore(tmp_path / "store")
-    store.save(assignment, assignment.pools, Flaps())
+    store.save(assignment, assignment.pools, Flaps(), Ejections())
     store.close()
     assert_same(SqliteStore(tmp_path / "store").load(), assignment)
 
@@ -91,9 +92,9 @@ def test_an_assignment_survives_a_restart(tmp_path: Path) -> None:
 def test_a_pool_that_went_is_forgotten(tmp_path: Path) -> None:
     assignment = moving_assignment()
     store = SqliteStore(tmp_path / "store")
-    store.save(assignment, assignment.pools, Flaps())
+    store.save(assignment, assignment.pools, Flaps(), Ejections())
     assignment.forget("web", NOW + 3)
-    store.save(assignment, ["web"], Flaps())
+    store.save(assignment, ["web"], Flaps(), Ejections())
     assert_same(store.load(), assignment)
     assert store.load().pools.keys() == {"other"}
 
@@ -101,7 +102,7 @@ def test_a_pool_that_went_is_forgotten(tmp_path: Path) -> None:
 def test_only_what_changed_is_written(tmp_path: Path) -> None:
     assignment = moving_assignment()
     store = SqliteStore(tmp_path / "store")
-    store.save(assignment, ["other"], Flaps())
+    store.save(assignment, ["other"], Flaps(), Ejections())
     assert store.load().pools.keys() == {"other"}
 
 
@@ -126,20 +127,32 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "store")
 
 
-def test_slow_starts_and_penalties_survive_a_restart(tmp_path: Path) -> None:
+EJECTIONS = Ejections(
+    {
+        "web": {
+            "b1": Ejection(NOW, NOW + 10, 2, "silent"),
+            "b3": Ejection(NOW, NOW + 1, 1, "refusing", over=True),
+        }
+    }
+)
+
+
+def test_slow_starts_penalties_and_ejections_survive_a_restart(tmp_path: Path) -> None:
     assignment = moving_assignment()
     assignment.update(pool("b1", "b3", "b4"), up, NOW + 3)
     flaps = Flaps({"web": {"b1": Flapping(2.5, NOW, True), "b3": Flapping(1.0, NOW + 1)}})
     store = SqliteStore(tmp_path / "store")
-    store.save(assignment, assignment.pools, flaps)
+    store.save(assignment, assignment.pools, flaps, EJECTIONS)
     store.close()
     again = SqliteStore(tmp_path / "store")
     assert_same(again.load(), assignment)
     came = {identity.name: identity.came for identity in again.load().pools["web"].backends.values()}
     assert (came["b1"], came["b4"]) == (None, NOW + 3)
     assert (again.flaps().of("web"), again.flaps().of("other")) == (flaps.of("web"), {})
-    again.save(assignment, ["web"], Flaps())
+    assert again.ejections().of("web") == EJECTIONS.of("web")
+    again.save(assignment, ["web"], Flaps(), Ejections())
     assert again.flaps().of("web") == {}
+    assert again.ejections().of("web") == {}
 
 
 def test_a_store_of_the_first_version_opens_with_all_that_it_has(tmp_path: Path) -> None:
@@ -147,9 +160,10 @@ def test_a_store_of_the_first_version_opens_with_all_that_it_has(tmp_path: Path)
     assignment = moving_assignment()
     store = SqliteStore(tmp_path / "store")
     store.commit("one", who="file", what="start", from_file=True)
-    store.save(assignment, assignment.pools, Flaps())
+    store.save(assignment, assignment.pools, Flaps(), Ejections())
     store.close()
     with closing(sqlite3.connect(tmp_path / "store")) as db, db:
+        db.execute("DROP TABLE ejections")
         db.execute("DROP TABLE flaps")
         db.execute("ALTER TABLE identities DROP COLUMN came")
         db.execute("PRAGMA user_version = 1")
@@ -158,9 +172,26 @@ def test_a_store_of_the_first_version_opens_with_all_that_it_has(tmp_path: Path)
         assert_same(again.load(), assignment)
         assert again.document(1) == "one"
         flaps = Flaps({"web": {"b1": Flapping(2.5, NOW, True)}})
-        again.save(assignment, assignment.pools, flaps)
+        again.save(assignment, assignment.pools, flaps, EJECTIONS)
         assert again.flaps().of("web") == flaps.of("web")
         again.close()
+
+
+def test_a_store_of_the_second_version_knows_of_no_ejection_and_takes_some(tmp_path: Path) -> None:
+    assignment = moving_assignment()
+    flaps = Flaps({"web": {"b1": Flapping(2.5, NOW, True)}})
+    store = SqliteStore(tmp_path / "store")
+    store.save(assignment, assignment.pools, flaps, EJECTIONS)
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "store")) as db, db:
+        db.execute("DROP TABLE ejections")
+        db.execute("PRAGMA user_version = 2")
+    again = SqliteStore(tmp_path / "store")
+    assert again.flaps().of("web") == flaps.of("web")
+    assert again.ejections().of("web") == {}
+    again.save(assignment, assignment.pools, flaps, EJECTIONS)
+    assert again.ejections().of("web") == EJECTIONS.of("web")
+    again.close()
 
 
 def test_what_migrations_make_of_the_first_version_is_the_schema(tmp_path: Path) -> None:
@@ -169,7 +200,7 @@ def test_what_migrations_make_of_the_first_version_is_the_schema(tmp_path: Path)
     old.executescript(FIRST_SCHEMA)
     for script in MIGRATIONS:
         old.executescript(script)
-    for table in ("revisions", "file", "pools", "identities", "flaps", "numbers", "resting"):
+    for table in ("revisions", "file", "pools", "identities", "flaps", "ejections", "numbers", "resting"):
         columns = [db.execute(f"PRAGMA table_info ({table})").fetchall() for db in (new, old)]
         assert columns[0] == columns[1], table
         keys = [db.execute(f"PRAGMA foreign_key_list ({table})").fetchall() for db in (new, old)]

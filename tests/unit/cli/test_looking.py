@@ -165,6 +165,12 @@ def test_a_pool_tells_who_waits_who_begins_slowly_and_who_is_held_back(
     assert cli("pool", "show", "web").out == ROLES_SHOW
 
 
+STANDING_IN = tuple(
+    one.model_copy(update={"state": "removing", "stands_in": True})
+    for one in FakeController().report().pools[0].backends[:1]
+)
+
+
 @pytest.mark.parametrize(
     ("changes", "shown", "attention"),
     [
@@ -172,6 +178,11 @@ def test_a_pool_tells_who_waits_who_begins_slowly_and_who_is_held_back(
             {"panic": True},
             "in panic: too few are healthy to believe the checks, all backends serve",
             "web is in panic: too few are healthy, all backends serve",
+        ),
+        (
+            {"backends": STANDING_IN, "awaited": ("b7", "b8")},
+            "removing, still serves",
+            "web: b1 to leave, but still with new connections: none of b7, b8 is up",
         ),
         ({"tier": 1}, "  1  ", "web: backends of tier 1 serve, too few of the lower ones are healthy"),
         ({}, "1, waits", "web/b2 goes up and down, and is held back"),

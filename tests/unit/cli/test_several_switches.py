@@ -52,6 +52,20 @@ def test_status_has_a_line_for_each(cli: Cli) -> None:
     assert "  switch b: no connection to the switch: Connection refused" in lines
 
 
+def test_status_says_what_waits_for_a_switch_that_is_away_and_the_way_out(
+    cli: Cli, controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = controller.report()
+    pools = tuple(pool.model_copy(update={"held_up_buckets": 4}) for pool in report.pools)
+    waiting = report.model_copy(update={"pools": pools})
+    monkeypatch.setattr(controller, "report", lambda: waiting)
+    (said,) = [line for line in cli("status").out.splitlines() if "8 buckets wait for it" in line]
+    assert said.startswith("  switch b: ")
+    assert said.endswith(
+        "`sluice get > sluice.yaml`, delete b below `switches`, `sluice apply -f sluice.yaml`"
+    )
+
+
 def test_top_has_a_line_for_each(cli: Cli) -> None:
     lines = [line.split() for line in cli("top").out.splitlines()]
     assert ["SWITCH", "STATE", "SUSPECT", "DROPPED/s", "PACKETS/s", "BYTES/s"] in lines
