@@ -211,7 +211,9 @@ class SluiceSwitch(Switch):
                 run_script(self, switch_port_script(port.name))
                 if self.target == "bmv2":
                     _turn_off_offloads(port.link)
-        start_switch(self.switch_name, self.switch_command(), self.grpc_port, self.log, self.token, self.files)
+        start_switch(
+            self.switch_name, self.switch_command(), self.grpc_port, self.log, self.token, self.files
+        )
 
     def stop(self, deleteIntfs: bool = True) -> None:
         running = self.files.find(self.switch_name)
