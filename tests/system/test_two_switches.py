@@ -91,9 +91,8 @@ def test_connections_spread_over_servers_and_switches(lab: Lab) -> None:
     before = packets(lab)
     for pool, url in URLS.items():
         assert_spread(ask(lab, url, 300), shares(lab, pool))
-    enough = (
-        3 * len(URLS) * 300 / 4
-    )  # a connection has more than three packets, a switch near to half of them
+    # A connection has more than three packets, and a switch gets more than a quarter of the connections.
+    enough = 3 * len(URLS) * 300 / 4
     assert wait_until(lambda: all(packets(lab)[name] - before[name] > enough for name in before), PATIENCE)
 
 
@@ -142,11 +141,11 @@ def test_what_begins_while_its_bucket_moves_is_known_to_that_switch_alone(lab: L
         lab.sluice("backend", "drain", "web", "b3")
         with clients(lab, rate=1, streams=STREAMS) as recorded:
             streams = await_streams(recorded)
-            move_flows(lab, S2, S1)
-            lost = broken(recorded)
+            lab.spread_over(S2, S1)
+            assert wait_until(lambda: broken(recorded) != [], PATIENCE)
+            settle(0.6)
         assert moving(lab) > 0
-    assert 0 < len(lost) < streams.total(), "those whose buckets were b3's, of whom some are not moving"
-    assert {event.error.partition(",")[0] for event in lost} == {"StreamBroken: closed by the other side"}
+    assert len(broken(recorded)) < streams.total(), "most of their buckets were not b3's, and do not move"
     assert broken(old) == []
 
 
