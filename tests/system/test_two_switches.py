@@ -128,6 +128,7 @@ def test_connections_keep_their_backend_whichever_switch_they_come_to(lab: Lab) 
         later = those_that_stay.enter_context(clients(lab, rate=1, streams=STREAMS))
         streams = await_streams(later)
         assert streams["b3"] == 0
+        assert broken(old) == []
         those_that_end.close()
         assert wait_until(lambda: moving(lab) == 0, PATIENCE)
         move_flows(lab, S1, S2)
