@@ -1,6 +1,7 @@
 # One command each: `make run` (the demonstration) and `make test`. `make` alone lists the rest.
 #
 #   TARGET=auto|embedded|bmv2   which switch (auto: the embedded one)
+#   SWITCHES=1|2                how many switches `make up` starts, with a router in front of two
 #   NAME=sluice                 the lab's name: its network namespace, and /run/NAME
 #   TESTS=tests/...  JOBS=2     which tests `make test` runs, and in how many processes
 #   P4C_SOURCE=/path P4C=...    p4c's source folder and compiler, for `make conformance`
@@ -9,6 +10,7 @@
 
 TARGET ?= auto
 NAME ?= sluice
+SWITCHES ?= 1
 TESTS ?= tests
 JOBS ?= 2
 SOAK ?= 50
@@ -33,13 +35,13 @@ LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
-	@sed -n '3,8s/^#//p' Makefile
+	@sed -n '3,9s/^#//p' Makefile
 
 run: rights install ## the demonstration: real HTTP, a server killed under load, what held and what did not
 	@$(LAB) run --target '$(TARGET)'
 
 up: rights install ## start everything and open a prompt (in the background when there is no terminal)
-	@$(LAB) up --target '$(TARGET)'
+	@$(LAB) up --target '$(TARGET)' --switches '$(SWITCHES)'
 
 down: python ## end what `make up` started
 	@$(PYTHON) -m topo --name '$(NAME)' down

@@ -126,7 +126,7 @@ def _held_up(report: Report) -> Iterator[Finding]:
 
 def _program(facts: Facts, told: Told) -> Iterator[Finding]:
     if told.cookie is None:
-        yield Finding(subject="program", state=State.NOTE, text="the switch does not tell")
+        yield Finding(subject="program", state=State.NOTE, text=_untold(told, "the switch does not tell"))
     elif told.cookie != facts.expected_cookie:
         text = (
             f"the switch runs another program (cookie {told.cookie:#x}, ours is {facts.expected_cookie:#x})"
@@ -135,6 +135,11 @@ def _program(facts: Facts, told: Told) -> Iterator[Finding]:
         yield Finding(subject="program", state=State.WRONG, text=text, remedy=remedy)
     else:
         yield Finding(subject="program", state=State.OK, text=f"ours (cookie {told.cookie:#x})")
+
+
+def _untold(told: Told, otherwise: str) -> str:
+    """Why we do not know something about a switch."""
+    return otherwise if told.report.connected else "not known: the switch is not connected"
 
 
 def _drift(facts: Facts, name: str) -> Iterator[Finding]:
@@ -158,7 +163,8 @@ def _is_drift(event: Event) -> bool:
 
 def _ports(told: Told) -> Iterator[Finding]:
     if told.ports is None:
-        yield Finding(subject="ports", state=State.NOTE, text="the switch does not tell (no gNMI)")
+        text = _untold(told, "the switch does not tell (no gNMI)")
+        yield Finding(subject="ports", state=State.NOTE, text=text)
         return
     wrong = False
     for interface in told.config.interfaces:
@@ -305,7 +311,8 @@ def _question(config: Config, pool: str, address: str, port: int | None) -> str:
 def _exceptions(facts: Facts) -> Iterator[Finding]:
     recorded = facts.recorded
     if recorded is None:
-        yield Finding(subject="recorded flows", state=State.NOTE, text="the switch does not tell")
+        text = "the switch does not tell" if len(facts.switches) == 1 else "not every switch tells"
+        yield Finding(subject="recorded flows", state=State.NOTE, text=text)
         return
     text = f"{recorded.used} of {recorded.room} places are used"
     if recorded.used > FULL * recorded.room:

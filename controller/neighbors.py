@@ -95,7 +95,8 @@ class Neighbor:
 class Neighbors:
     """The neighbors of one switch.
 
-    `send(port, frame)` sends a frame; `changed()` is called when `rows` has changed.
+    `send(port, frame)` sends a frame; `changed()` is called when `rows` has changed. Events name the
+    `switch`, if it has a name.
     """
 
     def __init__(
@@ -104,8 +105,10 @@ class Neighbors:
         changed: Callable[[], None],
         events: EventLog,
         clock: Callable[[], float],
+        switch: str = "",
     ) -> None:
         self._send, self._tell, self._events, self._clock = send, changed, events, clock
+        self._switch = switch
         self._rows: Rows | None = None
         self._mac = 0
         self._interfaces: Sequence[Interface] = ()
@@ -116,7 +119,7 @@ class Neighbors:
 
     def copy(self, events: EventLog) -> "Neighbors":
         """One that knows the same, asks nobody, and tells `events`."""
-        other = Neighbors(lambda port, frame: None, lambda: None, events, self._clock)
+        other = Neighbors(lambda port, frame: None, lambda: None, events, self._clock, self._switch)
         other._mac, other._interfaces, other._routes = self._mac, self._interfaces, self._routes
         other._vips = self._vips
         other._neighbors = {address: replace(one) for address, one in self._neighbors.items()}
@@ -213,7 +216,7 @@ class Neighbors:
         neighbor.kept.clear()
         if place != known:
             moved = f"it was {_describe(known)}" if known else ""
-            self._events.record(Kind.NEIGHBOR, str(neighbor.address), f"is {_describe(place)}", moved)
+            self._record(neighbor, f"is {_describe(place)}", "of", moved)
             self._changed()
 
     def gleaned(self, frame: bytes) -> None:
@@ -294,10 +297,18 @@ class Neighbors:
         if lost or (neighbor.needed and not neighbor.failed):
             what = "lost" if lost else "not found"
             cause = f"{neighbor.asked} questions on {neighbor.interface.name} had no answer"
-            self._events.record(Kind.NEIGHBOR, str(neighbor.address), what, cause, Severity.WARNING)
+            self._record(neighbor, what, "by", cause, Severity.WARNING)
         neighbor.failed = True
         if lost:
             self._changed()
+
+    def _record(
+        self, neighbor: Neighbor, text: str, word: str, cause: str, severity: Severity = Severity.INFO
+    ) -> None:
+        """`word` is put before the switch's name, where it has one."""
+        if self._switch:
+            text = f"{text} {word} {self._switch}"
+        self._events.record(Kind.NEIGHBOR, str(neighbor.address), text, cause, severity)
 
     def _changed(self) -> None:
         self._rows = None

@@ -84,7 +84,7 @@ class SwitchState:
         self.work = Work()
         self.frames: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(FRAMES_WAITING)
         """Frames of ours that wait to be sent: port and bytes."""
-        self.neighbors = Neighbors(self._send, self._ask, shared.events, shared.clock)
+        self.neighbors = Neighbors(self._send, self._ask, shared.events, shared.clock, name)
         self.counters = Counters()
         self.silence = Silence()
         self.path_mtus = PathMtus(shared.events, shared.clock)

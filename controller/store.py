@@ -61,7 +61,7 @@ ALTER TABLE identities ADD COLUMN came REAL;
 CREATE TABLE flaps (pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE, backend TEXT NOT NULL,
     penalty REAL NOT NULL, at REAL NOT NULL, held INTEGER NOT NULL, PRIMARY KEY (pool, backend));
 """,
-    # Buckets, too, may have numbers of more than 16 bits from here on, which the version before does not know.
+    # From here on buckets, too, may have numbers of more than 16 bits.
     """
 CREATE TABLE ejections (pool TEXT NOT NULL REFERENCES pools (name) ON DELETE CASCADE, backend TEXT NOT NULL,
     at REAL NOT NULL, until REAL NOT NULL, times INTEGER NOT NULL, reason TEXT NOT NULL,

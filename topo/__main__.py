@@ -15,6 +15,9 @@ from topo.targets import TARGETS
 
 HELD, NOT_HELD, COULD_NOT_RUN = 0, 1, 2
 
+CONFIGS = {1: plan.CONFIG, 2: plan.TWO_SWITCHES}
+"""By the number of switches."""
+
 
 def run(arguments: argparse.Namespace) -> int:
     """The demonstration; with a terminal it then leaves the operator at a prompt."""
@@ -82,6 +85,28 @@ def server(arguments: argparse.Namespace) -> int:
     return HELD
 
 
+def switch(arguments: argparse.Namespace) -> int:
+    """Start or kill a switch. One that starts is empty until the controller has filled it."""
+    lab = Lab.find(arguments.name)
+    if arguments.what == "start":
+        if lab.running(arguments.switch):
+            raise LabError(f"{arguments.switch} runs already")
+        lab.start_switch(arguments.switch)
+    else:
+        lab.kill_switch(arguments.switch)
+    return HELD
+
+
+def spread(arguments: argparse.Namespace) -> int:
+    """Let the router spread flows over these switches and no others, as when it withdraws a route.
+
+    With the same switches in another order each flow goes to another one. For labs started with
+    `up --switches 2`. Example: python -m topo spread s1
+    """
+    Lab.find(arguments.name).spread_over(*arguments.switches)
+    return HELD
+
+
 def requests(arguments: argparse.Namespace) -> int:
     """Send requests from a client and count who answers."""
     arguments.command = [*Lab.python("topo.ask", "--url", plan.VIP_URL), str(arguments.count)]
@@ -108,7 +133,8 @@ def clean(_: argparse.Namespace) -> int:
 def _start(arguments: argparse.Namespace) -> Lab:
     print(f"Starting the lab {arguments.name!r}: network, switch, servers, controller", flush=True)
     servers = [backend.name for backend in plan.Plan().backends]
-    return Lab.start(arguments.name, target=arguments.target, servers=servers)
+    config = CONFIGS[getattr(arguments, "switches", 1)]
+    return Lab.start(arguments.name, target=arguments.target, config=config, servers=servers)
 
 
 def _require(group: str) -> None:
@@ -132,6 +158,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(function.__name__, help=summary, description=function.__doc__)
         command.add_argument("--target", choices=TARGETS, default="auto", help="which switch")
         command.set_defaults(function=function)
+        if function is up:
+            several = "with 2 a router spreads the clients' flows over both (topo/two_switches.yaml)"
+            command.add_argument("--switches", type=int, choices=CONFIGS, default=1, help=several)
     for function, summary in ((down, "end the lab"), (clean, "remove all that the project made")):
         commands.add_parser(function.__name__, help=summary).set_defaults(function=function)
     command = commands.add_parser("on", help="run a command on a host, e.g. on c1 ping 10.0.0.100")
@@ -142,6 +171,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("what", choices=("start", "kill"))
     command.add_argument("host")
     command.set_defaults(function=server)
+    command = commands.add_parser("switch", help="start or kill a switch", description=switch.__doc__)
+    command.add_argument("what", choices=("start", "kill"))
+    command.add_argument("switch")
+    command.set_defaults(function=switch)
+    command = commands.add_parser(
+        "spread", help="which of several switches the router uses", description=spread.__doc__
+    )
+    command.add_argument("switches", nargs="+", metavar="SWITCH")
+    command.set_defaults(function=spread)
     command = commands.add_parser("requests", help="send requests to the VIP and count who answers")
     command.add_argument("count", nargs="?", type=int, default=100)
     command.add_argument("--host", default="c1", help="who sends them")

@@ -16,7 +16,8 @@ from mininet.node import Node
 
 from controller import config as configuration
 from controller.errors import InvalidConfig
-from topo import plan
+from controller.model import Config
+from topo import plan, routed
 from topo.direct import Direct
 from topo.errors import LabError
 from topo.lab import NETWORK_FILE, READY
@@ -32,24 +33,35 @@ from topo.nodes import (
 from topo.plan import HostPlan, Plan
 
 
+def plan_for(config: Config) -> Plan:
+    """The network that a configuration is for: by how many switches it names."""
+    return routed.routed_plan(len(config.switches)) if config.switches else Plan()
+
+
 def build(
-    network_plan: Plan, direct: Direct, *, target: str, run_dir: Path, logs: Path, token: str
+    network_plan: Plan, config: Config, direct: Direct, *, target: str, run_dir: Path, logs: Path, token: str
 ) -> Mininet:
     """The network of `network_plan`, not yet started; with the way past the switch if anybody needs it."""
     # Mininet's own preparation raises limits and sysctls of the whole machine, which a few hosts do not need.
     Mininet.inited = True
     net = Mininet(controller=None, autoSetMacs=False)
-    switch = net.addSwitch(
-        plan.SWITCH_NAME,
-        cls=SluiceSwitch,
-        target=target,
-        log=str(logs / "switch.log"),
-        token=token,
-        processes_folder=str(run_dir / "processes"),
-    )
+    for switch in network_plan.switches:
+        net.addSwitch(
+            switch.name,
+            cls=SluiceSwitch,
+            target=target,
+            grpc_port=switch.p4runtime_port,
+            log=str(logs / f"{switch.name}.log"),
+            token=token,
+            processes_folder=str(run_dir / "processes"),
+        )
     for host in network_plan.hosts:
-        node = net.addHost(host.name, cls=_node_class(host), host_plan=host)
-        net.addLink(node, switch, port2=host.port)
+        net.addHost(host.name, cls=_node_class(host), host_plan=host)
+    if config.switches:
+        routed.add_links(net, network_plan, [vip.address for vip in config.vips])
+    else:
+        for host in network_plan.hosts:
+            net.addLink(net[host.name], net[plan.SWITCH_NAME], port2=host.port)
     if direct.vips:
         bridge = net.addSwitch(plan.RETURN_BRIDGE, cls=Bridge)
         for host in (*network_plan.clients, *network_plan.backends):
@@ -68,13 +80,14 @@ def start(net: Mininet, network_plan: Plan, direct: Direct) -> None:
 
 
 def describe(net: Mininet, network_plan: Plan, direct: Direct) -> dict[str, object]:
-    """What others need to know: the pid of each host's shell (its namespace), the switch's command, and the
+    """What others need to know: the pid of each host's shell (its namespace), the switches' commands, and the
     modes that need a decapsulator."""
-    switch = net[plan.SWITCH_NAME]
+    switches = [net[switch.name] for switch in network_plan.switches]
+    hosts = [host.name for host in network_plan.hosts] + [routed.ROUTER] * (len(switches) > 1)
     return {
-        "hosts": {host.name: net[host.name].pid for host in network_plan.hosts},
-        "switch_command": switch.switch_command(),
-        "target": switch.target,
+        "hosts": {host: net[host].pid for host in hosts},
+        "switches": {switch.name: switch.switch_command() for switch in switches},
+        "target": switches[0].target,
         "decapsulated": direct.decapsulated,
     }
 
@@ -99,12 +112,13 @@ def main() -> None:
     setLogLevel("warning")
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    network_plan = Plan()
     net = None
     try:
-        direct = Direct.of(configuration.load(arguments.config))
+        config = configuration.load(arguments.config)
+        network_plan, direct = plan_for(config), Direct.of(config)
         net = build(
             network_plan,
+            config,
             direct,
             target=arguments.target,
             run_dir=arguments.run_dir,

@@ -25,8 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from topo import namespace, plan, processes
-from topo.errors import CommandFailed, LabBusy, NoLab, StartFailed
+from topo.errors import CommandFailed, LabBusy, LabError, NoLab, StartFailed
+from topo.plan import SwitchPlan
 from topo.processes import Process, ProcessFiles
+from topo.spread import ROUTER, spread_script
 from topo.targets import SLUICE, resolve_target
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -285,19 +287,44 @@ class Lab:
         self._kill(host)
         return moment
 
-    def restart_switch(self) -> None:
-        """SIGKILL the switch and start it anew, empty, with the same command."""
-        self._kill(plan.SWITCH_NAME)
-        command = [str(word) for word in self.network["switch_command"]]
-        self._launch(plan.SWITCH_NAME, namespace.inside(self.name, command), log=self.logs / "switch.log")
+    def restart_switch(self, name: str = plan.SWITCH_NAME) -> None:
+        """SIGKILL a switch and start it anew, empty, with the same command."""
+        self.kill_switch(name)
+        self.start_switch(name)
+
+    def kill_switch(self, name: str) -> None:
+        self._kill(self._switch(name))
+
+    def start_switch(self, name: str) -> None:
+        """Start a switch that was killed, empty, with the same command. Doesn't wait until it serves."""
+        command = [str(word) for word in self.network["switches"][self._switch(name)]]
+        self._launch(name, namespace.inside(self.name, command), log=self.logs / f"{name}.log")
+
+    def spread_over(self, *names: str) -> None:
+        """Let the router send flows, and what servers answer, over these switches and no others.
+
+        Which flows go where depends on the order: the other way round, each of two switches gets those of the
+        other. Raises LabError when there is but one switch.
+        """
+        if len(self.network["switches"]) == 1:
+            raise LabError("this lab has one switch and no router; `up --switches 2` starts one that has")
+        switches = [SwitchPlan.called(self._switch(name)) for name in names]
+        command = ["sh", "-ec", "\n".join(spread_script(switches))]
+        subprocess.run(self.inside_host(ROUTER, command), check=True)
+
+    def _switch(self, name: str) -> str:
+        switches = self.network["switches"]
+        if name not in switches:
+            raise LabError(f"there is no switch {name!r}; there are {', '.join(switches)}")
+        return name
 
     def running(self, name: str) -> bool:
         return self.files.find(name) is not None
 
     @property
     def network(self) -> dict[str, Any]:
-        """What the keeper wrote down: `hosts` (name to pid), `switch_command`, `target`, and the modes
-        that are `decapsulated` by a process of ours."""
+        """What the keeper wrote down: `hosts` (name to pid), `switches` (name to command line),
+        `target`, and the modes that are `decapsulated` by a process of ours."""
         return json.loads((self.run_dir / NETWORK_FILE).read_text())
 
     def inside_host(self, host: str, command: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from topo import plan, processes
 from topo.direct import VXLAN_PORT, Direct, Vxlan
 from topo.errors import StartFailed
 from topo.plan import CLIENT_SUBNET, HostPlan
+from topo.preflight import ipv6_usable
 from topo.processes import ProcessFiles
 from topo.targets import program, resolve_target
 
@@ -35,11 +36,6 @@ def run_script(node: Node, lines: list[str]) -> None:
         raise StartFailed(f"configuring {node.name} failed:\n{(error or out).strip()}")
 
 
-def ipv6_usable() -> bool:
-    """Whether the kernel has IPv6 at all (it can be switched off at boot)."""
-    return Path("/proc/sys/net/ipv6").exists()
-
-
 def host_script(host: HostPlan, *, gateway: bool = True) -> list[str]:
     """How a host's first interface is set up: addresses, routes, no IPv6 autoconfiguration.
 
@@ -49,7 +45,7 @@ def host_script(host: HostPlan, *, gateway: bool = True) -> list[str]:
     lines = [
         f"ip link set {device} down",
         f"ip link set {device} address {host.mac}",
-        *_sysctl("ipv4", "ip_forward", 0),
+        *sysctl("ipv4", "ip_forward", 0),
     ]
     if ipv6_usable():
         for setting, value in {
@@ -59,7 +55,7 @@ def host_script(host: HostPlan, *, gateway: bool = True) -> list[str]:
             "router_solicitations": 0,
             "accept_dad": 0,
         }.items():
-            lines += _sysctl("ipv6", f"conf/{device}/{setting}", value)
+            lines += sysctl("ipv6", f"conf/{device}/{setting}", value)
     lines += [f"ip link set {device} up", f"ip address add {host.ipv4} dev {device}"]
     if ipv6_usable():
         lines.append(f"ip address add {host.ipv6} dev {device} nodad")
@@ -74,8 +70,8 @@ def return_path_script(host: HostPlan) -> list[str]:
     """How a host's second interface, on the bridge past the switch, is set up. It takes whatever comes in."""
     device = host.return_interface
     lines = [
-        *_sysctl("ipv4", "conf/all/rp_filter", 0),
-        *_sysctl("ipv4", f"conf/{device}/rp_filter", 0),
+        *sysctl("ipv4", "conf/all/rp_filter", 0),
+        *sysctl("ipv4", f"conf/{device}/rp_filter", 0),
         f"ip link set {device} up",
         f"ip address add {host.return_ipv4} dev {device}",
     ]
@@ -90,7 +86,7 @@ def direct_return_script(host: HostPlan, direct: Direct, clients: tuple[HostPlan
     It never answers ARP for them (arp_ignore) nor asks in their name (arp_announce); NDP is so by itself.
     Only packets from a VIP go past the switch: what a `nat` pool's server answers must go through it.
     """
-    lines = [*_sysctl("ipv4", "conf/all/arp_ignore", 1), *_sysctl("ipv4", "conf/all/arp_announce", 2)]
+    lines = [*sysctl("ipv4", "conf/all/arp_ignore", 1), *sysctl("ipv4", "conf/all/arp_announce", 2)]
     lines.append(f"ip route add {CLIENT_SUBNET} dev {host.return_interface} table {RETURN_TABLE}")
     if ipv6_usable():
         lines += [
@@ -116,7 +112,7 @@ def _vxlan_script(host: HostPlan, vxlan: Vxlan) -> list[str]:
     return [
         f"ip link add {vxlan.interface} address {vxlan.mac} type vxlan "
         f"id {vxlan.vni} dstport {VXLAN_PORT} nolearning local {local}",
-        *_sysctl("ipv4", f"conf/{vxlan.interface}/rp_filter", 0),
+        *sysctl("ipv4", f"conf/{vxlan.interface}/rp_filter", 0),
         f"ip link set {vxlan.interface} up",
     ]
 
@@ -125,11 +121,12 @@ def switch_port_script(device: str) -> list[str]:
     """How the switch's end of a link is set up: silent but for what the switch sends."""
     lines = [f"ip address flush dev {device}"]
     if ipv6_usable():
-        lines += _sysctl("ipv6", f"conf/{device}/disable_ipv6", 1)
+        lines += sysctl("ipv6", f"conf/{device}/disable_ipv6", 1)
     return [*lines, f"ip link set {device} arp off up"]
 
 
-def _sysctl(family: str, setting: str, value: int) -> list[str]:
+def sysctl(family: str, setting: str, value: int) -> list[str]:
+    """The line that sets a kernel setting of the node's own namespace."""
     return [f"echo {value} > /proc/sys/net/{family}/{setting}"]
 
 
@@ -149,7 +146,7 @@ class HealthInterface(Node):
 
     def config(self, host_plan: HostPlan, **_params: object) -> dict[str, object]:
         # Linux's weak host model must not let this address answer ARP on the switch's ends of the links.
-        lines = ["ip link set lo up", *_sysctl("ipv4", "conf/all/arp_ignore", 1), *host_script(host_plan)]
+        lines = ["ip link set lo up", *sysctl("ipv4", "conf/all/arp_ignore", 1), *host_script(host_plan)]
         run_script(self, lines)
         return {}
 
@@ -161,7 +158,7 @@ class Bridge(Switch):
         del controllers
         lines = [f"ip link add {self.name} type bridge", f"ip link set {self.name} up"]
         if ipv6_usable():
-            lines[1:1] = _sysctl("ipv6", f"conf/{self.name}/disable_ipv6", 1)
+            lines[1:1] = sysctl("ipv6", f"conf/{self.name}/disable_ipv6", 1)
         for link in self.intfs.values():
             if link.name != "lo":
                 lines += [*switch_port_script(link.name), f"ip link set {link.name} master {self.name}"]
@@ -184,12 +181,13 @@ class SluiceSwitch(Switch):
         *,
         target: str = "auto",
         grpc_port: int = plan.P4RUNTIME_PORT,
-        log: str = "switch.log",
+        log: str,
         token: str = "",
         processes_folder: str = "",
         **params: Any,
     ) -> None:
         super().__init__(name, **params)
+        self.switch_name = name
         self.target = resolve_target(target)
         self.grpc_port = grpc_port
         self.log = Path(log)
@@ -213,10 +211,12 @@ class SluiceSwitch(Switch):
                 run_script(self, switch_port_script(port.name))
                 if self.target == "bmv2":
                     _turn_off_offloads(port.link)
-        start_switch(self.switch_command(), self.grpc_port, self.log, self.token, self.files)
+        start_switch(
+            self.switch_name, self.switch_command(), self.grpc_port, self.log, self.token, self.files
+        )
 
     def stop(self, deleteIntfs: bool = True) -> None:
-        running = self.files.find(plan.SWITCH_NAME)
+        running = self.files.find(self.switch_name)
         if running is not None:
             running.end()
         super().stop(deleteIntfs)
@@ -228,7 +228,9 @@ def _turn_off_offloads(link: Link) -> None:
         run_script(end.node, [f"ethtool -K {end.name} {NO_OFFLOADS} >/dev/null"])
 
 
-def start_switch(command: list[str], port: int, log: Path, token: str, files: ProcessFiles) -> None:
+def start_switch(
+    name: str, command: list[str], port: int, log: Path, token: str, files: ProcessFiles
+) -> None:
     """Start a switch program from inside the lab's namespace and wait until its P4Runtime port is its own."""
     if _listening(port):
         raise StartFailed(
@@ -236,15 +238,18 @@ def start_switch(command: list[str], port: int, log: Path, token: str, files: Pr
             f"See who it is: ss -ltnp 'sport = :{port}'"
         )
     child = processes.start(command, log=log, environment={processes.TOKEN_VARIABLE: token})
-    files.remember(plan.SWITCH_NAME, child.pid)
+    files.remember(name, child.pid)
     deadline = time.monotonic() + SWITCH_READY_SECONDS
     while not _listening(port):
         if child.poll() is not None:
-            raise StartFailed(f"the switch ended with exit code {child.returncode}:\n{processes.tail(log)}")
+            raise StartFailed(
+                f"the switch {name} ended with exit code {child.returncode}:\n{processes.tail(log)}"
+            )
         if time.monotonic() > deadline:
             child.kill()
             raise StartFailed(
-                f"the switch did not open port {port} in {SWITCH_READY_SECONDS:.0f} s:\n{processes.tail(log)}"
+                f"the switch {name} did not open port {port} in {SWITCH_READY_SECONDS:.0f} s:\n"
+                f"{processes.tail(log)}"
             )
         time.sleep(0.05)
 

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CONFIG = Path(__file__).parent / "demo.yaml"
+TWO_SWITCHES = Path(__file__).parent / "two_switches.yaml"
+"""The configuration of a lab with two switches and a router."""
 SWITCH_NAME = "s1"
+"""Of the only switch."""
 DEVICE_ID = 1
 CPU_PORT = 255
 P4RUNTIME_PORT = 9559  # IANA's port for P4Runtime
@@ -39,6 +42,27 @@ HEALTH_HOST = "health"
 RETURN_BRIDGE = "return0"
 """A bridge past the switch, between clients and backends, where the answers of direct return go."""
 CLIENT_SUBNET = "10.0.0.0/24"
+
+
+@dataclass(frozen=True)
+class SwitchPlan:
+    """One switch by its number, from 1."""
+
+    number: int
+
+    @classmethod
+    def called(cls, name: str) -> "SwitchPlan":
+        """The one that has this name."""
+        return cls(int(name.removeprefix("s")))
+
+    @property
+    def name(self) -> str:
+        return f"s{self.number}"
+
+    @property
+    def p4runtime_port(self) -> int:
+        """The TCP port of its P4Runtime server, on the loopback address."""
+        return P4RUNTIME_PORT + self.number - 1
 
 
 @dataclass(frozen=True)
@@ -112,7 +136,7 @@ def _backend(number: int, port: int) -> HostPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole network around one switch."""
+    """A whole network around one switch, or several (see `topo.routed`)."""
 
     clients: tuple[HostPlan, ...] = tuple(_client(n, port) for n, port in ((1, 1), (2, 2)))
     backends: tuple[HostPlan, ...] = tuple(
@@ -121,10 +145,11 @@ class Plan:
     health: HostPlan = field(
         default=HostPlan(HEALTH_HOST, 8, "10.255.0.2/24", "fd00:ff::2/64", "10.255.0.1", "fd00:ff::1")
     )
+    switches: tuple[SwitchPlan, ...] = (SwitchPlan(1),)
 
     @property
     def hosts(self) -> tuple[HostPlan, ...]:
-        """Everything that is plugged into the switch."""
+        """Everything that has an address."""
         return (*self.clients, *self.backends, self.health)
 
     def host(self, name: str) -> HostPlan:

@@ -77,6 +77,11 @@ def run_directory() -> Problem | None:
     return Problem("/run cannot be written", "it holds the sockets and pids; mount it writable (tmpfs)")
 
 
+def ipv6_usable() -> bool:
+    """Whether the kernel has IPv6 at all (it can be switched off at boot); labs do without."""
+    return Path("/proc/sys/net/ipv6").exists()
+
+
 def kernel_settings() -> Problem | None:
     if os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
         return None

@@ -165,5 +165,6 @@ def _table(titles: Sequence[str], rows: Iterator[list[str | Text]], only: set[st
             overflow="ellipsis",
         )
     for row in rows:
-        table.add_row(*(row[n] for n in shown))
+        cells = (row[n] for n in shown)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
     return table

@@ -130,7 +130,8 @@ def test_a_port_that_is_taken_is_named() -> None:
         assert squatter.stdout is not None and squatter.stdout.readline() == "on\n"
         start = (
             "import pathlib, topo.nodes as n; from topo.processes import ProcessFiles as F;"
-            "n.start_switch(['false'], 9559, pathlib.Path('/dev/null'), '', F(pathlib.Path('/nowhere')))"
+            "n.start_switch('s1', ['false'], 9559, pathlib.Path('/dev/null'), '',"
+            " F(pathlib.Path('/nowhere')))"
         )
         tried = subprocess.run(
             namespace.inside(name, [sys.executable, "-c", start]), cwd=PROJECT, capture_output=True, text=True

@@ -32,6 +32,9 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (("run", "--target", "nonsense"), "'auto', 'bmv2', 'embedded'"),
         (("server", "explode", "b1"), "'start', 'kill'"),
         (("on",), "host"),
+        (("up", "--switches", "3"), "choose from 1, 2"),
+        (("switch", "explode", "s1"), "'start', 'kill'"),
+        (("spread",), "SWITCH"),
     ],
 )
 def test_usage(arguments: tuple[str, ...], said: str) -> None:
@@ -40,7 +43,16 @@ def test_usage(arguments: tuple[str, ...], said: str) -> None:
     assert said in result.stderr
 
 
-@pytest.mark.parametrize("command", [("on", "c1", "true"), ("server", "kill", "b1"), ("requests",)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("on", "c1", "true"),
+        ("server", "kill", "b1"),
+        ("requests",),
+        ("switch", "kill", "s1"),
+        ("spread", "s1"),
+    ],
+)
 def test_commands_without_a_lab(command: tuple[str, ...]) -> None:
     result = run(*TOPO, "--name", "sluice-absent", *command)
     assert result.returncode == 2

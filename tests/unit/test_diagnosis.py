@@ -259,6 +259,14 @@ def test_old_drift_is_forgotten() -> None:
     assert {one.state for one in diagnose(old)} == {State.OK}
 
 
+def test_a_switch_that_is_away_is_not_blamed_for_what_it_does_not_tell() -> None:
+    found = {
+        one.subject: one.text
+        for one in diagnose(facts(ports=None, cookie=None, report=with_switch(connected=False)))
+    }
+    assert found["ports"] == found["program"] == "not known: the switch is not connected"
+
+
 def test_one_that_was_healthy_is_not_told_to_have_never_been() -> None:
     planted = facts(
         report=with_pool(backend={"health": "down", "reason": "refused"}),

@@ -33,12 +33,14 @@ TAGGED = Interface.model_validate({"name": "tagged", "ports": [5], "addresses": 
 class World:
     """Neighbors with a clock that we turn and a wire that we read."""
 
-    def __init__(self, needed: tuple[str, ...] = (), routes: tuple[Route, ...] = (), static=()) -> None:
+    def __init__(
+        self, needed: tuple[str, ...] = (), routes: tuple[Route, ...] = (), static=(), switch: str = ""
+    ) -> None:
         self.now = 0.0
         self.sent: list[tuple[int, Packet]] = []
         self.changes = 0
         self.events = EventLog()
-        self.neighbors = Neighbors(self._send, self._changed, self.events, lambda: self.now)
+        self.neighbors = Neighbors(self._send, self._changed, self.events, lambda: self.now, switch)
         self.configure(needed, routes, static)
 
     def configure(self, needed: tuple[str, ...] = (), routes: tuple[Route, ...] = (), static=()) -> None:
@@ -306,3 +308,13 @@ def test_nobody_is_asked_for_our_own_vips() -> None:
     world.neighbors.configure(MAC, (SERVERS,), (), (), (), vips)
     world.neighbors.gleaned(packet_to("10.0.1.100"))
     assert world.after(0.25) == []
+
+
+def test_events_name_the_switch_when_there_are_several() -> None:
+    world = World(needed=("10.0.1.11", "10.0.1.12"), switch="s2")
+    world.after(0.25)
+    world.arp_answer("10.0.1.11")
+    world.after(10)
+    told = {event.subject: event.text for event in world.events.since()}
+    assert told["10.0.1.11"] == f"is {HOST_MAC} on port 3 of s2"
+    assert told["10.0.1.12"] == "not found by s2"

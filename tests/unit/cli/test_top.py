@@ -71,6 +71,10 @@ def test_a_narrow_terminal_gets_what_is_asked_first() -> None:
     assert "recorded flows not told" in text and "SERVICE" not in text and "BACKEND  HEALTH" in text
 
 
+def test_an_ipv6_address_is_shown_with_its_brackets() -> None:
+    assert "[fd00::100]:53/udp" in drawn([Look(status(), None)], "dns")
+
+
 def test_what_cannot_be_said_is_left_out() -> None:
     assert Rates(0.0).of(1, 2) == "", "one look alone"
     assert Rates(1.0).of(5, 2) == Rates(1.0).of(None, 2) == "", "counting has begun anew"
