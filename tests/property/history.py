@@ -255,8 +255,10 @@ class History(Clients):
         ejections = before = self.desired.outliers.ejections
         if killed:
             assignment, flaps, ejections = self.store.load(), self.store.flaps(), self.store.ejections()
-            ejections.keep({("web", backend.name) for backend in self.config.pools[0].backends})
-            flaps.keep({("web", backend.name) for backend in self.config.pools[0].backends})
+            names = {("web", backend.name) for backend in self.config.pools[0].backends}
+            # Who stands in, and is configured no longer, may have been ejected, too.
+            for kept in (flaps, ejections, before := before.copy()):
+                kept.keep(names)
             if not self.desired.unsaved:  # by a session, of which there is none while all switches are away
                 assert flaps.of("web") == self.desired.flaps.of("web"), "penalties outlive the controller"
                 assert ejections.of("web") == before.of("web"), "ejections outlive the controller"
