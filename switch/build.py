@@ -22,7 +22,6 @@ COMPILERS = ("cc", "gcc", "clang")
 FLAGS = (
     "-std=gnu11",
     "-O2",
-    "-shared",
     "-fPIC",
     "-fvisibility=hidden",
     "-pthread",
@@ -68,14 +67,16 @@ def build(
 
     name: begins the file's name.
     sources: C files; they may include everything in runtime/.
-    generate: writes one more C file, whose content must follow from `inputs`; called only when compiling.
+    generate: writes one more C file, whose content must follow from `inputs`; called only when compiling. The
+    sources are compiled once, then, for all that goes with them.
     cache: the directory; default default_cache().
     defines: macros to define.
     Raises BuildError; what `generate` raises passes through.
     """
     compiler = [*find_compiler(), *(f"-D{macro}" for macro in defines)]
     directory = cache if cache is not None else default_cache()
-    stem = f"{name}-{_digest(compiler, sources, inputs)}"
+    identity = _identity(compiler)
+    stem = f"{name}-{_digest(identity, sources, inputs)}"
     result = directory / f"{stem}.so"
     if result.exists():
         return result
@@ -86,17 +87,28 @@ def build(
         if text is not None:
             generated = directory / f"{stem}.c"
             _replace(generated, text)
-            files.insert(0, generated)
-        _compile(compiler, files, result)
+            files = [generated, *(_object(compiler, identity, source, directory) for source in sources)]
+        _compile([*compiler, "-shared"], files, result)
     except OSError as error:
         raise BuildError(f"cannot write to the cache {directory}: {error.strerror or error}") from error
     return result
 
 
-def _digest(compiler: list[str], sources: Sequence[Path], inputs: Sequence[bytes]) -> str:
+def _identity(compiler: list[str]) -> list[bytes]:
+    """All that its output depends on, but for what it compiles."""
     version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
-    parts = [" ".join((*compiler, *FLAGS)).encode(), version]
-    parts += [path.read_bytes() for path in (*sources, *sorted(RUNTIME.glob("*.h")))]
+    return [" ".join((*compiler, *FLAGS)).encode(), version]
+
+
+def _object(compiler: list[str], identity: list[bytes], source: Path, directory: Path) -> Path:
+    result = directory / f"{source.stem}-{_digest(identity, [source], [])}.o"
+    if not result.exists():
+        _compile([*compiler, "-c"], [source], result)
+    return result
+
+
+def _digest(identity: Sequence[bytes], sources: Sequence[Path], inputs: Sequence[bytes]) -> str:
+    parts = [*identity, *(path.read_bytes() for path in (*sources, *sorted(RUNTIME.glob("*.h"))))]
     parts += inputs
     digest = hashlib.sha256()
     for part in parts:

@@ -43,6 +43,16 @@ def test_generated_only_when_needed_and_kept(source: Path, tmp_path: Path) -> No
     assert len(asked) == 3
 
 
+def test_what_generated_files_share_is_compiled_once(source: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    for number in (b"1", b"2"):
+        build("both", [source], generate=GOOD.replace("one", "two").__str__, inputs=[number], cache=cache)
+    assert [path.suffix for path in sorted(cache.iterdir())] == [".c", ".so", ".c", ".so", ".o"]
+    source.write_text("int three(void) { return 3; }\n")
+    build("both", [source], generate=GOOD.replace("one", "two").__str__, inputs=[b"2"], cache=cache)
+    assert len([*cache.glob("good-*.o")]) == 2
+
+
 def test_no_compiler(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -71,10 +81,16 @@ def test_a_cache_that_cannot_be(source: Path) -> None:
         build("good", [source], cache=Path("/proc/nowhere"))
 
 
+@pytest.fixture(scope="module")
+def strict_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of what was compiled without a warning."""
+    return tmp_path_factory.mktemp("strict")
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("*.p4")))
-def test_generated_c_has_no_warnings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated_c_has_no_warnings(name: str, strict_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "cc -Wall -Wextra -Werror")
-    Engine.load(config_of(name), cache=tmp_path).close()
+    Engine.load(config_of(name), cache=strict_cache).close()
 
 
 def test_generated_c_names_the_p4_lines(tmp_path: Path) -> None:
