@@ -9,12 +9,13 @@ backend of the pool accepts connections: then it may be the clients that are sil
 import math
 from collections.abc import Iterable, Mapping
 
-from controller.assignment import Assignment
+from controller.assignment import Assignment, PoolAssignment
 from controller.events import EventLog, Kind, Severity
 from controller.health import passive
 from controller.health.ejection import Ejections, Name
 from controller.health.passive import Listening, Signal, reaction_to, reactions
 from controller.health.settings import NoCheck, Passive, Reaction
+from controller.identities import Identity, server_of
 from controller.model import ONLY, Pool
 from controller.serving import NOBODY_SERVES, Roles
 from controller.values import format_duration, format_share
@@ -68,8 +69,7 @@ class Outliers:
             number: pool.passive
             for pool in pools
             if pool.name in assignment.pools and reactions(pool)
-            for number, identity in assignment.pools[pool.name].backends.items()
-            if identity.removed is None
+            for number, _ in _configured(pool, assignment.pools[pool.name])
         }
 
     def hear(
@@ -94,9 +94,9 @@ class Outliers:
             assigned = assignment.pools.get(pool.name)
             if assigned is None or not reactions(pool):
                 continue
-            for number, identity in assigned.backends.items():
+            for number, identity in _configured(pool, assigned):
                 name = pool.name, identity.name
-                signal = listening.signal(number) if identity.removed is None else None
+                signal = listening.signal(number)
                 reaction = reaction_to(signal.kind, pool) if signal else Reaction.NONE
                 if signal is None or reaction is Reaction.NONE:
                     self._tell_end(name, switch)
@@ -222,3 +222,10 @@ class Outliers:
 
     def _record(self, name: Name, text: str, cause: str, severity: Severity = Severity.INFO) -> None:
         self._events.record(Kind.HEALTH, "/".join(name), text, cause, severity)
+
+
+def _configured(pool: Pool, assigned: PoolAssignment) -> list[tuple[int, Identity]]:
+    """Those that are judged. Who is no longer configured is not, also while it stands in for others: its name
+    may be another one's."""
+    servers = {server_of(backend) for backend in pool.backends}
+    return [(number, one) for number, one in assigned.backends.items() if one.server in servers]

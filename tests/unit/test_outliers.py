@@ -7,7 +7,7 @@ from controller.config import parse
 from controller.desired import Desired
 from controller.events import EventLog
 from controller.health.passive import Handshakes, Listening
-from controller.model import Config, Pool, change_backend, with_pool
+from controller.model import Config, Pool, change_backend, with_backends, with_pool
 from controller.store import SqliteStore
 
 NOW = 1_000_000.0
@@ -333,6 +333,17 @@ def test_at_the_beginning_another_server_of_the_name_is_not_ejected() -> None:
     assert world.out == "b"
     world.begin_anew(change_backend(world.desired.config, "web", "b", address="10.0.2.2"))
     assert world.out == ""
+
+
+def test_who_is_no_longer_configured_is_not_judged() -> None:
+    """Also before the tables say that it is removed, and while it stands in."""
+    world = World("a b c")
+    world.silent = "b"
+    world.look()
+    others = [one for one in world.pool.backends if one.name != "b"]
+    world.desired.configure(with_backends(world.desired.config, "web", others), drain=True)
+    world.seconds(5)
+    assert (world.out, world.told()) == ("", [])
 
 
 def test_who_is_drained_is_not_judged_by_the_flows_that_it_gets_no_more() -> None:
