@@ -10,6 +10,7 @@ from controller.codec import Codec, decode, parse_p4info
 from controller.encoding import embedded, tag_of
 from controller.errors import PipelineRefused
 from controller.program import Change, Do, Field, Kind, Table
+from controller.values import LAST_BACKEND
 
 P4INFO = Path(__file__).parents[2] / "p4src" / "compiled" / "sluice.p4info.txtpb"
 
@@ -119,7 +120,7 @@ ROWS = [
     (program.LIVENESS_SETTINGS, (), Do("settings", (3, 5000, 8191))),
     (program.CURRENT_PROBED, (7,), Do("current.is_probed")),
     (program.VIP_RATE, (8191,), Do("rate", (1000, 100))),
-    (program.BUCKETS, (1, 0), Do("owners", (65535, 0, 256, 0, 1))),
+    (program.BUCKETS, (1, 0), Do("owners", (LAST_BACKEND, 0, 65536, 0, 65535))),
     (program.ROUTES, (0, 0), Do("via", (1 << 127,))),
     (program.ROUTES, (0xFFFF0A000000, 104), Do("connected")),
     (program.HEALTH_CHECKERS, (0, 0, 5, 2**128 - 1), Do("untranslated")),
