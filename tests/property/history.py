@@ -256,8 +256,7 @@ class History(Clients):
         if killed:
             assignment, flaps, ejections = self.store.load(), self.store.flaps(), self.store.ejections()
             names = {("web", backend.name) for backend in self.config.pools[0].backends}
-            # Who stands in, and is configured no longer, may have been ejected, too.
-            for kept in (flaps, ejections, before := before.copy()):
+            for kept in (flaps, ejections):
                 kept.keep(names)
             if not self.desired.unsaved:  # by a session, of which there is none while all switches are away
                 assert flaps.of("web") == self.desired.flaps.of("web"), "penalties outlive the controller"
