@@ -51,7 +51,7 @@ test: install-all check ## every check and every test
 
 soak: install ## the searches for counter-examples, SOAK times as long (50); an hour of traffic through the switch
 	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/crash tests/packets/test_same_bytes.py \
-		tests/system/test_lab.py
+		tests/system/test_lab.py tests/system/test_web.py tests/switch/test_server_dataplane.py
 	$(VENV)/python -m bench.soak --seconds '$(SOAK_SECONDS)'
 
 same-bytes: install ## CASES random packets (10000), in random tables, through the program and BMv2

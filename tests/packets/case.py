@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from scapy.packet import Packet
@@ -119,7 +120,7 @@ class Case:
         """How much time passes in it."""
         return max((step.at for step in self.packets), default=0.0)
 
-    @property
+    @cached_property
     def in_process_only(self) -> str | None:
         """Why it cannot run on a switch of its own, if so."""
         if self.seconds > REALTIME_LIMIT:

@@ -142,6 +142,7 @@ def test_packets_to_the_controller(controller: Client, packets: PacketClient) ->
     assert stream.receive().packet.payload == frame(1)
 
 
+@pytest.mark.soak
 def test_a_client_that_does_not_read_is_not_read_from(
     packet_server: PacketServer, controller: Client, packets: PacketClient
 ) -> None:

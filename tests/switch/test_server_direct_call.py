@@ -154,7 +154,7 @@ def test_who_is_not_primary_does_not_wait_behind_a_write_that_does(switch: Runni
 
 
 def test_a_server_stops_while_calls_come_and_others_stall() -> None:
-    for _ in range(5):
+    for _ in range(2):
         with running(InProcess()) as switch:
             silent = [Silent(switch.address) for _ in range(5)]
             writer = threading.Thread(target=_write_until_it_ends, args=(switch,))

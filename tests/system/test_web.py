@@ -102,6 +102,7 @@ def test_a_controller_killed_and_started_again_breaks_nothing(web: Lab) -> None:
     assert broken(traffic) == []
 
 
+@pytest.mark.soak
 def test_a_controller_killed_in_the_middle_of_changes_breaks_nothing(web: Lab) -> None:
     with clients(web) as traffic:
         for weight, delay in ((4, 0.005), (1, 0.02), (5, 0.06)):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from controller.api.client import Client
-from controller.api.schemas import PoolView
+from controller.api.schemas import PoolView, Status
 from controller.events import Event
 from controller.report import BackendReport
 from topo import plan
@@ -68,6 +68,12 @@ def backends(lab: Lab, pool: str = plan.POOL) -> tuple[BackendReport, ...]:
         return daemon.get(PoolView, "pools", pool).backends
 
 
+def in_step(lab: Lab) -> bool:
+    """Whether the switch holds all that is decided."""
+    with Client(lab.socket) as daemon:
+        return daemon.get(Status, "status").switch.synchronized
+
+
 def told(lab: Lab, subject: str) -> list[str]:
     """What the controller's events say about it."""
     with Client(lab.socket) as daemon:
@@ -85,11 +91,12 @@ def assert_spread(counts: Counter[str], predicted: Mapping[str, float]) -> None:
 
 
 def await_shares(lab: Lab, wanted: Mapping[str, float], pool: str = plan.POOL) -> None:
-    """Wait until some backends have certain shares; fails with what they have instead."""
+    """Wait until some backends have certain shares, and the switch knows; fails with what they have."""
 
     def reached() -> bool:
         now = shares(lab, pool)
-        return all(abs(now[backend] - share) < 0.01 for backend, share in wanted.items())
+        decided = all(abs(now[backend] - share) < 0.01 for backend, share in wanted.items())
+        return decided and in_step(lab)
 
     assert wait_until(reached, PATIENCE), f"wanted {wanted}, have {shares(lab, pool)}"
 
