@@ -139,22 +139,40 @@ class Reconciler:
     def __init__(self, switch: Connection) -> None:
         self._switch = switch
         self.holdings = Holdings()
+        self._meanwhile: dict[tuple[Table, Key], Change] | None = None
+        """The changes that were made since a look began, the latest of each entry."""
 
     async def read_back(self) -> None:
-        """Learns what the switch holds."""
+        """Learns what the switch holds. A look that is under way is void."""
+        self._meanwhile = None
+        self.holdings = await self._read()
+
+    async def look(self) -> Holdings:
+        """Reads what the switch holds, while writes go on: for `compare`, when none is under way."""
+        self._meanwhile = {}
+        return await self._read()
+
+    def compare(self, found: Holdings) -> dict[Table, int]:
+        """Takes over what a look has found; returns how many entries of which tables we had not left so.
+
+        A look may have come to an entry before or after it was written meanwhile: it is as it was written.
+        """
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is None:
+            return {}
+        for change in meanwhile.values():
+            found.note(change)
+        remembered, self.holdings = self.holdings, found
+        return remembered.strangers(found)
+
+    async def _read(self) -> Holdings:
         holdings = Holdings()
         for table in TABLES:
             if table is BUCKETS:
                 holdings.buckets = await self._read_buckets()
             else:
                 holdings.rows[table] = {key: do async for key, do in self._switch.rows(table)}
-        self.holdings = holdings
-
-    async def look_for_drift(self) -> dict[Table, int]:
-        """Reads back what the switch holds; returns how many entries of which tables we had not left so."""
-        remembered = self.holdings
-        await self.read_back()
-        return remembered.strangers(self.holdings)
+        return holdings
 
     async def _read_buckets(self) -> dict[int, Held]:
         found: dict[int, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
@@ -195,7 +213,7 @@ class Reconciler:
             refused = {refusal.change[1:3] for refusal in refusals}
             for change in ready:
                 if change[1:3] not in refused:
-                    self.holdings.note(change)
+                    self._note(change)
             if refusals or len(ready) < len(some):
                 behind.add(some[0].table)
             result = Result(
@@ -204,6 +222,11 @@ class Reconciler:
                 (*result.refusals, *refusals),
             )
         return result
+
+    def _note(self, change: Change) -> None:
+        self.holdings.note(change)
+        if self._meanwhile is not None:
+            self._meanwhile[change.table, change.key] = change
 
     # what is to be done
 

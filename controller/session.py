@@ -35,7 +35,7 @@ from controller.program import (
     Order,
     Punt,
 )
-from controller.reconciler import Reconciler, Result
+from controller.reconciler import Holdings, Reconciler, Result
 from controller.report import Recorded
 from controller.settle import poll_interval
 from controller.shared import SwitchState
@@ -89,6 +89,8 @@ class Session:
         self._tunnels: Tunnels = {}
         self._reading = asyncio.Lock()
         self._recorded: Recorded | None = None
+        self._found: Holdings | None = None
+        """By a look for drift that has ended."""
         self._whole = False
         self._followed: tuple[object, ...] | None = None
         self._places = Memory()
@@ -119,6 +121,7 @@ class Session:
             for task in (
                 self._switch.until_lost(),
                 self._keep_in_line(),
+                self._look_for_drift(),
                 self._settle(),
                 self._count(),
                 self._begin_rounds(),
@@ -171,12 +174,10 @@ class Session:
     async def _keep_in_line(self) -> None:
         """Writes what is wanted whenever that changes, and again later when the switch refused some of it."""
         retry, written = FIRST_RETRY, 0
-        work, clock = self._state.work, self._shared.clock
-        look_at = clock() + DRIFT_INTERVAL
+        work = self._state.work
         while True:
             number = work.begin()
-            if clock() >= look_at:
-                look_at = await self._look_for_drift()
+            self._compare()
             result = await self.write(time.time())
             self._state.brought_up = True
             self._state.written += result.written
@@ -185,7 +186,7 @@ class Session:
                 self._tell_whole(written)
                 await work.finish(number)
                 retry = FIRST_RETRY
-                await work.wait_for_more(min(look_at - clock(), self._until_due()))
+                await work.wait_for_more(self._until_due())
             else:
                 self._tell_trouble(_trouble(result))
                 await work.wait_for_more(retry)
@@ -198,18 +199,27 @@ class Session:
         path = self._state.path_mtus.due()
         return move if path is None else min(move, path)
 
-    async def _look_for_drift(self) -> float:
-        """Finds what others have done to the switch; the next write repairs it. Returns when to look next."""
-        clock = self._shared.clock
-        began = clock()
-        found = await self._reconciler.look_for_drift()
+    async def _look_for_drift(self) -> None:
+        """Reads back what the switch holds, now and then. Writes go on meanwhile: no failover waits."""
+        clock, interval = self._shared.clock, DRIFT_INTERVAL
+        while True:
+            await asyncio.sleep(interval)
+            if self._state.brought_up:
+                began = clock()
+                self._found = await self._reconciler.look()
+                self._state.work.wake()
+                interval = max(DRIFT_INTERVAL, DRIFT_SHARE * (clock() - began))
+
+    def _compare(self) -> None:
+        """Finds what others have done to the switch, if a look has ended; the next write repairs it."""
+        if self._found is None:
+            return
+        strangers, self._found = self._reconciler.compare(self._found), None
         self._desired.members[self._state.name].holdings = self._reconciler.holdings
-        if found:
-            where = ", ".join(f"{count} of {table}" for table, count in found.items())
+        if strangers:
+            where = ", ".join(f"{count} of {table}" for table, count in strangers.items())
             text = f"holds entries that are not as we left them: {where}; repairing"
             self._record(text, "somebody else has written, or the switch has lost them", Severity.WARNING)
-        now = clock()
-        return now + max(DRIFT_INTERVAL, DRIFT_SHARE * (now - began))
 
     async def write(self, now: float) -> Result:
         """One pass from the configuration to the switch; `now` in seconds since the epoch."""

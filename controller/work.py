@@ -17,6 +17,10 @@ class Work:
         self._news.set()
         return self._asked
 
+    def wake(self) -> None:
+        """There is something to look at, though nothing was asked for."""
+        self._news.set()
+
     @property
     def pending(self) -> bool:
         return self._done < self._asked

@@ -35,7 +35,9 @@ from controller.program import (
     ROUTES,
     VIPS,
     Do,
+    Key,
     Order,
+    Table,
 )
 from controller.session import Session
 from controller.shared import Shared, SwitchState
@@ -405,6 +407,35 @@ async def test_until_the_switch_holds_everything_nothing_is_held_against_anybody
 
 
 # somebody else's writes
+
+
+async def test_a_verdict_does_not_wait_for_a_look_at_what_the_switch_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "DRIFT_INTERVAL", 0.05)
+    async with at_work(World()) as world:
+        await world.done()
+        rows, looking, may_end = world.switch.rows, asyncio.Event(), asyncio.Event()
+        looks: list[Table] = []
+
+        async def slow(table: Table) -> AsyncIterator[tuple[Key, Do]]:
+            looks.append(table)
+            async for row in rows(table):
+                if table is BUCKETS:  # what it held a moment ago is under way
+                    looking.set()
+                    await may_end.wait()
+                yield row
+
+        monkeypatch.setattr(world.switch, "rows", slow)
+        await looking.wait()
+        world.shared.desired.set_health("web", "b1", False, "refused")
+        await world.done()
+        assert {do.values[:2] for do in world.switch.tables[BUCKETS].values()} == {(2, 2)}
+        may_end.set()
+        await world.until(lambda: looks.count(BUCKETS) == 3)
+        await world.done()
+        assert [text for text in world.told() if "not as we left them" in text] == []
+        assert {do.values[:2] for do in world.switch.tables[BUCKETS].values()} == {(2, 2)}
 
 
 async def test_what_others_have_written_is_found_repaired_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
