@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,10 @@ P4C = "p4c-bm2-ss"
 
 # Libraries keep their caches where `make clean` finds them.
 os.environ.setdefault("XDG_CACHE_HOME", str(PROJECT / "build" / "cache"))
+
+# In the background of some shells Ctrl-C is ignored, also by all that is started there. Tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests call the project's own commands by name; they are those of the environment that runs the tests.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
