@@ -78,7 +78,7 @@ def read_program(config: bytes) -> Program:
     _read_profiles(names, document)
     actions = {action.id: action for action in _actions(names, document)}
     pipelines = _pipelines(names, actions, document)
-    return Program(
+    whole = Program(
         name=str(document.get("program") or "program"),
         headers=names.headers,
         stacks=names.stacks,
@@ -101,6 +101,10 @@ def read_program(config: bytes) -> Program:
         field_lists=_field_lists(names, document),
         learn_lists=_learn_lists(names, document),
     )
+    for array in (*whole.counters.values(), *whole.meters.values()):
+        if array.table and array.table not in whole.tables:
+            raise refuse(f"'{array.name}'", f"is of the table '{array.table}', which is not there")
+    return whole
 
 
 def _check_version(document: dict[str, Any]) -> None:

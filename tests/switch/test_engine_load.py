@@ -54,6 +54,34 @@ def message_for(config: bytes) -> str:
     return str(caught.value)
 
 
+def direct_counter() -> tuple[Json, Json]:
+    """A program, and a table of it with a direct counter."""
+    whole = json.loads(config_of("tables"))
+    bound = next(array["binding"] for array in whole["counter_arrays"] if array.get("is_direct"))
+    tables = [table for pipeline in whole["pipelines"] for table in pipeline["tables"]]
+    return whole, next(table for table in tables if table["name"] == bound)
+
+
+def test_a_table_without_a_key_may_count() -> None:
+    """Its counter is there, though no entry can be."""
+    whole, table = direct_counter()
+    table["key"] = []
+    table["default_entry"]["action_const"] = table["default_entry"]["action_entry_const"] = True
+    engine = Engine.load(encoded(whole))
+    assert table["name"] in engine.tables
+    assert table["name"] in {counter.table for counter in engine.counters.values()}
+    engine.close()
+
+
+def test_a_counter_of_a_table_that_is_not_there() -> None:
+    whole, table = direct_counter()
+    counter = next(array for array in whole["counter_arrays"] if array.get("binding") == table["name"])
+    counter["binding"] = "ingress.nowhere"
+    assert message_for(encoded(whole)) == (
+        f"'{counter['name']}': is of the table 'ingress.nowhere', which is not there"
+    )
+
+
 def test_the_least_program_runs() -> None:
     engine = Engine.load(encoded(least()))
     assert engine.process(0, bytes.fromhex("00000001 00000002 03")) == [
@@ -163,6 +191,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
             config.update(
                 meter_arrays=[METER | {"is_direct": True, "binding": "run", "result_target": ["h", "a"]}]
             ),
+            config["pipelines"][0]["tables"][0].update(direct_meters="speed"),
             config["actions"][0]["primitives"].append(
                 primitive("execute_meter", {"type": "meter_array", "value": "speed"}, const(0), H_A)
             ),

@@ -93,8 +93,8 @@ class TableNode:
 
     @property
     def inline(self) -> bool:
-        """Whether it is only p4c's wrapper for statements: no key, and an action that nobody can change."""
-        return not self.keys and self.default is not None and self.default.const
+        """Whether it is only p4c's wrapper for statements: no key, a constant action, and nothing counted."""
+        return not self.keys and self.default is not None and self.default.const and not self.stateful
 
 
 @dataclass(frozen=True, eq=False, slots=True)
