@@ -20,6 +20,7 @@ from tests.system.traffic import (
     broken,
     clients,
     failures,
+    pool_of,
     run_on,
     settle,
     shares,
@@ -117,6 +118,7 @@ def test_a_controller_killed_in_the_middle_of_changes_breaks_nothing(web: Lab) -
 
 
 def test_a_switch_started_anew_is_filled_again(web: Lab) -> None:
+    assert wait_until(lambda: pool_of(web).moving == 0, PATIENCE)
     with clients(web, rate=50) as traffic:
         settle(2)
         web.restart_switch()
@@ -126,7 +128,7 @@ def test_a_switch_started_anew_is_filled_again(web: Lab) -> None:
         assert_present = shares(web)
     assert assert_present == pytest.approx(SHARES, abs=0.01)
     assert failures(traffic, since=filled) == []
-    # No bucket was moving, so the switch had no state that the connections needed: they go on.
+    # No bucket is moving, so the switch had no state that the connections needed: they go on.
     assert broken(traffic) == []
 
 

@@ -64,8 +64,12 @@ def shares(lab: Lab, pool: str = plan.POOL) -> dict[str, float]:
 
 def backends(lab: Lab, pool: str = plan.POOL) -> tuple[BackendReport, ...]:
     """As the controller knows them. Asked without a process for each time: it is asked again and again."""
+    return pool_of(lab, pool).backends
+
+
+def pool_of(lab: Lab, name: str = plan.POOL) -> PoolView:
     with Client(lab.socket) as daemon:
-        return daemon.get(PoolView, "pools", pool).backends
+        return daemon.get(PoolView, "pools", name)
 
 
 def in_step(lab: Lab) -> bool:
