@@ -20,8 +20,10 @@ from tests.system.traffic import (
     broken,
     clients,
     failures,
+    pool_of,
     settle,
     shares,
+    status,
 )
 from topo import plan
 from topo.demo.traffic import Traffic
@@ -52,21 +54,21 @@ def as_configured(lab: Lab) -> None:
 
 
 def is_as_configured(lab: Lab) -> bool:
-    pool = lab.sluice_json("pool", "show", plan.POOL)
-    return not pool["moving"] and {round(one["share"], 1) for one in pool["backends"]} == {0.3}
+    pool = pool_of(lab)
+    return not pool.moving and {round(one.share, 1) for one in pool.backends} == {0.3}
 
 
 def packets(lab: Lab) -> dict[str, int]:
     """Of all VIPs, by switch."""
-    return {switch["name"]: switch["packets"] for switch in lab.sluice_json("status")["switches"]}
+    return {switch.name: switch.packets for switch in status(lab).switches}
 
 
 def in_step(lab: Lab, name: str) -> bool:
-    return {one["name"]: one["synchronized"] for one in lab.sluice_json("status")["switches"]}[name]
+    return {one.name: one.synchronized for one in status(lab).switches}[name]
 
 
 def moving(lab: Lab, pool: str = plan.POOL) -> int:
-    return lab.sluice_json("pool", "show", pool)["moving"]
+    return pool_of(lab, pool).moving
 
 
 def await_traffic_over(lab: Lab, *names: str) -> None:

@@ -74,8 +74,12 @@ def pool_of(lab: Lab, name: str = plan.POOL) -> PoolView:
 
 def in_step(lab: Lab) -> bool:
     """Whether the switch holds all that is decided."""
+    return status(lab).switch.synchronized
+
+
+def status(lab: Lab) -> Status:
     with Client(lab.socket) as daemon:
-        return daemon.get(Status, "status").switch.synchronized
+        return daemon.get(Status, "status")
 
 
 def told(lab: Lab, subject: str) -> list[str]:
