@@ -9,10 +9,10 @@ are buckets, one is a backend, one a neighbor, one a nat answer); one update a r
 request is sent when the one before is answered.
 
 Then packets: 64-byte ones of 1024 flows at the embedded switch's highest rate without loss and at half of
-it, for some windows of time each, without writes and with writes in batches of 100 going on. Those change
-entries that the packets do not need, in the tables that they go through. In a third kind of window the same
-writes go to a second switch, which no packet goes through: generator, client and switches share the
-machine's cores, and what is lost there too is lost for want of a core.
+it, for some windows of time each, without writes and with writes going on, of one update a request and of
+100. Those change entries that the packets do not need, in the tables that they go through. In a third kind of
+window the same writes go to a second switch, which no packet goes through: generator, client and switches
+share the machine's cores, and what is lost there too is lost for want of a core.
 
 Exit status: 0 all goals are held, 1 one is missed, 2 it could not be measured (no BMv2, no root, a busy
 machine). Figures go to bench/out/writes.json.
@@ -58,8 +58,8 @@ BATCHES = {1: 900, 100: 18_000, 1000: 45_000}
 OWN_POOL = 500
 """The first of the pools, and of the backends, that only this benchmark writes to."""
 
-WRITTEN_MEANWHILE = 9_000
-"""Entries that are inserted, modified and deleted over and over while packets pass."""
+WRITTEN_MEANWHILE = {1: 300, 100: 9_000}
+"""Updates a request, and entries that are inserted, modified and deleted over and over while packets pass."""
 WINDOWS = 5
 CLIENT_START = 1.0
 """Seconds until the client surely writes."""
@@ -178,18 +178,28 @@ QUIET, ELSEWHERE, HERE = "no writes", "writes to another switch", "writes to thi
 
 @dataclass(frozen=True)
 class Losses:
-    """The share that was lost in each window, by what was written meanwhile. load: packets a second."""
+    """The share that was lost in each window, by what was written meanwhile.
+
+    load: packets a second. batch: updates a request.
+    """
 
     load: float
+    batch: int
     lost: dict[str, list[float]]
     updates: float
     """That this switch was sent in a second meanwhile."""
 
 
 def losses(
-    way: Road, frames: Sequence[bytes], load: float, window: float, writers: dict[str, str | None], file: Path
+    way: Road,
+    frames: Sequence[bytes],
+    load: float,
+    batch: int,
+    window: float,
+    writers: dict[str, str | None],
+    file: Path,
 ) -> Losses:
-    """writers: the address that is written to, by what is written."""
+    """writers: the address that is written to, by what is written. file: what is written, in such batches."""
     lost: dict[str, list[float]] = {what: [] for what in writers}
     updates: list[float] = []
     for _ in range(WINDOWS):
@@ -201,8 +211,8 @@ def losses(
                 lost[what].append(way.drive(frames, load, window).lost)
             if writer and what == HERE:
                 rounds = zip(*writer.seconds, strict=False)
-                updates += [len(one) * WRITTEN_MEANWHILE / sum(one) for one in rounds]
-    return Losses(load, lost, statistics.median(updates))
+                updates += [len(one) * WRITTEN_MEANWHILE[batch] / sum(one) for one in rounds]
+    return Losses(load, batch, lost, statistics.median(updates))
 
 
 @contextlib.contextmanager
@@ -222,14 +232,14 @@ def without_packets(names: Names, folder: Path) -> Iterator[str]:
 
 def print_losses(console: Console, found: Sequence[Losses]) -> None:
     table = Table(title="64-byte packets lost of a million: median (least to most of a window)")
-    for column in ("packets a second", *found[0].lost, "updates a second"):
+    for column in ("packets a second", "a request", *found[0].lost, "updates a second"):
         table.add_column(column, justify="right")
     for one in found:
         cells = [
             f"{statistics.median(lost) * 1e6:,.0f} ({min(lost) * 1e6:,.0f} to {max(lost) * 1e6:,.0f})"
             for lost in one.lost.values()
         ]
-        table.add_row(f"{one.load:,.0f}", *cells, f"{one.updates:,.0f}")
+        table.add_row(f"{one.load:,.0f}", str(one.batch), *cells, f"{one.updates:,.0f}")
     console.print(table)
 
 
@@ -249,8 +259,8 @@ def verdicts(found: dict[str, dict[int, Rates]], lost: Sequence[Losses]) -> Iter
         here, elsewhere = (statistics.median(one.lost[what]) for what in (HERE, ELSEWHERE))
         yield (
             here <= elsewhere,
-            f"{one.load:,.0f} packets a second: writes lose none that are not lost without them: "
-            f"{here * 1e6:,.0f} of a million, {elsewhere * 1e6:,.0f} with the same writes elsewhere",
+            f"{one.load:,.0f} packets a second, {one.batch} a request: writes lose none that are not lost "
+            f"without them: {here * 1e6:,.0f} of a million, {elsewhere * 1e6:,.0f} with them elsewhere",
         )
 
 
@@ -281,14 +291,15 @@ def main() -> int:
         other = running.enter_context(without_packets(names, Path(folder)))
         way = running.enter_context(contextlib.closing(road(here.namespace)))
         frames = [frame for frame, _ in traffic()]
-        file.write_bytes(pickle.dumps(phases(names, WRITTEN_MEANWHILE, 100)))
         console.print("looking for the highest rate without loss ...")
         full = capacity(lambda rate: way.drive(frames, rate, options.window)).loss_free
         writers = {QUIET: None, ELSEWHERE: other, HERE: here.address}
         lost = []
         for load in (full, full / 2):
-            console.print(f"counting losses at {load:,.0f} packets a second ...")
-            lost.append(losses(way, frames, load, options.window, writers, file))
+            for batch, count in WRITTEN_MEANWHILE.items():
+                console.print(f"counting losses at {load:,.0f} packets a second, {batch} a request ...")
+                file.write_bytes(pickle.dumps(phases(names, count, batch)))
+                lost.append(losses(way, frames, load, batch, options.window, writers, file))
         print_losses(console, lost)
 
     outcome = list(verdicts(found, lost))

@@ -28,8 +28,9 @@ def _run() -> int:
         print(f"sluice {version('sluice')}")
         return 0
     if arguments[:1] == ["switch"]:
-        # On standard error gRPC would only repeat, in terms of its source, what the switch says itself.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        from switch import grpc_core
+
+        grpc_core.prepare()
         from switch.main import main as switch
 
         return switch(arguments[1:])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from switch import grpc_core
 from topo import preflight
 from topo.lab import PROJECT
 from topo.targets import BMV2
@@ -16,6 +17,9 @@ P4C = "p4c-bm2-ss"
 
 # Libraries keep their caches where `make clean` finds them.
 os.environ.setdefault("XDG_CACHE_HOME", str(PROJECT / "build" / "cache"))
+
+# The switch in the tests' own process is served as the one that is a process is.
+os.environ.update(grpc_core.POLLING)
 
 # In the background of some shells Ctrl-C is ignored, also by all that is started there. Tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -92,6 +92,13 @@ class Device:
                 leases.enter_context(pipeline.lease())
             yield pipeline
 
+    def locked_pipeline(self) -> Pipeline:
+        """As `pipeline`, for who holds `lock`, and for as long as that. Raises RequestError."""
+        pipeline = self._saved or self._running
+        if pipeline is None:
+            raise failed_precondition(NO_PIPELINE)
+        return pipeline
+
     @contextmanager
     def running_pipeline(self) -> Iterator[Pipeline]:
         """The pipeline that packets go through. Raises RequestError when there is none."""

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 from grpc._cython import cygrpc
 
+from switch.server.busy_poll import BusyPoll
 from switch.server.watchdog import Watchdog
 
 LOG = logging.getLogger(__name__)
@@ -96,7 +97,8 @@ class DirectCall:
         self._pool.shutdown()
 
     def _serve(self) -> None:
-        while (event := self._queue.poll(None)).completion_type != cygrpc.CompletionType.queue_shutdown:
+        waiting = BusyPoll(self._queue.poll, _came)
+        while (event := waiting.next()).completion_type != cygrpc.CompletionType.queue_shutdown:
             event.tag(event)
             del event  # and with it a call that has ended, before the next wait
 
@@ -187,6 +189,10 @@ def direct_call(
         LOG.warning("grpcio %s is not as expected: %s is served more slowly", grpc.__version__, method)
         return None
     return DirectCall(core, method, handler, quick, watchdog)
+
+
+def _came(event: Any) -> bool:
+    return event.completion_type != cygrpc.CompletionType.queue_timeout
 
 
 def _give_up(call: Any) -> None:

@@ -72,8 +72,7 @@ class P4RuntimeService(p4r_grpc.P4RuntimeServicer):
             self._check_primary(request)  # who is not does not keep the lock from those who may
             with self._device.lock:
                 self._check_primary(request)
-                with self._device.pipeline() as pipeline:
-                    errors = self._write(pipeline, message)
+                errors = self._write(self._device.locked_pipeline(), message)
         except RequestError as error:
             _abort(context, error)
         if any(errors):

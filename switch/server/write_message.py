@@ -7,7 +7,7 @@ it can read by itself (runtime/messages.h); protobuf reads the others.
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Self
 
 from finsy.proto import p4r
@@ -30,6 +30,9 @@ class _Rest(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint64), ("odd", ctypes.c_uint64), ("octets", ctypes.c_uint8 * 240))
 
 
+_OCTETS = _Rest.octets.offset  # type: ignore[attr-defined]
+
+
 @cache
 def _spans(bits: int) -> Any:
     """The type of an array of 2**bits spans: few sizes, because ctypes takes its time to make a type."""
@@ -44,16 +47,25 @@ def load_reader() -> Any:
     library.request_split.argtypes = (
         ctypes.c_char_p,
         ctypes.c_size_t,
-        ctypes.POINTER(UpdateSpan),
+        ctypes.c_void_p,
         ctypes.c_size_t,
-        ctypes.POINTER(_Rest),
+        ctypes.c_void_p,
     )
     return library
 
 
-@dataclass(frozen=True, slots=True)
+@lru_cache(maxsize=64)
+def _request(octets: bytes) -> p4r.WriteRequest:
+    """Without its updates a client's request is always the same."""
+    return p4r.WriteRequest.FromString(octets)
+
+
+@dataclass(slots=True)
 class WriteMessage:
-    """request: everything but its updates. count: how many these are. spans: an array of UpdateSpan."""
+    """request: everything but its updates, to be looked at only: other messages have the same.
+
+    count: how many updates these are. spans: an array of UpdateSpan.
+    """
 
     request: p4r.WriteRequest
     octets: bytes
@@ -65,19 +77,21 @@ class WriteMessage:
     @classmethod
     def parse(cls, octets: bytes) -> Self:
         """Raises DecodeError exactly when protobuf would."""
+        split = load_reader().request_split
         rest = _Rest()
+        at = ctypes.addressof(rest)
         spans, most = _room(len(octets) // OCTETS_PER_UPDATE)
-        count = load_reader().request_split(octets, len(octets), spans, most, rest)
+        count = split(octets, len(octets), ctypes.addressof(spans), most, at)
         if count > most:
             spans, most = _room(count)
-            count = load_reader().request_split(octets, len(octets), spans, most, rest)
+            count = split(octets, len(octets), ctypes.addressof(spans), most, at)
         if count < 0:
             return cls._of(p4r.WriteRequest.FromString(octets))
         others = {}
         if rest.odd:
             odd = (number for number in range(count) if not spans[number].plain)
             others = {number: p4r.Update.FromString(_cut(octets, spans[number])) for number in odd}
-        request = p4r.WriteRequest.FromString(bytes(rest.octets[: rest.length]))
+        request = _request(ctypes.string_at(at + _OCTETS, rest.length))
         return cls(request, octets, spans, count, others)
 
     @classmethod
