@@ -27,7 +27,7 @@ def parser(name: str, doc: str | None, example: str | None = None) -> argparse.A
 
 def add_rounds(options: argparse.ArgumentParser) -> None:
     options.add_argument(
-        "--rounds", type=int, default=3, metavar="N", help="turns of each switch (default: %(default)s)"
+        "--rounds", type=int, default=5, metavar="N", help="turns of each switch (default: %(default)s)"
     )
 
 
