@@ -285,9 +285,10 @@ HEADERS = 110  # bytes in which damage matters most
 
 
 def perhaps_damaged(rng: random.Random, frame: bytes) -> bytes:
-    fate = rng.random()
+    """What is not even a frame is damaged enough."""
+    fate = rng.random() if len(frame) > SMALLEST_FRAME else 1
     if fate < 0.05:
-        return frame[: rng.randrange(SMALLEST_FRAME, len(frame))] if len(frame) > SMALLEST_FRAME else frame
+        return frame[: rng.randrange(SMALLEST_FRAME, len(frame))]
     if fate < 0.12:
         place = rng.randrange(14, len(frame))
         return frame[:place] + bytes([frame[place] ^ 1 << rng.randrange(8)]) + frame[place + 1 :]
