@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,6 +12,11 @@ import grpc
 from switch.server.packet_messages import PacketStreamRequest, PacketStreamResponse
 
 STREAM = "/p4.bm.DataplaneInterface/PacketStream"
+
+REFUSAL = 0.3
+"""Seconds in which a switch refuses a stream, if it does."""
+PATIENCE = 20.0
+"""Seconds for BMv2 to take one: it serves P4Runtime a moment before it has begun with packets."""
 
 
 class Door:
@@ -27,9 +33,8 @@ class Door:
             request_serializer=PacketStreamRequest.SerializeToString,
             response_deserializer=PacketStreamResponse.FromString,
         )
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._arrived: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
-        responses = stream(iter(self._requests.get, None))
+        self._requests, responses = _open(stream, address)
         threading.Thread(target=self._listen, args=(responses,), daemon=True).start()
 
     def _listen(self, responses: Iterable[Any]) -> None:
@@ -50,3 +55,18 @@ class Door:
     def close(self) -> None:
         self._requests.put(None)
         self._channel.close()
+
+
+def _open(stream: Callable[..., Any], address: str) -> tuple[queue.SimpleQueue[Any], Any]:
+    """A stream that the switch has taken: what it sends (None: no more), and what comes."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        responses = stream(iter(requests.get, None))
+        try:
+            refusal = responses.exception(REFUSAL)
+        except grpc.FutureTimeoutError:
+            return requests, responses
+        requests.put(None)
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{address} takes no packets: {refusal}")
