@@ -1,12 +1,13 @@
 # One command each: `make run` (the demonstration) and `make test`. `make` alone lists the rest.
 #
 #   TARGET=auto|embedded|bmv2   which switch (auto: the embedded one)
-#   SWITCHES=1|2                how many switches `make up` starts, with a router in front of two
-#   NAME=sluice                 the lab's name: its network namespace, and /run/NAME
-#   TESTS=tests/...  JOBS=2     which tests `make test` runs, and in how many processes
-#   P4C_SOURCE=/path P4C=...    p4c's source folder and compiler, for `make conformance`
-#   SOAK=50  SOAK_SECONDS=3600  how many times as long `make soak` looks; how long its traffic lasts
-#   FUZZ=600                    how many seconds `make fuzz` looks
+#   SWITCHES=1|2                switches of `make up`; with 2 a router before them
+#   NAME=sluice                 of the lab: its network namespace, and /run/NAME
+#   TESTS=tests/...  JOBS=2     `make test`: which tests, in how many processes
+#   P4C_SOURCE=... P4C=...      p4c's source and compiler, for `make conformance`
+#   SOAK=50  SOAK_SECONDS=3600  `make soak`: how many times as long; its traffic
+#   CASES=10000                 how many packets `make same-bytes` sends
+#   FUZZ=600                    seconds that each search of `make fuzz` takes
 
 TARGET ?= auto
 NAME ?= sluice
@@ -35,12 +36,12 @@ LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
-	@sed -n '3,9s/^#//p' Makefile
+	@sed -n '3,10s/^#//p' Makefile
 
-run: rights install ## the demonstration: real HTTP, a server killed under load, what held and what did not
+run: rights install ## the demonstration: a server dies under load; what held
 	@$(LAB) run --target '$(TARGET)'
 
-up: rights install ## start everything and open a prompt (in the background when there is no terminal)
+up: rights install ## start everything and open a prompt
 	@$(LAB) up --target '$(TARGET)' --switches '$(SWITCHES)'
 
 down: python ## end what `make up` started
@@ -49,12 +50,12 @@ down: python ## end what `make up` started
 test: install-all check ## every check and every test
 	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-soak: install ## the searches for counter-examples, SOAK times as long (50); an hour of traffic through the switch
+soak: install ## search for counter-examples longer; an hour of traffic
 	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/crash tests/packets/test_same_bytes.py \
 		tests/system/test_lab.py tests/system/test_web.py tests/switch/test_server_dataplane.py
 	$(VENV)/python -m bench.soak --seconds '$(SOAK_SECONDS)'
 
-same-bytes: install ## CASES random packets (10000), in random tables, through the program and BMv2
+same-bytes: install ## random packets through the program here and on BMv2
 	SLUICE_CASES='$(CASES)' $(VENV)/python -m pytest -q tests/packets/test_random_tables.py
 
 check: install ## ruff and pyright
@@ -64,45 +65,45 @@ check: install ## ruff and pyright
 p4: install ## compile p4src/ with p4c, where it is present
 	$(VENV)/python p4src/build.py
 
-p4sh: install-all ## p4runtime-shell on the running switch, beside the controller: it looks, by our names
+p4sh: install-all ## p4runtime-shell on the switch of `make up`: it looks only
 	@ip netns exec '$(NAME)' .venv-p4sh/bin/python topo/p4sh.py --socket '/run/$(NAME)/sluice.sock'
 
-bench-switch: install ## packets, latency and TCP of the embedded switch, beside BMv2 and the kernel
+bench-switch: install ## packets, latency, TCP, beside BMv2 and the kernel
 	$(VENV)/python -m bench.switch
 
-bench-writes: install ## P4Runtime writes per second beside BMv2, and what they do to the packets meanwhile
+bench-writes: install ## P4Runtime writes per second, beside BMv2
 	$(VENV)/python -m bench.writes
 
-bench-reads: install ## P4Runtime reads per second beside BMv2
+bench-reads: install ## P4Runtime reads per second, beside BMv2
 	$(VENV)/python -m bench.reads
 
-bench-tables: install ## ternary and LPM tables by themselves: lookups and changes by the number of entries
+bench-tables: install ## ternary and LPM tables: lookups and changes by size
 	$(VENV)/python -m bench.tables
 
-bench-rings: install ## ways to take packets from the kernel and give them to it, side by side
+bench-rings: install ## ways to take packets from the kernel, side by side
 	$(VENV)/python -m bench.rings
 
-bench-failover: rights install ## how long a dead server gets new connections, beside BMv2 and HAProxy where present
+bench-failover: rights install ## how long a dead server gets connections, beside HAProxy
 	$(VENV)/python -m bench.failover
 
-conformance: install ## p4c's own end-to-end programs on the embedded switch (needs P4C_SOURCE)
+conformance: install ## p4c's own end-to-end programs on the embedded switch
 	@$(VENV)/python -m tests.conformance '$(P4C_SOURCE)' '$(P4C)'
 
-fuzz: install ## packets, writes and reads for sanitized programs, JSON, P4Runtime messages, the API: for FUZZ seconds each
+fuzz: install ## random packets, requests and programs, sanitized
 	SLUICE_FUZZ='$(FUZZ)' $(VENV)/python -m pytest -q tests/switch/test_engine_fuzz.py \
 		tests/switch/test_server_native_writes.py tests/switch/test_server_native_reads.py \
 		tests/switch/test_server_fuzz.py tests/integration/test_api_fuzz.py
 
-bench-consistency: install ## connections broken by a change of servers: ours beside hashing, Maglev, and a cache
+bench-consistency: install ## connections that a change breaks, beside others
 	$(VENV)/python -m bench.consistency
 
-bench-shares: install ## how exact shares are, and how many buckets a change moves, beside Maglev
+bench-shares: install ## how exact shares are, and how many buckets a change moves
 	$(VENV)/python -m bench.shares
 
 bench-health: install ## health checks a second, and what they delay
 	$(VENV)/python -m bench.health
 
-bench-controller: install ## what the controller decides, writes and makes whole again in a second, beside Maglev
+bench-controller: install ## loading, changes and repairs at 1 000 pools
 	$(VENV)/python -m bench.controller
 
 lock: install ## resolve the locked requirements anew
@@ -113,7 +114,7 @@ lock: install ## resolve the locked requirements anew
 	build/lock/bin/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header \
 		requirements/p4sh.in -o requirements/p4sh.txt
 
-clean: python ## remove every namespace, interface, process and file that the project made
+clean: python ## remove whatever the project made
 	@$(PYTHON) -m topo clean
 
 install: python

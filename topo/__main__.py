@@ -196,7 +196,7 @@ def main() -> int:
     try:
         return arguments.function(arguments)
     except LabError as error:
-        print(f"{error}", file=sys.stderr)
+        print("\n".join(filter(None, [str(error), *getattr(error, "__notes__", ())])), file=sys.stderr)
         return COULD_NOT_RUN
     except KeyboardInterrupt:
         print("\ninterrupted; everything is down", file=sys.stderr)

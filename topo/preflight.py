@@ -18,6 +18,9 @@ from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
 
+BUSY_LOAD = 2.0
+"""Processes for each processor. The demonstration alone is about one."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -75,6 +78,14 @@ def run_directory() -> Problem | None:
     if os.access("/run", os.W_OK):
         return None
     return Problem("/run cannot be written", "it holds the sockets and pids; mount it writable (tmpfs)")
+
+
+def busy() -> str:
+    """What to say, when something failed or took too long, of a machine that has more to do than it can."""
+    load, processors = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load <= BUSY_LOAD * processors:
+        return ""
+    return f"This machine is busy, which may be why: a load of {load:.0f} on {processors} processors."
 
 
 def ipv6_usable() -> bool:

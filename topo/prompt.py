@@ -23,7 +23,10 @@ def open_prompt(lab: Lab) -> None:
     """Run an interactive shell until the operator leaves it."""
     folder = _write_helpers(lab)
     startup = lab.run_dir / "prompt.bash"
-    settings = f"PATH={shlex.quote(str(folder))}:$PATH\nPS1='{lab.name}> '\nunset PROMPT_COMMAND\n"
+    settings = (
+        f"PATH={shlex.quote(str(folder))}:$PATH\nPS1='{lab.name}> '\nunset PROMPT_COMMAND\n"
+        'eval "$(_SLUICE_COMPLETE=source_bash sluice)"\n'
+    )
     startup.write_text(f"{settings}cat <<'HINTS'\n{_hints()}\nHINTS\n")
     environment = {**os.environ, **lab.environment}
     subprocess.run(["bash", "--noprofile", "--rcfile", str(startup), "-i"], env=environment)
@@ -46,7 +49,7 @@ def how_to_talk_to(lab: Lab) -> str:
 def _hints() -> str:
     lines = [
         "",
-        "Everything runs. `exit` ends all of it. Besides sluice (try: sluice pool show web) there are:",
+        "Everything runs. `exit` ends all of it. Besides `sluice` (try `sluice pool show web`; Tab completes) there are:",
         *(f"    {hint}" for hint in HELPERS.values()),
         "",
     ]
@@ -60,12 +63,14 @@ def _name_option(lab: Lab) -> str:
 def _write_helpers(lab: Lab) -> Path:
     folder = lab.run_dir / "bin"
     folder.mkdir(exist_ok=True)
-    for name in HELPERS:
-        script = folder / name
-        command = shlex.join([sys.executable, "-m", "topo", "--name", lab.name, name])
-        script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        script.chmod(0o755)
-    link = folder / "sluice"
-    link.unlink(missing_ok=True)
-    link.symlink_to(SLUICE)
+    scripts = {
+        name: f'exec {shlex.join([sys.executable, "-m", "topo", "--name", lab.name, name])} "$@"'
+        for name in HELPERS
+    }
+    # The daemon's socket is everybody's; the switch itself listens in the lab's namespace.
+    sluice = f'{shlex.quote(str(SLUICE))} "$@"'
+    scripts["sluice"] = f'[ "$1" = switch ] && exec ip netns exec {lab.name} {sluice}\nexec {sluice}'
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
     return folder

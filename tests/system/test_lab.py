@@ -55,6 +55,8 @@ def test_up_in_the_background_talked_to_and_down() -> None:
         assert topo("--name", name, "server", "kill", "b5").returncode == 0
         assert not lab.running("b5")
         assert topo("--name", name, "server", "start", "b5").returncode == 0
+        counters = subprocess.run([lab.run_dir / "bin" / "sluice", "switch", "counters"], capture_output=True)
+        assert counters.returncode == 0, "the switch listens in the lab's namespace"
         unknown = topo("--name", name, "on", "nowhere", "true")
         assert unknown.returncode == 2 and "c1, c2" in unknown.stderr
     finally:

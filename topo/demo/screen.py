@@ -26,7 +26,8 @@ PLAIN_SECONDS = 6.0
 class View:
     """One moment: what the controller says of the pool beside what the clients see."""
 
-    phase: str
+    pool: str
+    phase: str = ""
     backends: tuple[BackendReport, ...] = ()
     requests: Mapping[str, int] = field(default_factory=Counter)
     recent: Mapping[str, int] = field(default_factory=Counter)
@@ -36,7 +37,7 @@ class View:
     lost: int = 0
     """New and long-lived connections that a server took with it when it died."""
     others: tuple["View", ...] = ()
-    """The other pools, each in a line; their `phase` is the pool's name."""
+    """The other pools, each in a line."""
 
 
 class Screen:
@@ -69,20 +70,22 @@ class Screen:
         self.console.print()
         self.console.rule(Text(title, style="bold"), align="left")
 
-    def say(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)
+    def say(self, text: str, style: str = "") -> None:
+        """A terminal's lines are broken between words; elsewhere they stay whole."""
+        self.console.print(Text(text, style), soft_wrap=not self.console.is_terminal)
 
-    def command(self, line: str, output: str) -> None:
-        """A command as an operator would have typed it, and what it answered."""
-        self.console.print(Text(f"$ {line}", style="bold cyan"))
+    def command(self, line: str) -> None:
+        """A command as an operator would have typed it."""
+        self.say(f"$ {line}", "bold cyan")
+
+    def answer(self, output: str) -> None:
+        """What a command has printed."""
         if output.strip():
-            self.console.print(Text(output.rstrip()), soft_wrap=True)
+            self.say(output.rstrip())
 
     def event(self, text: str) -> None:
         """Something that happened by itself."""
-        self.console.print(
-            Text(f"[{time.monotonic() - self._began:6.2f} s] {text}", style="yellow"), soft_wrap=True
-        )
+        self.say(f"[{time.monotonic() - self._began:6.2f} s] {text}", "yellow")
 
     def _refresh(self) -> None:
         while not self._end.wait(REFRESH_SECONDS if self._live else PLAIN_SECONDS):
@@ -102,11 +105,11 @@ def make_console() -> Console:
 
 
 def table(view: View, recent_seconds: float) -> Group:
-    """The live table."""
-    grid = Table(title=f"pool web: {view.phase}", title_justify="left", expand=False)
+    """The live table, for a terminal of 80 columns; with other pools, one more that has a line for each."""
+    grid = Table(title=f"pool {view.pool}: {view.phase}", title_justify="left")
     for column in ("backend", "health", "state"):
         grid.add_column(column)
-    for column in ("weight", "buckets", "requests", "per second", "long-lived"):
+    for column in ("weight", "buckets", "requests", "req/s", "long-\nlived"):
         grid.add_column(column, justify="right")
     for backend in view.backends:
         grid.add_row(
@@ -119,8 +122,28 @@ def table(view: View, recent_seconds: float) -> Group:
             f"{view.recent.get(backend.name, 0) / recent_seconds:.0f}",
             str(view.streams.get(backend.name, 0)),
         )
-    others = (Text(line(other, recent_seconds)) for other in view.others if other.recent)
-    return Group(grid, Text(_failures(view)), *others)
+    return Group(grid, _pools(view, recent_seconds) if view.others else Text(_failures(view)))
+
+
+def _pools(view: View, recent_seconds: float) -> Table:
+    """What the clients of each pool see: who answers them, in percent, and what went wrong."""
+    views = (view, *view.others)
+    backends = sorted({name for one in views for name in one.recent})
+    grid = Table(box=None, pad_edge=False)
+    grid.add_column("pool")
+    for column in ("req/s", *backends, "long-\nlived", "failed", "broken", "lost to\na death"):
+        grid.add_column(column, justify="right", vertical="bottom")
+    for one in views:
+        total = sum(one.recent.values())
+        grid.add_row(
+            one.pool,
+            f"{total / recent_seconds:.0f}",
+            *(f"{one.recent[name] / total:.0%}" if one.recent.get(name) else "" for name in backends),
+            str(sum(one.streams.values())),
+            *(Text(str(count), "red" if count else "") for count in (one.failed, one.broken)),
+            str(one.lost),
+        )
+    return grid
 
 
 def line(view: View, recent_seconds: float) -> str:
@@ -128,7 +151,7 @@ def line(view: View, recent_seconds: float) -> str:
     total = sum(view.recent.values())
     shares = "  ".join(f"{name} {count / total:.0%}" for name, count in sorted(view.recent.items()))
     return (
-        f"    {view.phase}: {total / recent_seconds:.0f} requests/s: {shares} | "
+        f"    {view.pool}: {total / recent_seconds:.0f} requests/s: {shares} | "
         f"{sum(view.streams.values())} long-lived | {_failures(view)}"
     )
 

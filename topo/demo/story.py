@@ -11,7 +11,7 @@ from pathlib import Path
 from controller import config as configuration
 from controller.api.schemas import PoolView
 from controller.health.settings import NoCheck
-from topo import plan
+from topo import plan, preflight
 from topo.demo.capture import SynWatch
 from topo.demo.observer import Observer, shares
 from topo.demo.screen import Screen, View
@@ -58,6 +58,9 @@ def demonstrate(lab: Lab, pace: Pace = Pace()) -> dict[str, Verdict]:
     with Screen(story.view, RATE_WINDOW) as screen, observer.following(screen.event):
         try:
             story.tell(screen)
+        except LabError as error:
+            error.add_note(preflight.busy())
+            raise
         finally:
             for traffic in traffics.values():
                 traffic.stop()
@@ -136,12 +139,13 @@ class Story:
         self.screen.phase("Real clients, four servers behind addresses of three modes")
         self._await("the first health checks", lambda now: all(b.health == "healthy" for b in now.backends))
         self._command("pool", "show", plan.POOL)
+        self.screen.say(
+            f"At each of its addresses a client opens {self.pace.rate:.0f} connections a second, one for every "
+            f"request, and keeps {Load.streams} long-lived ones busy:"
+        )
         for pool, traffic in self.traffics.items():
             for host, load in traffic.loads.items():
-                self.screen.say(
-                    f"{host} asks {load.url} ({pool}): {load.rate:.0f} connections a second, one for every "
-                    f"request, and {load.streams} long-lived ones kept busy."
-                )
+                self.screen.say(f"    {host}  {load.url}  ({pool})")
         self._chapter("steady")
         for traffic in self.traffics.values():
             traffic.start()
@@ -212,7 +216,7 @@ class Story:
         """What the screen shows now."""
         title = self._chapters[-1].name if self._chapters else "starting"
         first, *others = (
-            look(title if pool == plan.POOL else pool, pool, traffic, self.observer, self.deaths)
+            look(title, pool, traffic, self.observer, self.deaths)
             for pool, traffic in self.traffics.items()
         )
         return replace(first, others=tuple(others))
@@ -228,17 +232,18 @@ class Story:
     # Inner helpers
 
     def _command(self, *arguments: str) -> None:
-        """What an operator would type, shown with what it answers."""
-        self.screen.command(shlex.join(["sluice", *arguments]), self.lab.sluice(*arguments))
+        """What an operator would type, and what it answers."""
+        self.screen.command(shlex.join(["sluice", *arguments]))
+        self.screen.answer(self.lab.sluice(*arguments))
 
     def _command_for_each(self, commands: Iterable[tuple[str, ...]]) -> None:
         """One for each pool, at the same time, as it takes a process each."""
         commands = list(commands)
+        for command in commands:
+            self.screen.command(shlex.join(["sluice", *command]))
         with ThreadPoolExecutor() as together:
-            for command, said in zip(
-                commands, together.map(lambda words: self.lab.sluice(*words), commands), strict=True
-            ):
-                self.screen.command(shlex.join(["sluice", *command]), said)
+            for said in together.map(lambda words: self.lab.sluice(*words), commands):
+                self.screen.answer(said)
 
     def _chapter(self, name: str) -> None:
         """A new phase begins, and the one before it ends."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from topo import preflight
 from topo.demo.verdict import FALSE_ALARM, Death, PhaseResult, Share, Verdict
 
 
@@ -14,9 +16,11 @@ def print_summary(console: Console, verdicts: Mapping[str, Verdict], deaths: Seq
     console.print()
     console.rule(Text("Summary", style="bold"), align="left")
     console.print(_connections(verdicts))
+    console.print()
     console.print(_shares(verdicts))
+    console.print()
     console.print(
-        f"Requests that a backend answered, in percent: measured (predicted by its buckets ± tolerance).\n"
+        f"Requests that a backend answered, in percent: measured (predicted by its buckets ± tolerance). "
         f"The tolerance is binomial: all comparisons together are wrong in {FALSE_ALARM:.2%} of good runs.",
         style="dim",
     )
@@ -24,24 +28,44 @@ def print_summary(console: Console, verdicts: Mapping[str, Verdict], deaths: Seq
     for death in deaths:
         _print_death(console, death)
     console.print()
+    console.print(_promises(verdicts))
+    if not all(verdict.held for verdict in verdicts.values()) and (busy := preflight.busy()):
+        console.print(busy, style="yellow")
+
+
+def _promises(verdicts: Mapping[str, Verdict]) -> Table:
+    grid = Table.grid(padding=(0, 2))
     for pool, verdict in verdicts.items():
         for promise in verdict.promises:
             mark = Text("held  ", style="green") if promise.held else Text("BROKEN", style="bold red")
-            console.print(Text.assemble(mark, f"  {pool}: {promise.text}: {promise.measured}"))
+            grid.add_row(mark, f"{pool}: {promise.text}: {promise.measured}")
         for example in verdict.examples:
-            console.print(f"        {example}", style="red")
+            grid.add_row("", Text(example, style="red"))
+    return grid
+
+
+def _table(title: str) -> Table:
+    """One that a terminal of 80 columns has room for."""
+    return Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
 
 
 def _connections(verdicts: Mapping[str, Verdict]) -> Table:
     """A row for each phase, of all pools together, and one for each pool, of all phases."""
-    grid = Table(title="Connections", title_justify="left")
+    grid = _table("Connections")
     grid.add_column("phase")
     headings = (
         "seconds",
         "opened",
-        "failed in\nswitch-over",
+        "failed in\nswitch-\nover",
         "failed\notherwise",
-        "ended with\ntheir server",
+        "ended with\ntheir\nserver",
         "long-lived\nbroken",
     )
     for heading in headings:
@@ -78,7 +102,7 @@ def _sums(results: Sequence[PhaseResult]) -> list[str]:
 def _shares(verdicts: Mapping[str, Verdict]) -> Table:
     results = [result for verdict in verdicts.values() for result in verdict.results]
     backends = sorted({backend for result in results for backend in result.shares})
-    grid = Table(title="Shares", title_justify="left")
+    grid = _table("Shares")
     grid.add_column("phase")
     for backend in backends:
         grid.add_column(backend, justify="right")
@@ -93,7 +117,7 @@ def _shares(verdicts: Mapping[str, Verdict]) -> Table:
 def _share(share: Share | None) -> Text:
     if share is None:
         return Text("")
-    text = f"{share.measured:.1%} ({share.predicted:.1%} ±{share.tolerance:.1%})".replace("%", "")
+    text = f"{share.measured:.1%} ({share.predicted:.1%}±{share.tolerance:.1%})".replace("%", "")
     return Text(text, style="" if share.held else "bold red")
 
 
@@ -104,7 +128,7 @@ def _print_death(console: Console, death: Death) -> None:
         else f"the last new connection was sent to it {death.last_syn - death.moment:.3f} s after its death"
     )
     console.print(
-        f"{death.backend} was killed: {last};\n"
+        f"{death.backend} was killed: {last}; "
         f"the controller had taken it out after {death.taken_out - death.moment:.2f} s at the latest. "
         f"Stated switch-over time: {death.allowance:.1f} s."
     )

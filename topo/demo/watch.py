@@ -36,6 +36,7 @@ def look(title: str, pool: str, traffic: Traffic, observer: Observer, deaths: Se
     lost = sum(lost_in_switch_over(request, deaths) for request in failed)
     lost_streams = sum(excused(event, deaths) for event in ended)
     return View(
+        pool=pool,
         phase=title,
         backends=observer.last[pool].backends if pool in observer.last else (),
         requests=Counter(request.backend for request in requests if request.backend),
