@@ -1,7 +1,7 @@
 # One command each: `make run` (the demonstration) and `make test`. `make` alone lists the rest.
 #
 #   TARGET=auto|embedded|bmv2   which switch (auto: the embedded one)
-#   SWITCHES=1|2                switches of `make up`; with 2 a router before them
+#   SWITCHES=1|2                how many switches `make up` starts
 #   NAME=sluice                 of the lab: its network namespace, and /run/NAME
 #   TESTS=tests/...  JOBS=2     `make test`: which tests, in how many processes
 #   P4C_SOURCE=... P4C=...      p4c's source and compiler, for `make conformance`
@@ -65,7 +65,7 @@ check: install ## ruff and pyright
 p4: install ## compile p4src/ with p4c, where it is present
 	$(VENV)/python p4src/build.py
 
-p4sh: install-all ## p4runtime-shell on the switch of `make up`: it looks only
+p4sh: install-all ## p4runtime-shell on the switch of `make up`, to look
 	@ip netns exec '$(NAME)' .venv-p4sh/bin/python topo/p4sh.py --socket '/run/$(NAME)/sluice.sock'
 
 bench-switch: install ## packets, latency, TCP, beside BMv2 and the kernel
@@ -97,7 +97,7 @@ fuzz: install ## random packets, requests and programs, sanitized
 bench-consistency: install ## connections that a change breaks, beside others
 	$(VENV)/python -m bench.consistency
 
-bench-shares: install ## how exact shares are, and how many buckets a change moves
+bench-shares: install ## how exact shares are, how many buckets a change moves
 	$(VENV)/python -m bench.shares
 
 bench-health: install ## health checks a second, and what they delay

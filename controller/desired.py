@@ -448,7 +448,7 @@ class Desired:
             self._events.record(Kind.BUCKETS, f"{pool.name}/{name}", text, severity=Severity.ERROR)
         if outcome.moved:
             moving = int(self.assignment.pools[pool.name].buckets.moving.sum())
-            text = f"{outcome.moved} of {pool.buckets} buckets moved, {moving} still have flows elsewhere"
+            text = f"{outcome.moved} of {pool.buckets} buckets moved, {moving} may still have flows elsewhere"
             self._events.record(Kind.BUCKETS, pool.name, text, cause)
 
     def _follow_kept(self, member: Member, pool: str, *, anew: bool) -> None:
@@ -508,7 +508,7 @@ class Desired:
         for member in self.members.values():
             self._follow_kept(member, pool.name, anew=True)
         rest = int(buckets.moving.sum() - settled.sum())
-        text = f"{int(settled.sum())} buckets settled, {rest} still have flows elsewhere"
+        text = f"{int(settled.sum())} buckets settled, {rest} may still have flows elsewhere"
         self._events.record(Kind.BUCKETS, pool.name, text)
         return True
 

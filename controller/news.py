@@ -80,7 +80,7 @@ class News:
 
 
 def cause_of(outcome: Outcome, before: Roles) -> str:
-    """Why buckets move, as far as the backends that serve tell: "" if it is their weights."""
+    """Why buckets move, as far as the backends that serve tell; "" where they are as before."""
     came, left = (
         [f"{i.name} {how}" for i in of] for of, how in ((outcome.came, "came"), (outcome.left, "left"))
     )
@@ -88,4 +88,16 @@ def cause_of(outcome: Outcome, before: Roles) -> str:
     out = [f"{name} is ejected" for name in sorted(now - before.ejected)]
     back = [f"{name} is ejected no longer" for name in sorted(before.ejected & outcome.roles.present - now)]
     slow = [f"slow start of {name}, step {steps} of {STEPS}" for name, steps in outcome.roles.slow]
-    return ", ".join([*came, *left, *out, *back, *slow])
+    return ", ".join([*came, *left, *out, *back, *slow] or _of_weights(before, outcome.roles))
+
+
+def _of_weights(before: Roles, now: Roles) -> list[str]:
+    """By the weights of those that get new flows, if that is known of before."""
+    if not before.weights:
+        return []
+    old, new = dict(before.weights), dict(now.weights)
+    return [
+        *(f"{name} serves again" for name in sorted(new.keys() - old.keys())),
+        *(f"{name} serves no longer" for name in sorted(old.keys() - new.keys())),
+        *(f"weight of {name}" for name in sorted(old.keys() & new.keys()) if old[name] != new[name]),
+    ]

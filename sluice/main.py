@@ -5,7 +5,6 @@ Which half of the project is meant is decided before either is imported: they do
 
 import os
 import sys
-from importlib.metadata import version
 
 NOT_READ = 1
 """Exit code when nobody reads what is printed, as typer and rich have it."""
@@ -24,9 +23,6 @@ def main() -> int:
 
 def _run() -> int:
     arguments = sys.argv[1:]
-    if arguments[:1] == ["--version"]:
-        print(f"sluice {version('sluice')}")
-        return 0
     if arguments[:1] == ["switch"]:
         from switch import grpc_core
 

@@ -10,7 +10,7 @@ import sys
 
 from topo import cleanup, plan, preflight, processes
 from topo.errors import LabError, NoLab
-from topo.lab import DEFAULT_NAME, Lab
+from topo.lab import DAEMON, DEFAULT_NAME, Lab
 from topo.targets import TARGETS
 
 HELD, NOT_HELD, COULD_NOT_RUN = 0, 1, 2
@@ -97,6 +97,18 @@ def switch(arguments: argparse.Namespace) -> int:
     return HELD
 
 
+def controller(arguments: argparse.Namespace) -> int:
+    """Start or kill the controller. The switch forwards without it."""
+    lab = Lab.find(arguments.name)
+    if arguments.what == "start":
+        if lab.running(DAEMON):
+            raise LabError("the controller runs already")
+        lab.start_daemon()
+    else:
+        lab.kill_daemon()
+    return HELD
+
+
 def spread(arguments: argparse.Namespace) -> int:
     """Let the router spread flows over these switches and no others, as when it withdraws a route.
 
@@ -175,6 +187,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("what", choices=("start", "kill"))
     command.add_argument("switch")
     command.set_defaults(function=switch)
+    command = commands.add_parser(
+        "controller", help="start or kill the controller", description=controller.__doc__
+    )
+    command.add_argument("what", choices=("start", "kill"))
+    command.set_defaults(function=controller)
     command = commands.add_parser(
         "spread", help="which of several switches the router uses", description=spread.__doc__
     )

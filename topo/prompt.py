@@ -13,6 +13,7 @@ HELPERS = {
     "on": "on HOST COMMAND...         run a command on a host:  on c1 ping -c 3 10.0.0.100",
     "server": "server kill|start HOST     a backend's web server:   server kill b2",
     "switch": "switch kill|start SWITCH   a switch, which comes back empty:  switch kill s2",
+    "controller": "controller kill|start      the switch goes on without:  controller kill; requests",
     "spread": "spread SWITCH...           the router sends flows over these (of several):  spread s1",
     "requests": "requests [COUNT]           send requests from c1 and count who answers",
     "watch-traffic": "watch-traffic              clients and the live table, until Ctrl-C",

@@ -24,7 +24,10 @@ def report(change: Change, what: str, form: Format, note: str = "") -> None:
     elif not change.differences:
         line(f"nothing to change: that is how it is already (revision {change.revision})")
     else:
-        line(f"{what} (revision {change.revision}); {moved(change.moved_buckets)}{note}")
+        count = moved(change.moved_buckets)
+        if change.moved_buckets and change.detail:
+            count = count.replace(" moved", " to move")
+        line(f"{what} (revision {change.revision}); {count}{note}")
     if not change.applied and change.differences:
         line(f"{change.detail}; it follows by itself", "yellow", error=True)
         raise typer.Exit(NOT_APPLIED)

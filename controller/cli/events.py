@@ -96,7 +96,7 @@ def _print(event: Event, form: Format) -> None:
         return
     text = Text(event.text, STYLES[event.severity])
     if event.cause:
-        text.append(f": {event.cause}", "default")
+        text.append(f" ({event.cause})", "default")
     subject = Text(f"{event.subject:<{SUBJECT_WIDTH}}", "bold")
     print_table(("", "", ""), [(Text(moment(event.time, short=True), "dim"), subject, text)], header=False)
 

@@ -6,6 +6,7 @@ was interrupted.
 
 import os
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +62,12 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        line(f"sluice {version('sluice')}")
+        raise typer.Exit
+
+
 @app.callback()
 def sluice(
     socket: Annotated[
@@ -95,6 +102,9 @@ def sluice(
             help="For --server: who signed its certificate (PEM), if the system does not know them.",
         ),
     ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print it, and end.")
+    ] = False,
 ) -> None:
     """A layer-4 load balancer: clients keep one address while servers come and go.
 
@@ -107,6 +117,11 @@ def sluice(
         use_socket(socket)
 
 
+def switch() -> None:
+    """Run the embedded switch, or look into one."""
+    raise typer.BadParameter("`switch` has options of its own, and comes first: `sluice switch --help`")
+
+
 daemon.register(app)
 status.register(app)
 configuration.register(app)
@@ -114,6 +129,7 @@ events.register(app)
 explain.register(app)
 doctor.register(app)
 top.register(app)
+app.command(epilog="Example: sluice switch --help")(switch)
 app.add_typer(api.app, name="api")
 app.add_typer(vips.app, name="vip")
 app.add_typer(pools.app, name="pool")

@@ -45,7 +45,7 @@ def top(
     ] = None,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
-    """Show VIPs and backends with their packets and connections a second, live.
+    """Show live what VIPs and backends get: packets and connections.
 
     Rates are those of the last seconds. q or Ctrl-C ends it. Without a terminal it is printed once, with the
     rates of one second.

@@ -99,13 +99,15 @@ def test_moved_buckets_are_told(cli: Cli, controller: FakeController) -> None:
     assert cli("backend", "weight", "web", "b1", "2").out.endswith("205 buckets moved\n")
     controller.answer = ChangeResult(0, True, 1, "")
     assert cli("backend", "add", "web", "b5", "10.0.1.15").out.endswith("1 bucket moved\n")
+    controller.answer = ChangeResult(0, True, 205, "announced to the switch")
+    assert cli("backend", "weight", "web", "b1", "3").out.endswith("205 buckets to move\nannounced to the switch\n")
 
 
 def test_a_change_that_the_switch_lacks_is_no_success(cli: Cli, controller: FakeController) -> None:
     controller.answer = ChangeResult(0, False, 5, "stored, but not on the switch yet: not reached")
     result = cli("backend", "drain", "web", "b1")
     assert result.code == 1
-    assert result.out == "web/b1 drains (revision 2); 5 buckets moved\n"
+    assert result.out == "web/b1 drains (revision 2); 5 buckets to move\n"
     assert result.err == "stored, but not on the switch yet: not reached; it follows by itself\n"
 
 

@@ -11,7 +11,7 @@ def test_events(cli: Cli, controller: FakeController) -> None:
     controller.events.record(Kind.HEALTH, "web/b1", "down", "connection refused", Severity.WARNING)
     controller.events.record(Kind.BUCKETS, "web", "341 buckets moved")
     assert cli("events").out == (
-        "11-14 22:13:20  web/b1          down: connection refused\n"
+        "11-14 22:13:20  web/b1          down (connection refused)\n"
         "11-14 22:13:20  web             341 buckets moved\n"
     )
     assert [json.loads(line)["number"] for line in cli("events", "-o", "json").out.splitlines()] == [1, 2]

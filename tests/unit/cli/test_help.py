@@ -33,6 +33,7 @@ def test_every_command_explains_itself_and_ends_with_an_example(
     assert explained == {
         *("daemon", "status", "drops", "apply", "get", "history", "diff", "rollback", "events"),
         "explain",
+        "switch",
         "doctor",
         "top",
         *("vip list", "vip show", "vip add", "vip remove", "pool list", "pool show"),
