@@ -255,6 +255,7 @@ VARYING = [
     (r"\"number\": ?\d+", '"number": N'),
     (r"\"detail\":\"announced[^\"]*\"", '"detail":""'),
     (r"announced to the switch: the buckets move in a few seconds\n", ""),  # if they have not moved yet
+    (r"(\d+ buckets?) to move\b", r"\1 moved"),
     (r"127\.0\.0\.1:\d+", "SWITCH"),
 ]
 
