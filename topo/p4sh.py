@@ -32,13 +32,21 @@ TIMEOUT = 5.0
 
 PROTOCOLS = {6: "tcp", 17: "udp"}
 
-BANNER = """\
-p4runtime-shell on {address}, looking only: the controller stays primary, and writes are refused here.
+ADDRESS_BITS, MAC_BITS = 128, 48
+MAPPED_BITS = 96
+"""Of an IPv4 address, before its own (RFC 4291, 2.5.5.2)."""
 
-  vips()                 VIPs as the switch has them       pools()      pools, and how many buckets move
-  buckets("web")         who has how many of its buckets   backends()   backends, with what was sent to them
-  bucket("web", 517)     one of them                       rows("routes")   the entries of any table
-  table_entry["routes"]  p4runtime-shell's own way to the same; `tables` lists them all
+BANNER = """\
+p4runtime-shell on {address}, looking only: the controller stays primary,
+and writes are refused here.
+
+  vips()                 VIPs as the switch has them
+  pools()                pools, and how many of their buckets move
+  backends()             backends, with what was sent to them
+  buckets("web")         who has how many of a pool's buckets
+  bucket("web", 517)     one of them
+  rows("routes")         the entries of any table
+  table_entry["routes"]  p4runtime-shell's own way to the same
 
 Tables: {tables}
 """
@@ -111,12 +119,19 @@ def _asked(path: str, resource: str) -> Any:
 
 
 class Row(NamedTuple):
-    """An entry: the fields of its key, its action and what that is given, its counter if it has one."""
+    """An entry: the fields of its key, its action and what that is given, its counter if it has one.
+
+    `shown` is all of it for people.
+    """
 
     key: dict[str, int]
     action: str
     values: dict[str, int]
     packets: int
+    shown: str
+
+    def __repr__(self) -> str:
+        return self.shown
 
 
 class Tables:
@@ -146,17 +161,23 @@ class Tables:
         wanted.table_id = table.preamble.id
         if table.preamble.id in self._counted:
             wanted.counter_data.SetInParent()  # asks for the counters as well
-        fields = {field.id: field.name for field in table.match_fields}
+        fields = {field.id: field for field in table.match_fields}
         for answer in p4sh.client.stub.Read(request):
             for entity in answer.entities:
                 entry = entity.table_entry
                 action = self._actions[entry.action.action.action_id]
-                parameters = {parameter.id: parameter.name for parameter in action.params}
+                parameters = {parameter.id: parameter for parameter in action.params}
+                given = [(parameters[one.param_id], one.value) for one in entry.action.action.params]
+                key = [f"{fields[one.field_id].name}={_match(one, fields[one.field_id])}" for one in entry.match]
+                values = [f"{one.name}={_value(value, one.bitwidth)}" for one, value in given]
+                packets = entry.counter_data.packet_count
                 yield Row(
-                    {fields[match.field_id]: _number(match) for match in entry.match},
+                    {fields[match.field_id].name: _number(match) for match in entry.match},
                     action.preamble.alias,
-                    {parameters[one.param_id]: _integer(one.value) for one in entry.action.action.params},
-                    entry.counter_data.packet_count,
+                    {one.name: _integer(value) for one, value in given},
+                    packets,
+                    f"{' '.join(key)} -> {action.preamble.alias}({', '.join(values)})"
+                    + f" {packets} packets" * (table.preamble.id in self._counted),
                 )
 
 
@@ -165,6 +186,28 @@ def _number(match: Any) -> int:
     kind = match.WhichOneof("field_match_type")
     field = getattr(match, kind)
     return _integer(field.low if kind == "range" else field.value)
+
+
+def _match(match: Any, field: Any) -> str:
+    """A field of a key for people: `10.0.0.0/24`, `8000..8099`, `10.0.0.1&0xff`."""
+    kind = match.WhichOneof("field_match_type")
+    wanted = getattr(match, kind)
+    if kind == "range":
+        return f"{_integer(wanted.low)}..{_integer(wanted.high)}"
+    value = _value(wanted.value, field.bitwidth)
+    if kind == "ternary":
+        return f"{value}&{_integer(wanted.mask):#x}"
+    if kind != "lpm":
+        return value
+    return f"{value}/{wanted.prefix_len - (MAPPED_BITS if '.' in value else 0)}"
+
+
+def _value(value: bytes, width: int) -> str:
+    """A number of so many bits for people: those of addresses are addresses."""
+    number = _integer(value)
+    if width == MAC_BITS:
+        return number.to_bytes(6, "big").hex(":")
+    return _address(number) if width == ADDRESS_BITS else str(number)
 
 
 def _integer(value: bytes) -> int:

@@ -33,6 +33,10 @@ UPLINK_PORT, SERVERS_PORT = 1, 2
 ANSWERS_TABLE = 100
 """The router's routing table for what comes from the servers."""
 
+BY_FIELDS = 3
+ADDRESSES_PORTS_AND_PROTOCOL = 0x37
+"""How flows are spread: Linux' fib_multipath_hash_policy and fib_multipath_hash_fields."""
+
 HEALTH = HostPlan(plan.HEALTH_HOST, 8, "10.0.1.250/24", "fd00:1::250/64", "10.0.1.1", "fd00:1::1")
 """The checks come from the servers' own network: they are about the servers, whatever becomes of a switch."""
 
@@ -108,7 +112,7 @@ def router_script(switches: Sequence[SwitchPlan], vips: Sequence[IPv4Address | I
 
 def _kernel_settings(devices: Sequence[str]) -> list[str]:
     """It forwards, takes answers from any side, and knows a flow by addresses and ports."""
-    lines = [*sysctl("ipv4", "ip_forward", 1), *sysctl("ipv4", "fib_multipath_hash_policy", 1)]
+    lines = [*sysctl("ipv4", "ip_forward", 1), *_by_header("ipv4")]
     for device in ("all", *devices):
         lines += sysctl("ipv4", f"conf/{device}/rp_filter", 0)
     lines += sysctl("ipv4", f"conf/{CLIENTS_SIDE}/proxy_arp", 1)
@@ -117,8 +121,17 @@ def _kernel_settings(devices: Sequence[str]) -> list[str]:
         lines += [
             *sysctl("ipv6", "conf/all/disable_ipv6", 0),
             *sysctl("ipv6", "conf/all/forwarding", 1),
-            *sysctl("ipv6", "fib_multipath_hash_policy", 1),
+            *_by_header("ipv6"),
             *sysctl("ipv6", f"conf/{CLIENTS_SIDE}/proxy_ndp", 1),
             *sysctl("ipv6", f"neigh/{CLIENTS_SIDE}/proxy_delay", 0),
         ]
     return lines
+
+
+def _by_header(family: str) -> list[str]:
+    """A flow is what its packets' headers say. By policy 1 it would be what the sender's kernel says, whose hash
+    comes along on a veth, and which takes another one whenever it sends something again."""
+    return [
+        *sysctl(family, "fib_multipath_hash_policy", BY_FIELDS),
+        *sysctl(family, "fib_multipath_hash_fields", ADDRESSES_PORTS_AND_PROTOCOL),
+    ]

@@ -28,6 +28,7 @@ backends()
 len(rows("buckets"))
 buckets("wbe")
 rows("bucket")
+rows("routes")
 TableEntry("routes").read(lambda entry: print("a route by", entry.action.action_name))
 entry = TableEntry("buckets")(action="owners"); entry.match["pool"] = "1"; entry.match["bucket"] = "1"
 for name in ("current", "previous", "standby", "announced", "motion"): entry.action[name] = "0"
@@ -79,6 +80,7 @@ async def test_it_looks_by_our_names_and_changes_nothing(tmp_path: Path) -> None
         assert any(expected in line for line in lines), expected
     assert "Bucket(number=17, current='web/b" in said
     assert ".route.via" in said
+    assert "destination=10.0.0.0/24 -> connected()" in said, "numbers of addresses are shown as such"
     assert "no pool 'wbe'; there is: dns, web" in said
     assert "no table 'bucket'; there is: " in said
     assert "this shell looks only" in said
