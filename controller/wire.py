@@ -379,6 +379,14 @@ async def within(deadline: float | None, awaitable: Awaitable[T], tls: SwitchTls
             return await awaitable
     except TimeoutError:
         raise Unreachable(f"the switch has not answered for {deadline:g} s") from None
+    except asyncio.InvalidStateError:
+        raise Unreachable("no connection to the switch: its stream has ended") from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancels the task: gRPC has the call end so when its channel is closed.
+        raise Unreachable("the connection to the switch was closed") from None
     except grpc.aio.AioRpcError as error:
         match error.code():
             case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:

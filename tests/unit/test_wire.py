@@ -346,3 +346,43 @@ async def test_frames_are_sent_as_packet_outs(switch: ScriptedSwitch, pipeline: 
     (packet,) = switch.sent
     assert packet.payload == b"frame"
     assert {item.metadata_id: item.value for item in packet.metadata} == {1: b"\x00", 2: b"\x01\x2c"}
+
+
+async def test_a_packet_for_a_stream_that_has_just_ended(switch: ScriptedSwitch, pipeline: Pipeline) -> None:
+    async with connected(switch, pipeline) as connection:
+        switch.to_client.put_nowait(None)
+        with pytest.raises(Unreachable):
+            await connection.until_lost()
+        with pytest.raises(Unreachable, match="its stream has ended"):
+            await connection.send(1, b"frame")
+
+
+async def test_who_asks_something_is_not_cancelled_when_the_connection_is_closed(
+    switch: ScriptedSwitch, pipeline: Pipeline
+) -> None:
+    """The API asks in tasks of its own, which know nothing of the connection's end."""
+    asked: asyncio.Queue[None] = asyncio.Queue()
+
+    async def hang(_: grpc.aio.ServicerContext) -> None:
+        asked.put_nowait(None)
+        await asyncio.Future()
+
+    switch.answer = hang
+    async with connected(switch, pipeline) as connection:
+        reading = asyncio.create_task(connection.traffic(VIPS))
+        await asked.get()
+    with pytest.raises(Unreachable, match="was closed"):
+        await reading
+
+
+async def test_who_is_cancelled_while_he_asks_ends(switch: ScriptedSwitch, pipeline: Pipeline) -> None:
+    async def hang(_: grpc.aio.ServicerContext) -> None:
+        await asyncio.Future()
+
+    switch.answer = hang
+    async with connected(switch, pipeline) as connection:
+        reading = asyncio.create_task(connection.traffic(VIPS))
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
