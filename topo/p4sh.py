@@ -168,7 +168,9 @@ class Tables:
                 action = self._actions[entry.action.action.action_id]
                 parameters = {parameter.id: parameter for parameter in action.params}
                 given = [(parameters[one.param_id], one.value) for one in entry.action.action.params]
-                key = [f"{fields[one.field_id].name}={_match(one, fields[one.field_id])}" for one in entry.match]
+                key = [
+                    f"{fields[one.field_id].name}={_match(one, fields[one.field_id])}" for one in entry.match
+                ]
                 values = [f"{one.name}={_value(value, one.bitwidth)}" for one, value in given]
                 packets = entry.counter_data.packet_count
                 yield Row(

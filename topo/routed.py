@@ -129,8 +129,11 @@ def _kernel_settings(devices: Sequence[str]) -> list[str]:
 
 
 def _by_header(family: str) -> list[str]:
-    """A flow is what its packets' headers say. By policy 1 it would be what the sender's kernel says, whose hash
-    comes along on a veth, and which takes another one whenever it sends something again."""
+    """A flow is what its packets' headers say.
+
+    By policy 1 it is what the sender's kernel says, whose hash comes along on a veth, and is another one
+    whenever something is sent again.
+    """
     return [
         *sysctl(family, "fib_multipath_hash_policy", BY_FIELDS),
         *sysctl(family, "fib_multipath_hash_fields", ADDRESSES_PORTS_AND_PROTOCOL),

@@ -83,7 +83,7 @@ def test_other_pools_are_lines_of_a_table() -> None:
 
 
 def test_what_is_live_fits_a_terminal_of_80_columns_in_whole_lines() -> None:
-    """A line that is broken by the terminal is one that `rich` does not know of, so it leaves rests behind."""
+    """Of lines that the terminal breaks `rich` does not know, so rests of them stay."""
     others = tuple(replace(VIEW, pool=f"direct{n}", recent=dict.fromkeys(BACKENDS, 20)) for n in range(4))
     view = replace(VIEW, backends=tuple(backend(name, "healthy", 0.2) for name in BACKENDS), others=others)
     for columns in (60, 80, 100):

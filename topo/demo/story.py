@@ -140,8 +140,8 @@ class Story:
         self._await("the first health checks", lambda now: all(b.health == "healthy" for b in now.backends))
         self._command("pool", "show", plan.POOL)
         self.screen.say(
-            f"At each of its addresses a client opens {self.pace.rate:.0f} connections a second, one for every "
-            f"request, and keeps {Load.streams} long-lived ones busy:"
+            f"At each of its addresses a client opens {self.pace.rate:.0f} connections a second, one for "
+            f"every request, and keeps {Load.streams} long-lived ones busy:"
         )
         for pool, traffic in self.traffics.items():
             for host, load in traffic.loads.items():
@@ -216,8 +216,7 @@ class Story:
         """What the screen shows now."""
         title = self._chapters[-1].name if self._chapters else "starting"
         first, *others = (
-            look(title, pool, traffic, self.observer, self.deaths)
-            for pool, traffic in self.traffics.items()
+            look(title, pool, traffic, self.observer, self.deaths) for pool, traffic in self.traffics.items()
         )
         return replace(first, others=tuple(others))
 

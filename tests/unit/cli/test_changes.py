@@ -100,7 +100,9 @@ def test_moved_buckets_are_told(cli: Cli, controller: FakeController) -> None:
     controller.answer = ChangeResult(0, True, 1, "")
     assert cli("backend", "add", "web", "b5", "10.0.1.15").out.endswith("1 bucket moved\n")
     controller.answer = ChangeResult(0, True, 205, "announced to the switch")
-    assert cli("backend", "weight", "web", "b1", "3").out.endswith("205 buckets to move\nannounced to the switch\n")
+    assert cli("backend", "weight", "web", "b1", "3").out.endswith(
+        "205 buckets to move\nannounced to the switch\n"
+    )
 
 
 def test_a_change_that_the_switch_lacks_is_no_success(cli: Cli, controller: FakeController) -> None:
