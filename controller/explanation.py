@@ -38,6 +38,9 @@ class Explanation(Fact):
     """Which of several switches this is about."""
 
 
+PUNTED = {"glean": "glean, the MAC address of its next hop is not known yet"}
+
+
 def ending(side: Side) -> str:
     """`out of port 4`, `dropped: no_service`."""
     match side.fate:
@@ -46,7 +49,7 @@ def ending(side: Side) -> str:
         case "replied":
             return f"answered with {side.reason}, out of port {side.port}"
         case "punted":
-            return f"handed to the controller: {side.reason}"
+            return f"handed to the controller: {PUNTED.get(side.reason, side.reason)}"
         case "dropped":
             return f"dropped: {side.reason}"
         case _:
