@@ -10,13 +10,13 @@ from topo.lab import Lab
 from topo.targets import SLUICE
 
 HELPERS = {
-    "on": "on HOST COMMAND...         run a command on a host:  on c1 ping -c 3 10.0.0.100",
-    "server": "server kill|start HOST     a backend's web server:   server kill b2",
-    "switch": "switch kill|start SWITCH   a switch, which comes back empty:  switch kill s1",
-    "controller": "controller kill|start      the switch goes on without:  controller kill; requests",
-    "spread": "spread SWITCH...           of several switches, the router's:  spread s1",
-    "requests": "requests [COUNT]           send requests from c1 and count who answers",
-    "watch-traffic": "watch-traffic              clients and the live table, until Ctrl-C",
+    "on": "on HOST COMMAND...        run a command on a host: on c1 ping 10.0.0.100",
+    "server": "server kill|start HOST    a backend's web server: server kill b2",
+    "switch": "switch kill|start SWITCH  a switch, which comes back empty: switch kill s1",
+    "controller": "controller kill|start     the switch goes on without it",
+    "spread": "spread SWITCH...          of several, those that the router uses: spread s1",
+    "requests": "requests [COUNT]          send requests from c1 and count who answers",
+    "watch-traffic": "watch-traffic             clients and the live table, until Ctrl-C",
 }
 
 
@@ -50,7 +50,7 @@ def how_to_talk_to(lab: Lab) -> str:
 def _hints() -> str:
     lines = [
         "",
-        "Everything runs. `exit` ends all of it. Try `sluice pool show web`; Tab completes.",
+        "Everything runs; `exit` ends it. Try `sluice pool show web`; Tab completes.",
         "Besides `sluice` there are:",
         *(f"    {hint}" for hint in HELPERS.values()),
         "",
