@@ -34,6 +34,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (("on",), "host"),
         (("up", "--switches", "3"), "choose from 1, 2"),
         (("switch", "explode", "s1"), "'start', 'kill'"),
+        (("controller", "explode"), "'start', 'kill'"),
         (("spread",), "SWITCH"),
     ],
 )
@@ -50,6 +51,7 @@ def test_usage(arguments: tuple[str, ...], said: str) -> None:
         ("server", "kill", "b1"),
         ("requests",),
         ("switch", "kill", "s1"),
+        ("controller", "kill"),
         ("spread", "s1"),
     ],
 )
@@ -87,6 +89,13 @@ def test_preflight_without_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert preflight.main() == 2
     said = capsys.readouterr().err
     assert "not root" in said and "sudo make" in said
+
+
+@pytest.mark.parametrize(("load", "said"), [(7.6, "a load of 8 on 2 processors"), (3.9, "")])
+def test_a_busy_machine(load: float, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert said in preflight.busy() and bool(said) == bool(preflight.busy())
 
 
 @pytest.mark.root

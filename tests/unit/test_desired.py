@@ -90,6 +90,16 @@ def test_moves_are_told_with_their_cause(world: World) -> None:
     assert world.told()[-1] == "web: 8 of 16 buckets moved, 0 may still have flows elsewhere (b1 left)"
 
 
+def test_it_is_told_whose_part_an_operator_changed(world: World) -> None:
+    def cause(**values: object) -> str:
+        world.configure(change_backend(world.config, "web", "b1", **values))
+        return world.told()[-1].rpartition(" (")[2]
+
+    assert cause(weight=3) == "weight of b1)"
+    assert cause(state="drain") == "b1 serves no longer)"
+    assert cause(state="active") == "b1 serves again)"
+
+
 def test_nothing_settles_before_the_move_was_written(world: World) -> None:
     world.configure(change_backend(world.config, "web", "b1", state="drain"))
     world.look(0.0, 1)
