@@ -347,19 +347,23 @@ class Lab:
         return self._launch("cli", [str(SLUICE), *arguments], log=self.logs / "cli.log")
 
     def sluice(self, *arguments: str) -> str:
-        """Run the CLI and return what it prints. Raises CommandFailed with its words when it refuses."""
-        command = [str(SLUICE), *arguments]
-        result = subprocess.run(
-            command,
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=CLI_SECONDS,
-        )
-        if result.returncode != 0:
-            raise CommandFailed(
-                f"sluice {' '.join(arguments)}", result.returncode, result.stderr or result.stdout
+        """Run the CLI and return what it prints.
+
+        Raises CommandFailed with its words when it refuses, LabError when it hangs.
+        """
+        said = f"sluice {' '.join(arguments)}"
+        try:
+            result = subprocess.run(
+                [str(SLUICE), *arguments],
+                env={**os.environ, **self.environment},
+                capture_output=True,
+                text=True,
+                timeout=CLI_SECONDS,
             )
+        except subprocess.TimeoutExpired:
+            raise LabError(f"`{said}` has not ended for {CLI_SECONDS:.0f} s. Logs: {self.logs}") from None
+        if result.returncode != 0:
+            raise CommandFailed(said, result.returncode, result.stderr or result.stdout)
         return result.stdout
 
     def sluice_json(self, *arguments: str) -> Any:

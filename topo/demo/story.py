@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from controller import config as configuration
+from controller.api.client import ClientError
 from controller.api.schemas import PoolView
 from controller.health.settings import NoCheck
 from topo import plan, preflight
@@ -58,9 +59,10 @@ def demonstrate(lab: Lab, pace: Pace = Pace()) -> dict[str, Verdict]:
     with Screen(story.view, RATE_WINDOW) as screen, observer.following(screen.event):
         try:
             story.tell(screen)
-        except LabError as error:
-            error.add_note(preflight.busy())
-            raise
+        except (LabError, ClientError) as error:
+            failed = error if isinstance(error, LabError) else StoryFailed(f"{error}. Logs: {lab.logs}")
+            failed.add_note(preflight.busy())
+            raise failed from None
         finally:
             for traffic in traffics.values():
                 traffic.stop()
