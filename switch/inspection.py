@@ -29,16 +29,24 @@ class ExitCode(IntEnum):
 def main(arguments: Sequence[str]) -> int:
     """arguments: the command and what comes behind it. Returns the exit code."""
     options = _parser().parse_args(arguments)
-    channel = _channel(options)
+    try:
+        channel = _channel(options)
+    except OSError as error:
+        print(f"sluice switch: {error.filename} cannot be read: {error.strerror}", file=sys.stderr)
+        return ExitCode.REFUSED
     try:
         grpc.channel_ready_future(channel).result(CONNECT_TIMEOUT)
         options.run(channel, options)
     except grpc.FutureTimeoutError:
-        print(f"sluice switch: no switch answers at {options.address}", file=sys.stderr)
+        text = f"no switch answers at {options.address}; --address names another place"
+        print(f"sluice switch: {text}", file=sys.stderr)
         return ExitCode.NO_ANSWER
     except grpc.RpcError as error:
         assert isinstance(error, grpc.Call)
-        print(f"sluice switch: {error.details()}", file=sys.stderr)
+        text = error.details()
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            text = f"the switch at {options.address} is not the embedded one, and does not tell this"
+        print(f"sluice switch: {text}", file=sys.stderr)
         return ExitCode.NO_ANSWER if error.code() == grpc.StatusCode.UNAVAILABLE else ExitCode.REFUSED
     except KeyboardInterrupt:
         pass

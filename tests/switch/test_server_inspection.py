@@ -156,7 +156,23 @@ def test_the_command_counters(switch: Running, client: Client, capsys: pytest.Ca
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(inspection, "CONNECT_TIMEOUT", 0.1)
     assert inspection.main(["counters", "--address", "127.0.0.1:1"]) == 3
-    assert capsys.readouterr().err == "sluice switch: no switch answers at 127.0.0.1:1\n"
+    assert "no switch answers at 127.0.0.1:1; --address names another" in capsys.readouterr().err
+
+
+def test_another_switch_than_ours_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        assert inspection.main(["counters", "--address", f"127.0.0.1:{port}"]) == 1
+    finally:
+        server.stop(None).wait()
+    assert f"the switch at 127.0.0.1:{port} is not the embedded one" in capsys.readouterr().err
+
+
+def test_a_certificate_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert inspection.main(["counters", "--cacert", "/nowhere/ca.pem"]) == 1
+    assert "/nowhere/ca.pem cannot be read: No such file or directory" in capsys.readouterr().err
 
 
 def test_a_wrong_filter_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
