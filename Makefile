@@ -52,7 +52,8 @@ test: install-all check ## every check and every test
 
 soak: install ## search for counter-examples longer; an hour of traffic
 	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/crash tests/packets/test_same_bytes.py \
-		tests/system/test_lab.py tests/system/test_web.py tests/switch/test_server_dataplane.py
+		tests/system/test_lab.py tests/system/test_web.py tests/system/test_two_switches.py \
+		tests/switch/test_server_dataplane.py
 	$(VENV)/python -m bench.soak --seconds '$(SOAK_SECONDS)'
 
 same-bytes: install ## random packets through the program here and on BMv2

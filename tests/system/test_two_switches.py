@@ -39,7 +39,10 @@ STREAMS = 10
 """Of each client."""
 
 
-@pytest.fixture(scope="module", params=[EMBEDDED])
+ON_BMV2 = pytest.param("bmv2", id="bmv2", marks=[pytest.mark.bmv2, pytest.mark.soak])
+
+
+@pytest.fixture(scope="module", params=[EMBEDDED, ON_BMV2])
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     with running_lab(request.param, CONFIG, ["b1", "b2", "b3"]) as lab:
         yield lab
