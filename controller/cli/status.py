@@ -24,7 +24,7 @@ def status(output: Output = Format.TABLE, watch: Watch = False, socket: Socket =
 def drops(output: Output = Format.TABLE, watch: Watch = False, socket: Socket = DEFAULT_SOCKET) -> None:
     """Show how many packets were dropped, and why.
 
-    The reasons are those of the P4 program, see docs/data-plane.md. Those that never occurred are left out.
+    The reasons are those of the P4 program, see p4src/fates.p4. Those that never occurred are left out.
     """
     with session(socket) as daemon:
         present(lambda: daemon.get(dict[str, Traffic], "drops"), output, _print_drops, watch)
@@ -100,7 +100,10 @@ def _attention(status: Status) -> list[str]:
     found = [f"{f'switch {one.name}'.rstrip()}: {one.error}" for one in switches if one.error]
     if status.held_up:
         found.append(f"switch {', '.join(status.away)}: {status.held_up}: {way_out(status.away)}")
+    used = {vip.pool for vip in status.vips}
     for pool in status.pools:
+        if pool.name in used and not any(backend.buckets for backend in pool.backends):
+            found.append(f"{pool.name}: nobody serves, new connections are refused")
         for backend in pool.backends:
             if backend.health == "down":
                 found.append(f"{pool.name}/{backend.name} is down: {backend.reason}")

@@ -228,6 +228,16 @@ def test_who_fails_its_clients_needs_attention(
     assert attention in cli("status").out
 
 
+def test_a_pool_in_use_that_serves_nobody_needs_attention(
+    cli: Cli, controller: FakeController, with_roles: Callable[..., None]
+) -> None:
+    """Though all are healthy, if an operator has disabled them."""
+    assert "nobody serves" not in cli("status").out
+    backends = controller.report().pools[0].backends
+    with_roles(backends=tuple(one.model_copy(update={"buckets": 0}) for one in backends))
+    assert "  web: nobody serves, new connections are refused\n" in cli("status").out
+
+
 def test_a_pool_tells_that_it_ejects(cli: Cli, controller: FakeController) -> None:
     web = controller.config.pool("web")
     passive = Passive(silent=Reaction.EJECT)
