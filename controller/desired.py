@@ -27,13 +27,13 @@ from controller.health.checks import NUMBER
 from controller.health.damping import Flaps
 from controller.health.ejection import Ejections
 from controller.health.passive import Listening
+from controller.holdings import Holdings
 from controller.identities import Identity, Server, server_of
 from controller.members import Kept, Member
 from controller.model import ONLY, Config, Pool
 from controller.news import News, cause_of
 from controller.outliers import Outliers
 from controller.program import BACKENDS, POOLS, Table
-from controller.reconciler import Holdings
 from controller.services import is_elsewhere
 from controller.serving import NOBODY_SERVES, Roles, next_step, steps_taken
 from controller.settle import Settling
