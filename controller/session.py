@@ -210,10 +210,14 @@ class Session:
             await asyncio.sleep(interval)
             if self._state.brought_up and not self._drifted:
                 began = clock()
-                self._drifted = await self._reconciler.look(self._let_writes_go_first)
-                if self._drifted:
-                    self._state.work.wake()
+                await self.look()
                 interval = max(DRIFT_INTERVAL, DRIFT_SHARE * (clock() - began))
+
+    async def look(self) -> None:
+        """Compares all that the switch holds. What is not as we have left it the next write repairs."""
+        self._drifted = await self._reconciler.look(self._let_writes_go_first)
+        if self._drifted:
+            self._state.work.wake()
 
     async def _let_writes_go_first(self) -> None:
         await asyncio.sleep(0)

@@ -5,8 +5,10 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from finsy.proto import p4r
 
 from controller import program
+from controller.codec import Codec
 from controller.config import parse
 from controller.errors import InvalidConfig
 from controller.model import ONLY, add_backend, change_backend, make_backend, remove_backend, replace
@@ -53,6 +55,25 @@ async def test_an_empty_switch_gets_program_and_entries(switch: SwitchProcess) -
         assert (report.switch.connected, report.switch.primary, report.switch.error) == (True, True, "")
         assert [backend.buckets for backend in rig.pool().backends] == [86, 85, 85]
         assert await rig.owners(pool=rig.pool("dns").id) == [(4, 4)] * 16
+
+
+async def test_a_switch_answers_in_the_octets_that_we_would_write(
+    switch: SwitchProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a look for drift is slow."""
+    async with Rig(switch) as rig:
+        await rig.synchronized()
+        read, decoded = Codec.read, []
+
+        def noted(self: Codec, entity: p4r.Entity) -> tuple[program.Table, program.Key, Do] | None:
+            decoded.append(read(self, entity))
+            return decoded[-1]
+
+        monkeypatch.setattr(Codec, "read", noted)
+        session = rig.controller._shared.switches[ONLY].session
+        assert session is not None
+        await session.look()
+        assert [row for row in decoded if row] == []
 
 
 async def test_changes_reach_the_switch(switch: SwitchProcess) -> None:

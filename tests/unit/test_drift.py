@@ -10,7 +10,7 @@ from controller.codec import Codec
 from controller.config import parse
 from controller.drift import ROWS_AT_A_TIME, Digests, Look
 from controller.holdings import Holdings
-from controller.model import add_backend, make_backend
+from controller.model import add_backend, change_backend, make_backend
 from controller.program import (
     BACKENDS,
     BUCKETS,
@@ -177,6 +177,25 @@ def test_what_is_written_during_a_look_is_as_it_was_written(world: World) -> Non
     assert world.apply().written == 1, "the stranger's is removed"
     assert (99,) not in world.switch.tables[BACKENDS]
     assert look(world) == {}
+
+
+def test_what_is_read_between_two_writes_is_none_of_a_stranger(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = world.switch.encoded_rows
+
+    async def read_between(table: Table) -> AsyncIterator[list[bytes]]:
+        for weight in (3, 1):
+            if table is BUCKETS:
+                world.config = change_backend(world.config, "web", "b1", weight=weight)
+                assert (await world.reconciler.apply(world.wanted())).written
+            if weight == 3:
+                read = [some async for some in rows(table)]
+        for some in read:
+            yield some
+
+    monkeypatch.setattr(world.switch, "encoded_rows", read_between)
+    assert not at_once(world.reconciler.look(no_turn))
 
 
 def test_writes_between_two_pieces_of_a_look_are_none_of_a_stranger() -> None:
