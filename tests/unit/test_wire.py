@@ -286,7 +286,11 @@ async def test_a_switch_that_stalls_while_it_is_read_is_lost(
     switch: ScriptedSwitch, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "READ_DEADLINE", 0.2)
-    switch.answer = lambda _: asyncio.Event().wait()
+
+    async def never(_: grpc.aio.ServicerContext) -> None:
+        await asyncio.Event().wait()
+
+    switch.answer = never
     async with connected(switch, pipeline) as connection:
         with pytest.raises(Unreachable, match=r"not answered for 0\.2 s"):
             _ = [row async for row in connection.rows(BUCKETS)]
