@@ -7,10 +7,11 @@ is believed to say anything about it.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from controller.apportion import Mask
 from controller.assignment import Assignment, Outcome
 from controller.buckets import SHARED_SLOT
 from controller.draining import Peaks
-from controller.errors import InvalidConfig, Problem
+from controller.errors import InvalidConfig, Problem, UnknownName
 from controller.events import EventLog, Kind, Severity
 from controller.health.checks import NUMBER
 from controller.health.damping import Flaps
@@ -39,6 +40,11 @@ from controller.serving import NOBODY_SERVES, Roles, next_step, steps_taken
 from controller.settle import Settling
 from controller.values import Address, format_duration
 from controller.verdicts import Verdicts
+
+Cut = Mapping[str, frozenset[Server]]
+"""Backends that are configured no longer and are to leave at once, by pool."""
+
+NOBODY_CUT: Cut = MappingProxyType({})
 
 
 class Desired:
@@ -115,7 +121,7 @@ class Desired:
             if pool != before.get(pool.name) or self._roles_of(pool.name).stand_ins:
                 self._stale.add(pool.name)
                 if not drain:
-                    self._cut[pool.name] = self._cut.get(pool.name, frozenset()) | self._taken_away(pool)
+                    self.cut({pool.name: self._taken_away(pool)})
         servers = _servers(self.config) & _servers(config)
         self.config = config
         self._follow_switches()
@@ -175,9 +181,30 @@ class Desired:
             if stand_ins.label(identity) == backend
         ]
         if lost:
-            self._stale.add(name)
-            self._cut[name] = self._cut.get(name, frozenset()).union(lost)
+            self.cut({name: frozenset(lost)})
         return bool(lost)
+
+    def cut(self, cut: Cut) -> None:
+        """Backends that are configured no longer leave at once, with the connections that they have."""
+        for pool, servers in cut.items():
+            self._stale.add(pool)
+            self._cut[pool] = self._cut.get(pool, frozenset()) | servers
+
+    def removed(self, pool: str, backend: str) -> Cut:
+        """The servers of that name that are in the tables, and not configured any more; never none.
+
+        Raises UnknownName, and InvalidConfig when such a backend is configured.
+        """
+        configured = {server_of(one) for one in self.config.pool(pool).backends}
+        assigned = self.assignment.pools.get(pool)
+        gone = (assigned.by_server().keys() if assigned else set()) - configured
+        servers = frozenset(server for server in gone if server[0] == backend)
+        if servers:
+            return {pool: servers}
+        if any(name == backend for name, *_ in configured):
+            text = "is configured: `sluice backend disable` takes it out at once, or `remove --force`"
+            raise InvalidConfig([Problem(f"pools[{pool}].backends[{backend}]", text)])
+        raise UnknownName("removed backend", backend, {name for name, *_ in gone})
 
     def hear(
         self, listening: Listening, moment: float, now: float, switch: str = ONLY
@@ -370,6 +397,16 @@ class Desired:
             if roles.stand_ins and name in pools
         ]
 
+    def unserved(self, pools: Iterable[str]) -> list[str]:
+        """Of each of these pools that has nobody for new connections, that it is so, and why."""
+        assigned = self.assignment.pools
+        roles = {name: self._roles_of(name) for name in pools}
+        return [
+            f"{name}: {': '.join(stand_ins.news(assigned[name], one))}"
+            for name, one in roles.items()
+            if name in assigned and not one.weights and not one.stand_ins
+        ]
+
     @property
     def checked(self) -> Config:
         """The configuration with all whom the checks are to ask."""
@@ -554,15 +591,17 @@ class Desired:
             return self.assignment
         return self.preview(self.config, now)[1]
 
-    def preview(self, config: Config, now: float) -> tuple[int, Assignment]:
+    def preview(self, config: Config, now: float, cut: Cut = NOBODY_CUT) -> tuple[int, Assignment]:
         """How many buckets another configuration would move, and the assignment that it would lead to."""
         assignment, before = self.assignment.copy(), {pool.name: pool for pool in self.config.pools}
-        stale = [pool for pool in config.pools if pool != before.get(pool.name) or pool.name in self._stale]
+        concerned = self._stale | cut.keys()
+        stale = [pool for pool in config.pools if pool != before.get(pool.name) or pool.name in concerned]
         moved = sum(
             assignment.update(
                 pool,
                 self._is_up(pool),
                 now,
+                cut=cut.get(pool.name, frozenset()),
                 ejected=self.outliers.out(pool.name),
                 elsewhere=partial(is_elsewhere, config, pool.name),
             ).moved

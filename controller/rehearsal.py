@@ -9,6 +9,7 @@ import numpy as np
 
 from controller.apportion import NOBODY
 from controller.assignment import Assignment, PoolAssignment
+from controller.desired import NOBODY_CUT, Cut
 from controller.model import Config
 from controller.plan import Move, Plan, Step, TableWrites
 from controller.program import TABLES, Change, Kind
@@ -35,12 +36,13 @@ class Notes:
         return taken
 
 
-async def rehearse(session: Session, config: Config, now: float) -> Plan:
-    """What `config` would have `session` write; `now` in seconds since the epoch."""
+async def rehearse(session: Session, config: Config, now: float, cut: Cut = NOBODY_CUT) -> Plan:
+    """What `config`, and whom to `cut`, would have `session` write; `now` in seconds since the epoch."""
     notes = Notes()
     double = session.double(cast(Connection, notes))
     desired, switch = double.desired, double.name
     desired.configure(config, drain=True)
+    desired.cut(cut)
     before = desired.assignment.copy()
     await double.write(now)
     steps = [_step(0.0, notes.take(), switch)]

@@ -11,7 +11,15 @@ from controller import program
 from controller.codec import Codec
 from controller.config import parse
 from controller.errors import InvalidConfig
-from controller.model import ONLY, add_backend, change_backend, make_backend, remove_backend, replace
+from controller.model import (
+    ONLY,
+    add_backend,
+    change_backend,
+    make_backend,
+    remove_backend,
+    replace,
+    with_backends,
+)
 from controller.program import Change, Do, Kind
 from controller.wanted import wanted
 from controller.wire import Connection, Pipeline, SwitchTarget
@@ -118,6 +126,30 @@ async def test_a_removed_backend_drains_and_goes(switch: SwitchProcess) -> None:
         await rig.synchronized()
         assert (3,) not in await rig.rows(program.BACKENDS)
         assert "web/b3 has drained and is removed" in rig.events()
+        await assert_switch_holds_what_is_wanted(rig)
+
+
+async def test_a_removed_backend_is_cut_off(switch: SwitchProcess) -> None:
+    """All of the pool are removed for one that is not up, so that they serve still."""
+    checked = parse((DOCUMENT % switch.address).replace("{type: none}", "{type: tcp, port: 9}"))
+    async with Rig(switch, config=checked) as rig:
+        await rig.synchronized()
+        newcomer = [make_backend("n1", "10.0.1.21")]
+        await rig.controller.change(
+            "replace", lambda config: with_backends(config, "web", newcomer), who="test"
+        )
+        others = [one for one in ("b1", "b2", "b3") if rig.backend(one).stands_in]
+        assert len(others) == 3
+        cut = rig.controller.removed("web", "b2")
+        result = await rig.controller.change("cut", lambda config: config, who="test", cut=cut)
+        assert (result.revision, result.applied, result.moved_buckets) == (3, True, 85)
+        assert (2,) not in await rig.rows(program.BACKENDS)
+        assert {number for owners in await rig.owners() for number in owners} == {1, 3}
+        for name in ("b1", "b3"):
+            cut = rig.controller.removed("web", name)
+            result = await rig.controller.change("cut", lambda config: config, who="test", cut=cut)
+        assert result.detail == "web: nobody gets new connections: who stood in for others has gone"
+        assert {number for owners in await rig.owners() for number in owners} == {0}
         await assert_switch_holds_what_is_wanted(rig)
 
 
