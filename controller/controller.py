@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from controller import reporting
 from controller.config import document_text
 from controller.counters import Counters
-from controller.desired import NOBODY_CUT, Cut, Desired, refuse_what_cannot_change
+from controller.desired import Desired, refuse_what_cannot_change
 from controller.diagnosis import Facts, Finding, Told, diagnose
 from controller.draining import drain_report, without_flows
 from controller.errors import RevisionConflict, StoreError, SwitchError, UnknownName
@@ -35,6 +35,7 @@ from controller.rehearsal import rehearse
 from controller.report import DrainReport, Recorded, Report, SwitchReport
 from controller.revision import Revision
 from controller.shared import Shared, SwitchState
+from controller.stand_ins import NOBODY_CUT, Cut
 from controller.store import Store
 from controller.together import counters_of, mtus_of, recorded_of, report_of, silence_of
 from controller.trace import Flow
@@ -253,11 +254,11 @@ class Controller:
         Those are also removed ones that serve in the place of others, by names that only the checks use.
         """
         self._checkers.append(listener)
-        listener(self._shared.desired.checked)
+        listener(self._shared.desired.stand_ins.checked)
 
     def _tell_checkers(self) -> None:
         for listener in self._checkers:
-            listener(self._shared.desired.checked)
+            listener(self._shared.desired.stand_ins.checked)
 
     def _tell_listeners(self) -> None:
         for listener in self._listeners:
@@ -281,7 +282,7 @@ class Controller:
                 severity = Severity.WARNING if suspect else Severity.INFO
                 self.events.record(Kind.HEALTH, f"{pool}/{identity.name}", text, cause, severity)
                 if suspect:
-                    self._doubted(pool, self._shared.desired.checked_as(pool, identity))
+                    self._doubted(pool, self._shared.desired.stand_ins.checked_as(pool, identity))
 
     def _doubted(self, pool: str, backend: str) -> None:
         for listener in self._suspicious:
@@ -303,7 +304,7 @@ class Controller:
 
         With `drain=False` backends that the change takes away leave at once and their connections are cut;
         otherwise they stay, shown as `removing`, until nobody needs them. Those to `cut` were taken away
-        before (see `removed`), and leave now. An `edit` that changes nothing makes no revision, unless
+        before (see `leaving`), and leave now. An `edit` that changes nothing makes no revision, unless
         somebody is cut, or it is what the operator's file says now (`from_file`). Raises what `edit` raises,
         InvalidConfig, RevisionConflict, StoreError.
         """
@@ -329,7 +330,8 @@ class Controller:
         if not late:
             announced = moved and self._shared.desired.announced
             details = ["announced to the switch: the buckets move in a few seconds"] if announced else []
-            details += [*self._shared.desired.standing_in(), *self._shared.desired.unserved(cut)]
+            stand_ins = self._shared.desired.stand_ins
+            details += [*stand_ins.told(), *stand_ins.unserved(cut)]
             return ChangeResult(revision, True, moved, "; ".join(details))
         what = "not on the switch yet, and forgotten if the daemon ends before" if cut else LATE
         return ChangeResult(revision, False, moved, f"{what}: {'; '.join(late)}")
@@ -353,12 +355,12 @@ class Controller:
         what = "the configuration file has changed"
         return await self.change(what, lambda _: config, who="file", from_file=True)
 
-    def removed(self, pool: str, backend: str) -> Cut:
+    def leaving(self, pool: str, backend: str) -> Cut:
         """The backends of that name that were taken out of the configuration and are still in the tables.
 
         Raises UnknownName, and InvalidConfig when such a backend is configured.
         """
-        return self._shared.desired.removed(pool, backend)
+        return self._shared.desired.stand_ins.leaving(pool, backend)
 
     async def _make(
         self, config: Config, *, who: str, what: str, drain: bool, from_file: bool, cut: Cut
@@ -511,7 +513,7 @@ class Controller:
             packets=traffic.packets if traffic else 0,
             counted=counters.read,
             now=time.time(),
-            awaited=desired.awaited_for(pool, identity),
+            awaited=desired.stand_ins.awaited_by(pool, identity),
         )
 
     async def diagnose(self) -> list[Finding]:

@@ -7,29 +7,27 @@ is believed to say anything about it.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 
 import numpy as np
 
-from controller import stand_ins
 from controller.adoption import adopt, join
 from controller.announcements import Announcements
 from controller.apportion import Mask
 from controller.assignment import Assignment, Outcome
 from controller.buckets import SHARED_SLOT
 from controller.draining import Peaks
-from controller.errors import InvalidConfig, Problem, UnknownName
+from controller.errors import InvalidConfig, Problem
 from controller.events import EventLog, Kind, Severity
 from controller.health.checks import NUMBER
 from controller.health.damping import Flaps
 from controller.health.ejection import Ejections
 from controller.health.passive import Listening
 from controller.holdings import Holdings
-from controller.identities import Identity, Server, server_of
+from controller.identities import Server, server_of
 from controller.members import Kept, Member
 from controller.model import ONLY, Config, Pool
 from controller.news import News, cause_of
@@ -38,13 +36,9 @@ from controller.program import BACKENDS, POOLS, Table
 from controller.services import is_elsewhere
 from controller.serving import NOBODY_SERVES, Roles, next_step, steps_taken
 from controller.settle import Settling
+from controller.stand_ins import NOBODY_CUT, Cut, StandIns
 from controller.values import Address, format_duration
 from controller.verdicts import Verdicts
-
-Cut = Mapping[str, frozenset[Server]]
-"""Backends that are configured no longer and are to leave at once, by pool."""
-
-NOBODY_CUT: Cut = MappingProxyType({})
 
 
 class Desired:
@@ -154,7 +148,7 @@ class Desired:
         """The backends that `pool` has no longer; those that were taken away before are not among them."""
         assigned = self.assignment.pools.get(pool.name)
         present = {i.server for i in assigned.backends.values() if i.removed is None} if assigned else set()
-        earlier = {one.server for one in self._removed_stand_ins(pool)}
+        earlier = {one.server for one in self.stand_ins.removed(pool)}
         return frozenset(present - earlier - {server_of(backend) for backend in pool.backends})
 
     def set_health(self, pool: str, backend: str, healthy: bool, reason: str) -> bool:
@@ -171,17 +165,10 @@ class Desired:
                 self.outliers.pardon(pool, backend)
         return changed
 
-    def _lose(self, name: str, backend: str) -> bool:
+    def _lose(self, pool: str, backend: str) -> bool:
         """A removed backend that stands in is down; True if it still does."""
-        lost = [
-            identity.server
-            for pool in self.config.pools
-            if pool.name == name
-            for identity in self._removed_stand_ins(pool)
-            if stand_ins.label(identity) == backend
-        ]
-        if lost:
-            self.cut({name: frozenset(lost)})
+        if lost := self.stand_ins.labelled(pool, backend):
+            self.cut({pool: lost})
         return bool(lost)
 
     def cut(self, cut: Cut) -> None:
@@ -189,22 +176,6 @@ class Desired:
         for pool, servers in cut.items():
             self._stale.add(pool)
             self._cut[pool] = self._cut.get(pool, frozenset()) | servers
-
-    def removed(self, pool: str, backend: str) -> Cut:
-        """The servers of that name that are in the tables, and not configured any more; never none.
-
-        Raises UnknownName, and InvalidConfig when such a backend is configured.
-        """
-        configured = {server_of(one) for one in self.config.pool(pool).backends}
-        assigned = self.assignment.pools.get(pool)
-        gone = (assigned.by_server().keys() if assigned else set()) - configured
-        servers = frozenset(server for server in gone if server[0] == backend)
-        if servers:
-            return {pool: servers}
-        if any(name == backend for name, *_ in configured):
-            text = "is configured: `sluice backend disable` takes it out at once, or `remove --force`"
-            raise InvalidConfig([Problem(f"pools[{pool}].backends[{backend}]", text)])
-        raise UnknownName("removed backend", backend, {name for name, *_ in gone})
 
     def hear(
         self, listening: Listening, moment: float, now: float, switch: str = ONLY
@@ -385,43 +356,9 @@ class Desired:
     def _roles_of(self, pool: str) -> Roles:
         return self.roles.get(pool, NOBODY_SERVES)
 
-    def _removed_stand_ins(self, pool: Pool) -> list[Identity]:
-        return stand_ins.removed(pool, self.assignment.pools.get(pool.name), self._roles_of(pool.name))
-
-    def standing_in(self) -> list[str]:
-        """Of each pool in which somebody stands in, who does, and why."""
-        pools = self.assignment.pools
-        return [
-            f"{name}: {': '.join(stand_ins.news(pools[name], roles))}"
-            for name, roles in self.roles.items()
-            if roles.stand_ins and name in pools
-        ]
-
-    def unserved(self, pools: Iterable[str]) -> list[str]:
-        """Of each of these pools that has nobody for new connections, that it is so, and why."""
-        assigned = self.assignment.pools
-        roles = {name: self._roles_of(name) for name in pools}
-        return [
-            f"{name}: {': '.join(stand_ins.news(assigned[name], one))}"
-            for name, one in roles.items()
-            if name in assigned and not one.weights and not one.stand_ins
-        ]
-
     @property
-    def checked(self) -> Config:
-        """The configuration with all whom the checks are to ask."""
-        return stand_ins.with_stand_ins(self.config, self.assignment, self.roles)
-
-    def checked_as(self, pool: str, identity: Identity) -> str:
-        """What the checks call a backend."""
-        pools = [one for one in self.config.pools if one.name == pool]
-        removed = any(identity in self._removed_stand_ins(one) for one in pools)
-        return stand_ins.label(identity) if removed else identity.name
-
-    def awaited_for(self, pool: str, identity: Identity) -> tuple[str, ...]:
-        """Those for whom a backend stands in."""
-        roles = self._roles_of(pool)
-        return roles.awaited if identity.id in roles.stand_ins else ()
+    def stand_ins(self) -> StandIns:
+        return StandIns(self.config, self.assignment, self.roles)
 
     @property
     def announced(self) -> Mapping[str, Mask]:

@@ -362,8 +362,8 @@ class Config(Part):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but that nothing stays which was derived from what is no longer there."""
         copied = super().model_copy(update=update, deep=deep)
-        for name in copied.__dict__.keys() - Config.model_fields.keys():
-            del copied.__dict__[name]
+        for name in vars(copied).keys() - Config.model_fields.keys():
+            del vars(copied)[name]
         return copied
 
     def pool(self, name: str) -> Pool:

@@ -9,11 +9,11 @@ import numpy as np
 
 from controller.apportion import NOBODY
 from controller.assignment import Assignment, PoolAssignment
-from controller.desired import NOBODY_CUT, Cut
 from controller.model import Config
 from controller.plan import Move, Plan, Step, TableWrites
 from controller.program import TABLES, Change, Kind
 from controller.session import Session
+from controller.stand_ins import NOBODY_CUT, Cut
 from controller.wire import Connection, Refusal
 
 DEADLINES = 366 * 86400.0
@@ -58,7 +58,7 @@ async def rehearse(session: Session, config: Config, now: float, cut: Cut = NOBO
     return Plan(
         steps=tuple(step for step in steps if step.writes),
         moves=moves,
-        standing_in=tuple(desired.standing_in()),
+        standing_in=tuple(desired.stand_ins.told()),
     )
 
 

@@ -6,7 +6,6 @@ from ipaddress import IPv4Address
 
 from controller.config import parse
 from controller.controller import ChangeResult, Controller
-from controller.desired import NOBODY_CUT, Cut
 from controller.diagnosis import Finding
 from controller.diagnosis import State as Health
 from controller.errors import UnknownName, UnknownRevision
@@ -26,6 +25,7 @@ from controller.report import (
     VipReport,
 )
 from controller.revision import Revision
+from controller.stand_ins import NOBODY_CUT, Cut
 from controller.trace import Flow
 
 DOCUMENT = """\
@@ -137,7 +137,7 @@ class FakeController(Controller):
             self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, who)
         return replace(self.answer, revision=self._revision.number)
 
-    def removed(self, pool: str, backend: str) -> Cut:
+    def leaving(self, pool: str, backend: str) -> Cut:
         """`gone` was, of each pool."""
         self._config.pool(pool)
         if backend != "gone":

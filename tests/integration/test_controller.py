@@ -140,13 +140,13 @@ async def test_a_removed_backend_is_cut_off(switch: SwitchProcess) -> None:
         )
         others = [one for one in ("b1", "b2", "b3") if rig.backend(one).stands_in]
         assert len(others) == 3
-        cut = rig.controller.removed("web", "b2")
+        cut = rig.controller.leaving("web", "b2")
         result = await rig.controller.change("cut", lambda config: config, who="test", cut=cut)
         assert (result.revision, result.applied, result.moved_buckets) == (3, True, 85)
         assert (2,) not in await rig.rows(program.BACKENDS)
         assert {number for owners in await rig.owners() for number in owners} == {1, 3}
         for name in ("b1", "b3"):
-            cut = rig.controller.removed("web", name)
+            cut = rig.controller.leaving("web", name)
             result = await rig.controller.change("cut", lambda config: config, who="test", cut=cut)
         assert result.detail == "web: nobody gets new connections: who stood in for others has gone"
         assert {number for owners in await rig.owners() for number in owners} == {0}

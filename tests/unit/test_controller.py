@@ -85,7 +85,7 @@ async def test_a_backend_that_is_cut_off_is_in_the_history(store: SqliteStore) -
     one._shared.desired.refresh(time.time())
     await one.change("remove", lambda config: remove_backend(config, "web", "b1"), who="alice")
     one._shared.desired.refresh(time.time())
-    before, cut = one.config, one.removed("web", "b1")
+    before, cut = one.config, one.leaving("web", "b1")
     tried = one.preview(lambda config: config, cut=cut)
     assert (tried.revision, one.revision.number) == (3, 2), "a dry run makes no revision"
     with pytest.raises(RevisionConflict):
@@ -99,7 +99,7 @@ async def test_a_backend_that_is_cut_off_is_in_the_history(store: SqliteStore) -
     ]
     one._shared.desired.refresh(time.time())
     with pytest.raises(UnknownName, match="no removed backend named 'b1'"):
-        one.removed("web", "b1")
+        one.leaving("web", "b1")
 
 
 async def test_a_file_that_changed_wins_over_what_was_changed_since(store: SqliteStore) -> None:

@@ -206,10 +206,10 @@ async def test_who_is_cut_off_leaves_in_one_step() -> None:
     desired = world.shared.desired
     desired.configure(remove_backend(desired.config, "web", "b1"), drain=True)
     await world.write(NOW)
-    plan = await rehearse(world.session, desired.config, NOW, desired.removed("web", "b1"))
+    plan = await rehearse(world.session, desired.config, NOW, desired.stand_ins.leaving("web", "b1"))
     assert [step.after for step in plan.steps] == [0.0]
     assert {move.giver for move in plan.moves} == {"b1"}
-    assert desired.removed("web", "b1"), "it was only tried out"
+    assert desired.stand_ins.leaving("web", "b1"), "it was only tried out"
 
 
 def test_numbers_as_ranges() -> None:

@@ -209,7 +209,7 @@ def test_on_the_way_back_they_are_the_same_as_before() -> None:
     world.apply("a1", "a2")
     assert world.desired.assignment.pools["web"].backends == before.backends
     assert world.new == OLD
-    assert world.desired.checked == world.config
+    assert world.desired.stand_ins.checked == world.config
 
 
 def test_another_controller_decides_the_same() -> None:
@@ -226,7 +226,7 @@ def test_a_removed_one_is_checked_while_it_serves_and_cut_when_it_is_down() -> N
     world = World()
     asked: list[list[str]] = []
     world.desired.on_stand_ins = lambda: asked.append(
-        [watch.name for watch in watches(world.desired.checked) if watch.pool == "web"]
+        [watch.name for watch in watches(world.desired.stand_ins.checked) if watch.pool == "web"]
     )
     world.apply("b1")
     assert asked[-1] == ["web/b1", "web/a1#1", "web/a2#2"]
@@ -348,7 +348,7 @@ def test_those_that_stand_in_are_asked_by_the_switch_too() -> None:
 
 def cut(world: World, name: str) -> int:
     """How many buckets that was said to move."""
-    servers = world.desired.removed("web", name)
+    servers = world.desired.stand_ins.leaving("web", name)
     moved, foreseen = world.desired.preview(world.config, world.now, servers)
     world.desired.cut(servers)
     world.refresh()
@@ -372,11 +372,11 @@ def test_when_the_last_that_stands_in_is_cut_off_nobody_serves_until_somebody_is
     world = World()
     world.apply("b1")
     cut(world, "a1")
-    assert world.desired.unserved(["web"]) == []
+    assert world.desired.stand_ins.unserved(["web"]) == []
     cut(world, "a2")
     assert world.new == NOBODY
     why = "who stood in for others has gone"
-    assert world.desired.unserved(["web", "api"]) == [f"web: nobody gets new connections: {why}"]
+    assert world.desired.stand_ins.unserved(["web", "api"]) == [f"web: nobody gets new connections: {why}"]
     assert f"web: nobody gets new connections ({why})" in world.told()
     world.verdict(b1=True)
     assert world.new == {"b1": 16}
@@ -405,15 +405,15 @@ def test_a_newcomer_of_the_same_name_is_not_cut_off() -> None:
 def test_who_cannot_be_cut_off_is_told_why() -> None:
     world = World()
     with pytest.raises(InvalidConfig, match=r"a1\]: is configured: `sluice backend disable` takes it out"):
-        world.desired.removed("web", "a1")
+        world.desired.stand_ins.leaving("web", "a1")
     world.apply("a2")
     with pytest.raises(UnknownName, match="no removed backend named 'a3'; there is: a1"):
-        world.desired.removed("web", "a3")
+        world.desired.stand_ins.leaving("web", "a3")
     with pytest.raises(UnknownName, match="no pool named 'shop'"):
-        world.desired.removed("shop", "a1")
+        world.desired.stand_ins.leaving("shop", "a1")
     cut(world, "a1")
     with pytest.raises(UnknownName, match="there is: none"):
-        world.desired.removed("web", "a1")
+        world.desired.stand_ins.leaving("web", "a1")
 
 
 # what an operator sees

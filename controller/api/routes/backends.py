@@ -149,7 +149,7 @@ async def cut_backend(
 
 def _is_leaving(controller: Controller, pool: str, backend: str) -> bool:
     try:
-        return bool(controller.removed(pool, backend))
+        return bool(controller.leaving(pool, backend))
     except UnknownName:
         return False
 

@@ -34,7 +34,7 @@ async def cut_off(
 ) -> Change:
     """Has a backend leave at once that was removed from the configuration; or says what that would change."""
     recording, _ = _recorded(controller, lambda config: config, expected)
-    cut = controller.removed(pool, backend)
+    cut = controller.leaving(pool, backend)
     if dry_run:
         result = await controller.rehearse(recording, expected_revision=expected.revision, cut=cut)
     else:
