@@ -67,7 +67,8 @@ def remove(
     """Remove a backend from a pool.
 
     It gets no new connections from now on, or from when another one is up that is to get them. Those that it
-    has go on; when they have ended, it goes. Until then its state is `removing`, and `cut` takes it out at once.
+    has go on; when they have ended, it goes. Until then its state is `removing`, and `cut` takes it out at
+    once.
     """
     with session(socket) as daemon:
         change = daemon.delete("pools", pool, "backends", name, force=force)
