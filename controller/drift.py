@@ -44,6 +44,7 @@ class Digests:
             source, sums = kept.get(number, (None, None))
             if wanted is None or source is not wanted or sums is None:
                 sums = np.array([digest async for _, digest in self.each(table, rows, turn)], np.int64)
+                await turn()
             now[number] = wanted, sums
         return np.sort(np.concatenate([np.empty(0, np.int64), *(sums for _, sums in now.values())]))
 
