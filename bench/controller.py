@@ -31,7 +31,7 @@ from controller.apportion import NOBODY, apportion, spread_standbys
 from controller.controller import Controller
 from controller.daemon import P4INFO, PIPELINE, collect_seldom
 from controller.errors import Unreachable
-from controller.model import Config, add_backend, change_backend, make_backend
+from controller.model import ONLY, Config, add_backend, change_backend, make_backend
 from controller.program import BACKENDS, BUCKETS, TABLES, Change, Do, Kind
 from controller.reconciler import Reconciler
 from controller.store import SqliteStore
@@ -266,6 +266,22 @@ async def live(switch: SwitchProcess, folder: Path, pools: int, backends: int, c
         )
         seconds, wrote = time.perf_counter() - began, controller.written - written
         table.add_row("one backend is added", f"{seconds:.2f}", str(result.moved_buckets), f"{wrote:,}")
+
+        session = controller._shared.switches[ONLY].session
+        assert session is not None, "it is connected"
+        began = time.perf_counter()
+        await session.look()
+        table.add_row("a look for drift", f"{time.perf_counter() - began:.2f}", "", "")
+
+        looking, written, began = asyncio.create_task(session.look()), controller.written, time.perf_counter()
+        result = await controller.change(
+            "weight", lambda config: change_backend(config, "p0", "b0", weight=1), who="bench", wait=PATIENCE
+        )
+        seconds, wrote = time.perf_counter() - began, controller.written - written
+        table.add_row(
+            "one weight is changed during a look", f"{seconds:.2f}", str(result.moved_buckets), f"{wrote:,}"
+        )
+        await looking
 
         failing = [(f"p{pool}", f"b{number}") for number in range(0, backends, 10) for pool in range(pools)][
             : LAST_BACKEND - pools * backends - 1

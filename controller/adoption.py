@@ -14,6 +14,7 @@ import numpy as np
 from controller.apportion import NOBODY, Identities
 from controller.assignment import Assignment, PoolAssignment
 from controller.buckets import SHARED_SLOT, Buckets
+from controller.holdings import ABSENT, Holdings
 from controller.identities import Identity, server_of
 from controller.model import Backend, Config, Pool, Vip
 from controller.program import (
@@ -24,7 +25,6 @@ from controller.program import (
     narrow,
     wide,
 )
-from controller.reconciler import ABSENT, Holdings
 from controller.services import place_of
 
 

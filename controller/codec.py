@@ -89,11 +89,14 @@ class Codec:
     def update(self, change: Change) -> bytes:
         """The field of a WriteRequest that makes `change`."""
         kind, table, key, do = change
-        if (exact := self._exact.get(table)) is not None:
-            return encoding.update(kind, exact.entity(key, do))
         always_there = table.form in (Form.DEFAULT, Form.METER)
-        entity = self.entry(table, key, do).SerializeToString()
-        return encoding.update(Kind.MODIFY if always_there else kind, entity)
+        return encoding.update(Kind.MODIFY if always_there else kind, self.encoded(table, key, do))
+
+    def encoded(self, table: Table, key: Key, do: Do | None) -> bytes:
+        """A row as a serialised Entity; without `do` only its key, as a deletion needs it."""
+        if (exact := self._exact.get(table)) is not None:
+            return exact.entity(key, do)
+        return self.entry(table, key, do).SerializeToString()
 
     def entry(self, table: Table, key: Key, do: Do | None = None) -> p4r.Entity:
         """A row; without `do` only its key, as a deletion needs it."""

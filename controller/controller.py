@@ -35,12 +35,15 @@ from controller.rehearsal import rehearse
 from controller.report import DrainReport, Recorded, Report, SwitchReport
 from controller.revision import Revision
 from controller.shared import Shared, SwitchState
+from controller.stand_ins import NOBODY_CUT, Cut
 from controller.store import Store
 from controller.together import counters_of, mtus_of, recorded_of, report_of, silence_of
 from controller.trace import Flow
 from controller.values import format_duration, mac_to_int
 from controller.wanted import refuse_what_has_no_room, wanted
 from controller.wire import Pipeline, SwitchTarget
+
+LATE = "stored, but not on the switch yet"
 
 CHANGE_WAIT = 5.0
 """Seconds that a change waits for the switch before it answers `applied=False`."""
@@ -251,11 +254,11 @@ class Controller:
         Those are also removed ones that serve in the place of others, by names that only the checks use.
         """
         self._checkers.append(listener)
-        listener(self._shared.desired.checked)
+        listener(self._shared.desired.stand_ins.checked)
 
     def _tell_checkers(self) -> None:
         for listener in self._checkers:
-            listener(self._shared.desired.checked)
+            listener(self._shared.desired.stand_ins.checked)
 
     def _tell_listeners(self) -> None:
         for listener in self._listeners:
@@ -279,7 +282,7 @@ class Controller:
                 severity = Severity.WARNING if suspect else Severity.INFO
                 self.events.record(Kind.HEALTH, f"{pool}/{identity.name}", text, cause, severity)
                 if suspect:
-                    self._doubted(pool, self._shared.desired.checked_as(pool, identity))
+                    self._doubted(pool, self._shared.desired.stand_ins.checked_as(pool, identity))
 
     def _doubted(self, pool: str, backend: str) -> None:
         for listener in self._suspicious:
@@ -294,25 +297,27 @@ class Controller:
         expected_revision: int | None = None,
         drain: bool = True,
         from_file: bool = False,
+        cut: Cut = NOBODY_CUT,
         wait: float = CHANGE_WAIT,
     ) -> ChangeResult:
         """Makes a new revision of what `edit` returns, stores it, and waits until the switch has it.
 
         With `drain=False` backends that the change takes away leave at once and their connections are cut;
-        otherwise they stay, shown as `removing`, until nobody needs them. An `edit` that changes nothing
-        makes no revision, unless it is what the operator's file says now (`from_file`). Raises what `edit`
-        raises, InvalidConfig, RevisionConflict, StoreError.
+        otherwise they stay, shown as `removing`, until nobody needs them. Those to `cut` were taken away
+        before (see `leaving`), and leave now. An `edit` that changes nothing makes no revision, unless
+        somebody is cut, or it is what the operator's file says now (`from_file`). Raises what `edit` raises,
+        InvalidConfig, RevisionConflict, StoreError.
         """
         async with self._changing:
             if self.pair:
                 self.pair.refuse_unless_active(self._primary)
             config = self._edited(edit)
-            if config == self.config and not from_file:
+            if config == self.config and not from_file and not cut:
                 return ChangeResult(self._revision.number, True, 0, "nothing to change")
             self._refuse_what_is_not_about(expected_revision)
-            moved = self._preview(config)
+            moved = self._preview(config, cut)
             making = asyncio.create_task(
-                self._make(config, who=who, what=what, drain=drain, from_file=from_file)
+                self._make(config, who=who, what=what, drain=drain, from_file=from_file, cut=cut)
             )
             try:
                 revision = await asyncio.shield(making)
@@ -325,9 +330,11 @@ class Controller:
         if not late:
             announced = moved and self._shared.desired.announced
             details = ["announced to the switch: the buckets move in a few seconds"] if announced else []
-            details += self._shared.desired.standing_in()
+            stand_ins = self._shared.desired.stand_ins
+            details += [*stand_ins.told(), *stand_ins.unserved(cut)]
             return ChangeResult(revision, True, moved, "; ".join(details))
-        return ChangeResult(revision, False, moved, f"stored, but not on the switch yet: {'; '.join(late)}")
+        what = "not on the switch yet, and forgotten if the daemon ends before" if cut else LATE
+        return ChangeResult(revision, False, moved, f"{what}: {'; '.join(late)}")
 
     async def _wait_for_switches(self, wait: float) -> list[str]:
         """Waits until all switches have what they should, but for those that are away; why some have not."""
@@ -348,7 +355,16 @@ class Controller:
         what = "the configuration file has changed"
         return await self.change(what, lambda _: config, who="file", from_file=True)
 
-    async def _make(self, config: Config, *, who: str, what: str, drain: bool, from_file: bool) -> int:
+    def leaving(self, pool: str, backend: str) -> Cut:
+        """The backends of that name that were taken out of the configuration and are still in the tables.
+
+        Raises UnknownName, and InvalidConfig when such a backend is configured.
+        """
+        return self._shared.desired.stand_ins.leaving(pool, backend)
+
+    async def _make(
+        self, config: Config, *, who: str, what: str, drain: bool, from_file: bool, cut: Cut
+    ) -> int:
         """Stores a checked configuration and puts it in force; returns its revision."""
         document = document_text(config, self._documents)
         self._revision = await asyncio.to_thread(
@@ -357,6 +373,7 @@ class Controller:
         self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, f"by {who}")
         await self._part_with(config)
         self._shared.desired.configure(config, drain=drain)
+        self._shared.desired.cut(cut)
         self._follow_switches()
         self._shared.ask()
         self._tell_listeners()
@@ -368,34 +385,42 @@ class Controller:
             raise RevisionConflict(expected_revision, self._revision)
 
     def preview(
-        self, edit: Callable[[Config], Config], *, expected_revision: int | None = None
+        self,
+        edit: Callable[[Config], Config],
+        *,
+        expected_revision: int | None = None,
+        cut: Cut = NOBODY_CUT,
     ) -> ChangeResult:
         """What `change` would do, without doing it."""
         config = self._edited(edit)
-        changed = config != self.config
+        changed = config != self.config or bool(cut)
         if changed:
             self._refuse_what_is_not_about(expected_revision)
-        moved = self._preview(config) if changed else 0
+        moved = self._preview(config, cut) if changed else 0
         detail = "" if changed else "nothing to change"
         return ChangeResult(self._revision.number + changed, False, moved, detail)
 
     async def rehearse(
-        self, edit: Callable[[Config], Config], *, expected_revision: int | None = None
+        self,
+        edit: Callable[[Config], Config],
+        *,
+        expected_revision: int | None = None,
+        cut: Cut = NOBODY_CUT,
     ) -> ChangeResult:
         """As `preview`, with what would be written to the switch."""
-        result = self.preview(edit, expected_revision=expected_revision)
+        result = self.preview(edit, expected_revision=expected_revision, cut=cut)
         sessions = [link.state.session for link in self._links.values() if link.state.session]
         if not sessions:
             problems = ", ".join(filter(None, (link.problem for link in self._links.values())))
             why = f"what would be written is not known: {problems or 'the switch is not connected'}"
             return replace(result, detail=result.detail or why)
         config, now = self._edited(edit), time.time()
-        plans = [await rehearse(session, config, now) for session in sessions]
+        plans = [await rehearse(session, config, now, cut) for session in sessions]
         return replace(result, plan=joined(plans))
 
-    def _preview(self, config: Config) -> int:
+    def _preview(self, config: Config, cut: Cut = NOBODY_CUT) -> int:
         """How many buckets would move. Raises InvalidConfig when the switch has no room for all of it."""
-        moved, assignment = self._shared.desired.preview(config, time.time())
+        moved, assignment = self._shared.desired.preview(config, time.time(), cut)
         for name in config.switch_names:
             link = self._links.get(name)
             memory = link.state.memory if link else None
@@ -488,7 +513,7 @@ class Controller:
             packets=traffic.packets if traffic else 0,
             counted=counters.read,
             now=time.time(),
-            awaited=desired.awaited_for(pool, identity),
+            awaited=desired.stand_ins.awaited_by(pool, identity),
         )
 
     async def diagnose(self) -> list[Finding]:

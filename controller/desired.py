@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 
-from controller import stand_ins
 from controller.adoption import adopt, join
 from controller.announcements import Announcements
 from controller.apportion import Mask
@@ -27,16 +26,17 @@ from controller.health.checks import NUMBER
 from controller.health.damping import Flaps
 from controller.health.ejection import Ejections
 from controller.health.passive import Listening
-from controller.identities import Identity, Server, server_of
+from controller.holdings import Holdings
+from controller.identities import Server, server_of
 from controller.members import Kept, Member
 from controller.model import ONLY, Config, Pool
 from controller.news import News, cause_of
 from controller.outliers import Outliers
 from controller.program import BACKENDS, POOLS, Table
-from controller.reconciler import Holdings
 from controller.services import is_elsewhere
 from controller.serving import NOBODY_SERVES, Roles, next_step, steps_taken
 from controller.settle import Settling
+from controller.stand_ins import NOBODY_CUT, Cut, StandIns
 from controller.values import Address, format_duration
 from controller.verdicts import Verdicts
 
@@ -115,7 +115,7 @@ class Desired:
             if pool != before.get(pool.name) or self._roles_of(pool.name).stand_ins:
                 self._stale.add(pool.name)
                 if not drain:
-                    self._cut[pool.name] = self._cut.get(pool.name, frozenset()) | self._taken_away(pool)
+                    self.cut({pool.name: self._taken_away(pool)})
         servers = _servers(self.config) & _servers(config)
         self.config = config
         self._follow_switches()
@@ -148,7 +148,7 @@ class Desired:
         """The backends that `pool` has no longer; those that were taken away before are not among them."""
         assigned = self.assignment.pools.get(pool.name)
         present = {i.server for i in assigned.backends.values() if i.removed is None} if assigned else set()
-        earlier = {one.server for one in self._removed_stand_ins(pool)}
+        earlier = {one.server for one in self.stand_ins.removed(pool)}
         return frozenset(present - earlier - {server_of(backend) for backend in pool.backends})
 
     def set_health(self, pool: str, backend: str, healthy: bool, reason: str) -> bool:
@@ -165,19 +165,17 @@ class Desired:
                 self.outliers.pardon(pool, backend)
         return changed
 
-    def _lose(self, name: str, backend: str) -> bool:
+    def _lose(self, pool: str, backend: str) -> bool:
         """A removed backend that stands in is down; True if it still does."""
-        lost = [
-            identity.server
-            for pool in self.config.pools
-            if pool.name == name
-            for identity in self._removed_stand_ins(pool)
-            if stand_ins.label(identity) == backend
-        ]
-        if lost:
-            self._stale.add(name)
-            self._cut[name] = self._cut.get(name, frozenset()).union(lost)
+        if lost := self.stand_ins.labelled(pool, backend):
+            self.cut({pool: lost})
         return bool(lost)
+
+    def cut(self, cut: Cut) -> None:
+        """Backends that are configured no longer leave at once, with the connections that they have."""
+        for pool, servers in cut.items():
+            self._stale.add(pool)
+            self._cut[pool] = self._cut.get(pool, frozenset()) | servers
 
     def hear(
         self, listening: Listening, moment: float, now: float, switch: str = ONLY
@@ -358,33 +356,9 @@ class Desired:
     def _roles_of(self, pool: str) -> Roles:
         return self.roles.get(pool, NOBODY_SERVES)
 
-    def _removed_stand_ins(self, pool: Pool) -> list[Identity]:
-        return stand_ins.removed(pool, self.assignment.pools.get(pool.name), self._roles_of(pool.name))
-
-    def standing_in(self) -> list[str]:
-        """Of each pool in which somebody stands in, who does, and why."""
-        pools = self.assignment.pools
-        return [
-            f"{name}: {': '.join(stand_ins.news(pools[name], roles))}"
-            for name, roles in self.roles.items()
-            if roles.stand_ins and name in pools
-        ]
-
     @property
-    def checked(self) -> Config:
-        """The configuration with all whom the checks are to ask."""
-        return stand_ins.with_stand_ins(self.config, self.assignment, self.roles)
-
-    def checked_as(self, pool: str, identity: Identity) -> str:
-        """What the checks call a backend."""
-        pools = [one for one in self.config.pools if one.name == pool]
-        removed = any(identity in self._removed_stand_ins(one) for one in pools)
-        return stand_ins.label(identity) if removed else identity.name
-
-    def awaited_for(self, pool: str, identity: Identity) -> tuple[str, ...]:
-        """Those for whom a backend stands in."""
-        roles = self._roles_of(pool)
-        return roles.awaited if identity.id in roles.stand_ins else ()
+    def stand_ins(self) -> StandIns:
+        return StandIns(self.config, self.assignment, self.roles)
 
     @property
     def announced(self) -> Mapping[str, Mask]:
@@ -554,15 +528,17 @@ class Desired:
             return self.assignment
         return self.preview(self.config, now)[1]
 
-    def preview(self, config: Config, now: float) -> tuple[int, Assignment]:
+    def preview(self, config: Config, now: float, cut: Cut = NOBODY_CUT) -> tuple[int, Assignment]:
         """How many buckets another configuration would move, and the assignment that it would lead to."""
         assignment, before = self.assignment.copy(), {pool.name: pool for pool in self.config.pools}
-        stale = [pool for pool in config.pools if pool != before.get(pool.name) or pool.name in self._stale]
+        concerned = self._stale | cut.keys()
+        stale = [pool for pool in config.pools if pool != before.get(pool.name) or pool.name in concerned]
         moved = sum(
             assignment.update(
                 pool,
                 self._is_up(pool),
                 now,
+                cut=cut.get(pool.name, frozenset()),
                 ejected=self.outliers.out(pool.name),
                 elsewhere=partial(is_elsewhere, config, pool.name),
             ).moved

@@ -231,7 +231,8 @@ def _pools(facts: Facts) -> Iterator[Finding]:
         if pool.standing_in:
             remedy = (
                 f"see why {', '.join(pool.awaited)} cannot be reached; or go back, `sluice history` has the "
-                "revisions: `sluice rollback N`"
+                "revisions: `sluice rollback N`. Who must not serve any longer is taken out all the same by "
+                "`sluice backend cut`, or `disable` while it is configured"
             )
             yield Finding(subject=subject, state=State.WARNING, text=pool.standing_in, remedy=remedy)
         if pool.unmoved:

@@ -13,9 +13,9 @@ import numpy as np
 from controller.apportion import Identities, Mask
 from controller.assignment import PoolAssignment
 from controller.buckets import Buckets
+from controller.holdings import Holdings
 from controller.model import Pool
 from controller.program import MOTION_SLOTS, Table
-from controller.reconciler import Holdings
 from controller.stillness import Stillness
 from controller.values import LAST_BACKEND
 

@@ -5,7 +5,7 @@ is frozen; the functions at the end return a changed copy, checked anew. They ra
 UnknownName. The attribute names are the keys of the YAML document.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Address
@@ -359,11 +359,22 @@ class Config(Part):
     def _by_switch(self) -> dict[str, "Config"]:
         return {one.name: _as_only_one(self, one) for one in self.switches or ()}
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but that nothing stays which was derived from what is no longer there."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in vars(copied).keys() - Config.model_fields.keys():
+            del vars(copied)[name]
+        return copied
+
     def pool(self, name: str) -> Pool:
-        for pool in self.pools:
-            if pool.name == name:
-                return pool
-        raise UnknownName("pool", name, (p.name for p in self.pools))
+        if name not in self._pools_by_name:
+            raise UnknownName("pool", name, (p.name for p in self.pools))
+        return self._pools_by_name[name]
+
+    @cached_property
+    def _pools_by_name(self) -> dict[str, Pool]:
+        """Of several of one name, which no valid configuration has, the first."""
+        return {pool.name: pool for pool in reversed(self.pools)}
 
     def vip(self, name: str) -> Vip:
         for vip in self.vips:

@@ -5,15 +5,16 @@ that it refers to, and deleted after those that refer to it, so that no packet e
 something absent. When the switch refuses an entry, what refers to it waits too, until it is tried again.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from controller.apportion import NOBODY
+from controller.drift import Digests, Look, Turn
+from controller.holdings import ABSENT, Held, Holdings, fitted, none
 from controller.program import (
     BACKENDS,
     BUCKETS,
@@ -25,94 +26,18 @@ from controller.program import (
     Do,
     Key,
     Kind,
-    Rows,
     Table,
 )
-from controller.values import LAST_BACKEND
-from controller.wanted import OWNERS, Owners, Wanted
+from controller.wanted import Owners, Wanted
 from controller.wire import Connection, Refusal
-
-ABSENT = -1
 
 AT_ONCE = 4000
 """Changes that are in memory at the same time, of the hundreds of thousands that an empty switch needs."""
 
 SERVED = (VIPS, VIP_RANGES)
 
-Held = NDArray[np.int32]
-"""The buckets of a pool as the switch holds them, a row each as in Owners, or of ABSENT where it has none."""
-
 Allowed = Callable[[list[Change]], list[Change]]
 """Those of some changes to one table that may be made now."""
-
-
-@dataclass(slots=True)
-class Holdings:
-    """What the switch holds, as far as we know."""
-
-    rows: dict[Table, Rows] = field(default_factory=lambda: {table: {} for table in TABLES})
-    buckets: dict[int, Held] = field(default_factory=dict)
-    rows_in_line: dict[Table, Rows] = field(default_factory=dict)
-    buckets_in_line: dict[int, Owners] = field(default_factory=dict)
-    """What was wanted of a table, or of the buckets of a pool, when the switch came to hold just that. As
-    long as the same object is wanted and nothing has been written there, it is not compared again."""
-
-    def copy(self) -> "Holdings":
-        rows = {table: dict(rows) for table, rows in self.rows.items()}
-        buckets = {pool: held.copy() for pool, held in self.buckets.items()}
-        return Holdings(rows, buckets, dict(self.rows_in_line), dict(self.buckets_in_line))
-
-    def is_in_line(self, table: Table, wanted: Wanted) -> bool:
-        """Whether a table other than that of the buckets is known to be as it should."""
-        return self.rows_in_line.get(table) is wanted.rows[table]
-
-    def note_in_line(self, wanted: Wanted, behind: Container[Table]) -> None:
-        """All of `wanted` was written, but for the tables that are `behind`."""
-        self.rows_in_line = {table: rows for table, rows in wanted.rows.items() if table not in behind}
-        self.buckets_in_line = {} if BUCKETS in behind else dict(wanted.buckets)
-
-    def note(self, change: Change) -> None:
-        """`change` was made."""
-        if change.table is not BUCKETS:
-            self.rows_in_line.pop(change.table, None)
-            if change.do is None:
-                self.rows[change.table].pop(change.key, None)
-            else:
-                self.rows[change.table][change.key] = change.do
-            return
-        pool, bucket = change.key
-        self.buckets_in_line.pop(pool, None)
-        held = self.buckets.get(pool)
-        if held is None or bucket >= len(held):
-            held = _none(0) if held is None else held
-            held = self.buckets[pool] = _fitted(held, max(bucket + 1, 2 * len(held)))
-        held[bucket] = ABSENT if change.do is None else change.do.values
-
-    def strangers(self, other: "Holdings") -> dict[Table, int]:
-        """How many entries of each table are not the same in `other`; without the tables where all are."""
-        counts = {
-            table: sum(
-                rows.get(key) != other.rows[table].get(key) for key in rows.keys() | other.rows[table].keys()
-            )
-            for table, rows in self.rows.items()
-            if table is not BUCKETS
-        }
-        counts[BUCKETS] = sum(
-            _unlike(self.buckets.get(pool, _none(0)), other.buckets.get(pool, _none(0)))
-            for pool in self.buckets.keys() | other.buckets.keys()
-        )
-        return {table: count for table, count in counts.items() if count}
-
-    def backends_in_use(self) -> set[int]:
-        """The backends that some bucket names."""
-        named = np.zeros(LAST_BACKEND - ABSENT + 1, np.bool_)
-        for held in self.buckets.values():
-            named[held[:, :3] - ABSENT] = True
-        return {*(np.flatnonzero(named) + ABSENT).tolist()}
-
-    def has_buckets(self, pool: int, count: int) -> bool:
-        held = self.buckets.get(pool)
-        return held is not None and len(held) >= count and bool((held[:count, 0] != ABSENT).all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,31 +64,36 @@ class Reconciler:
     def __init__(self, switch: Connection) -> None:
         self._switch = switch
         self.holdings = Holdings()
-        self._meanwhile: dict[tuple[Table, Key], Change] | None = None
-        """The changes that were made since a look began, the latest of each entry."""
+        self._digests = Digests(switch)
+        self._look: Look | None = None
+        """The one that is under way, or has found what is yet to be taken over."""
 
     async def read_back(self) -> None:
         """Learns what the switch holds. A look that is under way is void."""
-        self._meanwhile = None
+        self._look = None
         self.holdings = await self._read()
 
-    async def look(self) -> Holdings:
-        """Reads what the switch holds, while writes go on: for `compare`, when none is under way."""
-        self._meanwhile = {}
-        return await self._read()
+    async def look(self, turn: Turn) -> bool:
+        """Compares what the switch holds with what we remember, while writes go on (see `drift`).
 
-    def compare(self, found: Holdings) -> dict[Table, int]:
-        """Takes over what a look has found; returns how many entries of which tables we had not left so.
-
-        A look may have come to an entry before or after it was written meanwhile: it is as it was written.
+        True if it is not the same: then it is for `compare` to take over what was found.
         """
-        meanwhile, self._meanwhile = self._meanwhile, None
-        if meanwhile is None:
-            return {}
-        for change in meanwhile.values():
-            found.note(change)
-        remembered, self.holdings = self.holdings, found
-        return remembered.strangers(found)
+        self._look = look = Look(self._switch, self.holdings, self._digests, turn)
+        await look.run()
+        if self._look is look and not look.found:
+            self._look = None
+        return self._look is look
+
+    def compare(self) -> dict[Table, int]:
+        """Takes over what a look that is over has found, while no write is under way.
+
+        Returns how many entries of which tables we had not left so.
+        """
+        look, self._look = self._look, None
+        found = look.found if look else []
+        for change in found:
+            self.holdings.note(change)
+        return Counter(change.table for change in found)
 
     async def _read(self) -> Holdings:
         holdings = Holdings()
@@ -181,7 +111,7 @@ class Reconciler:
         buckets: dict[int, Held] = {}
         for pool, rows in found.items():
             numbers, values = zip(*rows, strict=True)
-            buckets[pool] = _none(max(numbers) + 1)
+            buckets[pool] = none(max(numbers) + 1)
             buckets[pool][list(numbers)] = values
         return buckets
 
@@ -225,8 +155,8 @@ class Reconciler:
 
     def _note(self, change: Change) -> None:
         self.holdings.note(change)
-        if self._meanwhile is not None:
-            self._meanwhile[change.table, change.key] = change
+        if self._look is not None:
+            self._look.note(change)
 
     # what is to be done
 
@@ -247,12 +177,12 @@ class Reconciler:
     def _copies(self, number: int, wanted: Wanted) -> Held:
         """The buckets that the switch has of a pool, as many times as make those that it should have."""
         size = _mask(self.holdings.rows[POOLS][number,]) + 1
-        held = _fitted(self.holdings.buckets.get(number, _none(0)), size)
+        held = fitted(self.holdings.buckets.get(number, none(0)), size)
         return np.tile(held, (len(wanted.buckets[number]) // size, 1))
 
     def _doubled(self, number: int, wanted: Wanted) -> Iterator[Change]:
         copies = self._copies(number, wanted)
-        held = _fitted(self.holdings.buckets.get(number, _none(0)), len(copies))
+        held = fitted(self.holdings.buckets.get(number, none(0)), len(copies))
         for bucket in np.flatnonzero((held != copies).any(axis=1)).tolist():
             kind = Kind.INSERT if held[bucket, 0] == ABSENT else Kind.MODIFY
             yield Change(kind, BUCKETS, (number, bucket), Do("owners", tuple(copies[bucket].tolist())))
@@ -275,7 +205,7 @@ class Reconciler:
     def _missing_buckets(self, pool: int, owners: Owners) -> Iterator[Change]:
         if self.holdings.buckets_in_line.get(pool) is owners:
             return
-        held = _fitted(self.holdings.buckets.get(pool, _none(0)), len(owners))
+        held = fitted(self.holdings.buckets.get(pool, none(0)), len(owners))
         differing = np.flatnonzero((held != owners).any(axis=1))
         absent = held[differing, 0] == ABSENT
         rows = zip(differing.tolist(), absent.tolist(), owners[differing].tolist(), strict=True)
@@ -338,18 +268,3 @@ def _pool(serve: Do) -> Key:
 
 def _mask(settings: Do) -> int:
     return settings.values[1]
-
-
-def _unlike(one: Held, other: Held) -> int:
-    """How many buckets are not the same."""
-    count = max(len(one), len(other))
-    return int((_fitted(one, count) != _fitted(other, count)).any(axis=1).sum())
-
-
-def _none(count: int) -> Held:
-    return np.full((count, OWNERS), ABSENT, dtype=np.int32)
-
-
-def _fitted(held: Held, count: int) -> Held:
-    """The first `count` rows, with absent ones where there are fewer."""
-    return held[:count] if len(held) >= count else np.concatenate([held, _none(count - len(held))])

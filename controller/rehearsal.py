@@ -13,6 +13,7 @@ from controller.model import Config
 from controller.plan import Move, Plan, Step, TableWrites
 from controller.program import TABLES, Change, Kind
 from controller.session import Session
+from controller.stand_ins import NOBODY_CUT, Cut
 from controller.wire import Connection, Refusal
 
 DEADLINES = 366 * 86400.0
@@ -35,12 +36,13 @@ class Notes:
         return taken
 
 
-async def rehearse(session: Session, config: Config, now: float) -> Plan:
-    """What `config` would have `session` write; `now` in seconds since the epoch."""
+async def rehearse(session: Session, config: Config, now: float, cut: Cut = NOBODY_CUT) -> Plan:
+    """What `config`, and whom to `cut`, would have `session` write; `now` in seconds since the epoch."""
     notes = Notes()
     double = session.double(cast(Connection, notes))
     desired, switch = double.desired, double.name
     desired.configure(config, drain=True)
+    desired.cut(cut)
     before = desired.assignment.copy()
     await double.write(now)
     steps = [_step(0.0, notes.take(), switch)]
@@ -56,7 +58,7 @@ async def rehearse(session: Session, config: Config, now: float) -> Plan:
     return Plan(
         steps=tuple(step for step in steps if step.writes),
         moves=moves,
-        standing_in=tuple(desired.standing_in()),
+        standing_in=tuple(desired.stand_ins.told()),
     )
 
 

@@ -35,7 +35,7 @@ from controller.program import (
     Order,
     Punt,
 )
-from controller.reconciler import Holdings, Reconciler, Result
+from controller.reconciler import Reconciler, Result
 from controller.report import Recorded
 from controller.settle import poll_interval
 from controller.shared import SwitchState
@@ -66,6 +66,10 @@ DRIFT_SHARE = 20
 """Seconds between two comparisons of what the switch holds with what we have written, at the least, and the
 part of the time that reading it back may take."""
 
+LOOK_WAITS = 10.0
+"""Seconds that a look for drift waits for writes at a time. The embedded switch hangs up on whoever does not
+read on within 30 s."""
+
 RECORDED_INTERVAL = 5.0
 """Seconds for which a count of the recorded flows is good enough."""
 
@@ -89,8 +93,8 @@ class Session:
         self._tunnels: Tunnels = {}
         self._reading = asyncio.Lock()
         self._recorded: Recorded | None = None
-        self._found: Holdings | None = None
-        """By a look for drift that has ended."""
+        self._drifted = False
+        """A look has found entries that are not as we left them."""
         self._whole = False
         self._followed: tuple[object, ...] | None = None
         self._places = Memory()
@@ -200,23 +204,31 @@ class Session:
         return move if path is None else min(move, path)
 
     async def _look_for_drift(self) -> None:
-        """Reads back what the switch holds, now and then. Writes go on meanwhile: no failover waits."""
+        """Compares what the switch holds with what we have written, now and then, beside the writes."""
         clock, interval = self._shared.clock, DRIFT_INTERVAL
         while True:
             await asyncio.sleep(interval)
-            if self._state.brought_up:
+            if self._state.brought_up and not self._drifted:
                 began = clock()
-                self._found = await self._reconciler.look()
-                self._state.work.wake()
+                await self.look()
                 interval = max(DRIFT_INTERVAL, DRIFT_SHARE * (clock() - began))
 
+    async def look(self) -> None:
+        """Compares all that the switch holds. What is not as we have left it the next write repairs."""
+        self._drifted = await self._reconciler.look(self._let_writes_go_first)
+        if self._drifted:
+            self._state.work.wake()
+
+    async def _let_writes_go_first(self) -> None:
+        await asyncio.sleep(0)
+        await self._state.work.rest(LOOK_WAITS)
+
     def _compare(self) -> None:
-        """Finds what others have done to the switch, if a look has ended; the next write repairs it."""
-        if self._found is None:
+        """Takes over what a look has found that others have done; the next write repairs it."""
+        if not self._drifted:
             return
-        strangers, self._found = self._reconciler.compare(self._found), None
-        self._desired.members[self._state.name].holdings = self._reconciler.holdings
-        if strangers:
+        self._drifted = False
+        if strangers := self._reconciler.compare():
             where = ", ".join(f"{count} of {table}" for table, count in strangers.items())
             text = f"holds entries that are not as we left them: {where}; repairing"
             self._record(text, "somebody else has written, or the switch has lost them", Severity.WARNING)

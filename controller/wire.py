@@ -33,11 +33,13 @@ T = TypeVar("T")
 
 UPDATES_PER_WRITE = 1000
 CELLS_PER_READ = 1000
+ROWS_AT_A_TIME = 250
 
 CALL_DEADLINE = 10.0
 READ_DEADLINE = 60.0
 PIPELINE_DEADLINE = 60.0
-"""Seconds. The embedded switch compiles a new program when it takes it."""
+"""Seconds: of a read until the next message of its answer has come. The embedded switch compiles a new
+program when it takes it."""
 
 PACKETS_WAITING = 1024
 """Packet-ins that wait to be looked at; more are dropped, oldest first."""
@@ -330,13 +332,23 @@ class Connection:
             if row := self._codec.read(entity):
                 yield row[1:]
 
+    async def encoded_rows(self, table: Table) -> AsyncIterator[list[bytes]]:
+        """Every row of a table as a serialised Entity, some at a time. There may be a pause in between."""
+        async for answer in self._answers([self._codec.all_of(table)]):
+            for some in _batches(answer.entities, ROWS_AT_A_TIME):
+                yield [entity.SerializeToString() for entity in some]
+
     async def _read(self, entities: Iterable[p4r.Entity]) -> AsyncIterator[p4r.Entity]:
-        request = p4r.ReadRequest(device_id=self.target.device_id, entities=entities)
-        self._check_alive()
-        call = self._stub.Read(request, timeout=READ_DEADLINE)
-        while (answer := await within(None, call.read())) is not GRPC_EOF:
+        async for answer in self._answers(entities):
             for entity in answer.entities:
                 yield entity
+
+    async def _answers(self, entities: Iterable[p4r.Entity]) -> AsyncIterator[p4r.ReadResponse]:
+        request = p4r.ReadRequest(device_id=self.target.device_id, entities=entities)
+        self._check_alive()
+        call = self._stub.Read(request)
+        while (answer := await within(READ_DEADLINE, call.read())) is not GRPC_EOF:
+            yield answer
 
     # counters
 

@@ -9,6 +9,8 @@ class Work:
     def __init__(self) -> None:
         self._asked = self._done = 0
         self._news = asyncio.Event()
+        self._resting = asyncio.Event()
+        """Nothing is being written."""
         self._progress = asyncio.Condition()
 
     def ask(self) -> int:
@@ -28,6 +30,7 @@ class Work:
     def begin(self) -> int:
         """Takes all that was asked for until now."""
         self._news.clear()
+        self._resting.clear()
         return self._asked
 
     async def finish(self, number: int) -> None:
@@ -37,11 +40,12 @@ class Work:
             self._progress.notify_all()
 
     async def wait_for_more(self, timeout: float | None) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                await self._news.wait()
-        except TimeoutError:
-            pass
+        self._resting.set()
+        await _happens(self._news, timeout)
+
+    async def rest(self, timeout: float) -> None:
+        """Waits until whoever writes waits for more, but no longer than `timeout` seconds."""
+        await _happens(self._resting, timeout)
 
     async def wait_until_done(self, number: int, timeout: float) -> bool:
         try:
@@ -50,3 +54,12 @@ class Work:
         except TimeoutError:
             return False
         return True
+
+
+async def _happens(event: asyncio.Event, timeout: float | None) -> None:
+    """Waits for it, but no longer than `timeout` seconds."""
+    try:
+        async with asyncio.timeout(timeout):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -163,12 +163,18 @@ def _pools(reports: Reports) -> Iterator[Metric]:
         "sluice_pool_panic", "1 while too few are healthy, and all backends serve.", labels=labels
     )
     tier = GaugeMetricFamily("sluice_pool_tier", "The last tier of backends that serves.", labels=labels)
+    stand_ins = GaugeMetricFamily(
+        "sluice_pool_stand_ins",
+        "Backends that are to leave and get new flows still, since nobody who is to have them is up.",
+        labels=labels,
+    )
     for pool in reports.whole.pools:
         panic.add_metric([pool.name], pool.panic)
         tier.add_metric([pool.name], pool.tier)
         buckets.add_metric([pool.name], pool.buckets)
         moving.add_metric([pool.name], pool.moving)
-    yield from (buckets, moving, panic, tier)
+        stand_ins.add_metric([pool.name], sum(backend.stands_in for backend in pool.backends))
+    yield from (buckets, moving, panic, tier, stand_ins)
     unmoved = CounterMetricFamily(
         "sluice_pool_unmoved_connections",
         "Connections that found no room to move.",

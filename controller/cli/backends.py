@@ -5,9 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from controller.cli import drain
-from controller.cli.changes import report
+from controller.cli.changes import report, report_deed, report_trial
 from controller.cli.options import (
     BackendName,
+    DryRun,
     Format,
     NewName,
     Output,
@@ -66,11 +67,35 @@ def remove(
     """Remove a backend from a pool.
 
     It gets no new connections from now on, or from when another one is up that is to get them. Those that it
-    has go on; when they have ended, it goes. Until then its state is `removing`.
+    has go on; when they have ended, it goes. Until then its state is `removing`, and `cut` takes it out at
+    once.
     """
     with session(socket) as daemon:
         change = daemon.delete("pools", pool, "backends", name, force=force)
     report(change, f"{pool}/{name} removed" + (" by force" if force else ""), output)
+
+
+@app.command(epilog="Example: sluice backend cut web b5 --dry-run")
+def cut(
+    pool: PoolName,
+    name: BackendName,
+    dry_run: DryRun = False,
+    output: Output = Format.TABLE,
+    socket: Socket = DEFAULT_SOCKET,
+) -> None:
+    """Cut off a backend that was removed, and is still `removing`. This breaks its connections.
+
+    It leaves at once, also while it serves in the place of others (`removing, still serves`): if none of
+    those is up, new connections are refused until one is. This is for a server that must not serve any
+    longer, such as one that was broken into. One that is configured is taken out by `disable`, or by
+    `remove --force`.
+    """
+    with session(socket) as daemon:
+        change = daemon.post("pools", pool, "backends", name, "cut", dry_run=dry_run)
+    if dry_run:
+        report_trial(change, output)
+    else:
+        report_deed(change, f"{pool}/{name} cut off", output)
 
 
 drain.register(app)

@@ -19,19 +19,27 @@ NOT_APPLIED = 1
 
 def report(change: Change, what: str, form: Format, note: str = "") -> None:
     """Says what became of a change. Exits with NOT_APPLIED when the switch does not have it yet."""
+    if change.differences:
+        report_deed(change, what, form, note)
+    elif form is not Format.TABLE:
+        print_data(change, form)
+    else:
+        line(f"nothing to change: that is how it is already (revision {change.revision})")
+
+
+def report_deed(change: Change, what: str, form: Format, note: str = "") -> None:
+    """The same of what is done though the configuration may say already that it should be so."""
     if form is not Format.TABLE:
         print_data(change, form)
-    elif not change.differences:
-        line(f"nothing to change: that is how it is already (revision {change.revision})")
     else:
         count = moved(change.moved_buckets)
         if change.moved_buckets and change.detail:
             count = count.replace(" moved", " to move")
         line(f"{what} (revision {change.revision}); {count}{note}")
-    if not change.applied and change.differences:
+    if not change.applied:
         line(f"{change.detail}; it follows by itself", "yellow", error=True)
         raise typer.Exit(NOT_APPLIED)
-    if change.detail and change.differences and form is Format.TABLE:
+    if change.detail and form is Format.TABLE:
         line(change.detail)
 
 
@@ -44,14 +52,22 @@ def report_replacement(change: Change, what: str, form: Format, *, dry_run: bool
     elif form is not Format.TABLE:
         print_data(change, form)
     elif change.differences:
-        if change.plan:
-            print_plan(change.plan)
-        would = moved(change.moved_buckets).replace(" moved", " would move")
-        line(f"dry run, nothing was changed; {would}")
-        if change.detail:
-            line(change.detail, "yellow")
+        report_trial(change, form)
     else:
         line("dry run: nothing would change")
+
+
+def report_trial(change: Change, form: Format) -> None:
+    """Says what a change would do."""
+    if form is not Format.TABLE:
+        print_data(change, form)
+        return
+    if change.plan:
+        print_plan(change.plan)
+    would = moved(change.moved_buckets).replace(" moved", " would move")
+    line(f"dry run, nothing was changed; {would}")
+    if change.detail:
+        line(change.detail, "yellow")
 
 
 def print_plan(plan: Plan) -> None:

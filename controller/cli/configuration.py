@@ -13,7 +13,7 @@ import typer
 from controller.api.client import Client, Conflict
 from controller.api.schemas import ConfigView, Status
 from controller.cli import changes
-from controller.cli.options import Format, Output, Socket, Watch, session
+from controller.cli.options import DryRun, Format, Output, Socket, Watch, session
 from controller.cli.output import line, moment, print_data, print_table
 from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.watch import present
@@ -32,7 +32,6 @@ MERGE = "Get the document anew and edit that, or let yours win with --overwrite.
 CONFLICT = 1
 """Exit code for a change that was refused because somebody else was faster."""
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change, and change nothing.")]
 Expect = Annotated[
     int | None,
     typer.Option("--expect", metavar="N", show_default=False, help="Only if revision N is in force."),

@@ -33,6 +33,7 @@ Socket = Annotated[
 ]
 Output = Annotated[Format, typer.Option("--output", "-o", help="For people, or for programs.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Again each second until Ctrl-C.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change, and change nothing.")]
 PoolName = Annotated[
     str,
     typer.Argument(

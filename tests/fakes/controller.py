@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 from controller.config import parse
 from controller.controller import ChangeResult, Controller
 from controller.diagnosis import Finding
 from controller.diagnosis import State as Health
-from controller.errors import UnknownRevision
+from controller.errors import UnknownName, UnknownRevision
 from controller.events import EventLog, Kind
 from controller.explanation import Explanation, Side
 from controller.model import Backend, Config, Pool
@@ -24,6 +25,7 @@ from controller.report import (
     VipReport,
 )
 from controller.revision import Revision
+from controller.stand_ins import NOBODY_CUT, Cut
 from controller.trace import Flow
 
 DOCUMENT = """\
@@ -72,6 +74,8 @@ class FakeController(Controller):
     def __init__(self, document: str = DOCUMENT) -> None:
         self.events = EventLog(clock=lambda: NOW)
         self.changes: list[tuple[str, str, bool]] = []
+        self.cut: list[Cut] = []
+        """Whom each of them cut off."""
         self.asked: list[tuple[Flow, int | None]] = []
         self.explanation = EXPLANATION
         self.answer = ChangeResult(0, True, 0, "")
@@ -116,30 +120,47 @@ class FakeController(Controller):
         expected_revision: int | None = None,
         drain: bool = True,
         from_file: bool = False,
+        cut: Cut = NOBODY_CUT,
         wait: float = 5.0,
     ) -> ChangeResult:
         if self.failure:
             raise self.failure
         changed = edit(self._config)
-        if changed != self._config:
+        if changed != self._config or cut:
             self._refuse_what_is_not_about(expected_revision)
         self.changes.append((what, who, drain))
-        if changed != self._config:
+        self.cut.append(cut)
+        if changed != self._config or cut:
             self._config = changed
             self._revision = Revision(self._revision.number + 1, NOW, who, what)
             self.past.append((self._revision, self._config))
             self.events.record(Kind.CHANGE, f"revision {self._revision.number}", what, who)
         return replace(self.answer, revision=self._revision.number)
 
+    def leaving(self, pool: str, backend: str) -> Cut:
+        """`gone` was, of each pool."""
+        self._config.pool(pool)
+        if backend != "gone":
+            raise UnknownName("removed backend", backend, ["gone"])
+        return {pool: frozenset({("gone", IPv4Address("10.0.1.99"), 8080)})}
+
     def preview(
-        self, edit: Callable[[Config], Config], *, expected_revision: int | None = None
+        self,
+        edit: Callable[[Config], Config],
+        *,
+        expected_revision: int | None = None,
+        cut: Cut = NOBODY_CUT,
     ) -> ChangeResult:
         edit(self._config)
         self._refuse_what_is_not_about(expected_revision)
         return replace(self.answer, revision=self._revision.number + 1)
 
     async def rehearse(
-        self, edit: Callable[[Config], Config], *, expected_revision: int | None = None
+        self,
+        edit: Callable[[Config], Config],
+        *,
+        expected_revision: int | None = None,
+        cut: Cut = NOBODY_CUT,
     ) -> ChangeResult:
         return self.preview(edit, expected_revision=expected_revision)
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 from finsy.proto import rpc_code
 
 from controller.apportion import NOBODY
+from controller.codec import Codec, parse_p4info
+from controller.daemon import P4INFO
 from controller.errors import Unreachable
 from controller.program import (
     BACKENDS,
@@ -34,9 +36,10 @@ class Program(NamedTuple):
     """As much of a pipeline as a session asks for."""
 
     cookie: int
+    codec: Codec
 
 
-PROGRAM = Program(42)
+PROGRAM = Program(42, Codec(parse_p4info(P4INFO.read_text())))
 
 REASONS: dict[Table, Rows] = {
     PUNTS: {(1,): Do("arp_reply"), (2,): Do("neighbor_advertisement"), (3,): Do("glean")},
@@ -138,6 +141,10 @@ class FakeSwitch:
     async def rows(self, table: Table) -> AsyncIterator[tuple[Key, Do]]:
         for row in [*self.tables[table].items()]:
             yield row
+
+    async def encoded_rows(self, table: Table) -> AsyncIterator[list[bytes]]:
+        async for row in self.rows(table):
+            yield [PROGRAM.codec.encoded(table, *row)]
 
     async def packet_counts(self, counter: str, cells: Iterable[int]) -> dict[int, int]:
         return {cell: self.cells.get(counter, Counter())[cell] for cell in cells}

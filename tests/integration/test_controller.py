@@ -5,11 +5,21 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from finsy.proto import p4r
 
 from controller import program
+from controller.codec import Codec
 from controller.config import parse
 from controller.errors import InvalidConfig
-from controller.model import ONLY, add_backend, change_backend, make_backend, remove_backend, replace
+from controller.model import (
+    ONLY,
+    add_backend,
+    change_backend,
+    make_backend,
+    remove_backend,
+    replace,
+    with_backends,
+)
 from controller.program import Change, Do, Kind
 from controller.wanted import wanted
 from controller.wire import Connection, Pipeline, SwitchTarget
@@ -55,6 +65,25 @@ async def test_an_empty_switch_gets_program_and_entries(switch: SwitchProcess) -
         assert await rig.owners(pool=rig.pool("dns").id) == [(4, 4)] * 16
 
 
+async def test_a_switch_answers_in_the_octets_that_we_would_write(
+    switch: SwitchProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a look for drift is slow."""
+    async with Rig(switch) as rig:
+        await rig.synchronized()
+        read, decoded = Codec.read, []
+
+        def noted(self: Codec, entity: p4r.Entity) -> tuple[program.Table, program.Key, Do] | None:
+            decoded.append(read(self, entity))
+            return decoded[-1]
+
+        monkeypatch.setattr(Codec, "read", noted)
+        session = rig.controller._shared.switches[ONLY].session
+        assert session is not None
+        await session.look()
+        assert [row for row in decoded if row] == []
+
+
 async def test_changes_reach_the_switch(switch: SwitchProcess) -> None:
     async with Rig(switch) as rig:
         await rig.synchronized()
@@ -97,6 +126,30 @@ async def test_a_removed_backend_drains_and_goes(switch: SwitchProcess) -> None:
         await rig.synchronized()
         assert (3,) not in await rig.rows(program.BACKENDS)
         assert "web/b3 has drained and is removed" in rig.events()
+        await assert_switch_holds_what_is_wanted(rig)
+
+
+async def test_a_removed_backend_is_cut_off(switch: SwitchProcess) -> None:
+    """All of the pool are removed for one that is not up, so that they serve still."""
+    checked = parse((DOCUMENT % switch.address).replace("{type: none}", "{type: tcp, port: 9}"))
+    async with Rig(switch, config=checked) as rig:
+        await rig.synchronized()
+        newcomer = [make_backend("n1", "10.0.1.21")]
+        await rig.controller.change(
+            "replace", lambda config: with_backends(config, "web", newcomer), who="test"
+        )
+        others = [one for one in ("b1", "b2", "b3") if rig.backend(one).stands_in]
+        assert len(others) == 3
+        cut = rig.controller.leaving("web", "b2")
+        result = await rig.controller.change("cut", lambda config: config, who="test", cut=cut)
+        assert (result.revision, result.applied, result.moved_buckets) == (3, True, 85)
+        assert (2,) not in await rig.rows(program.BACKENDS)
+        assert {number for owners in await rig.owners() for number in owners} == {1, 3}
+        for name in ("b1", "b3"):
+            cut = rig.controller.leaving("web", name)
+            result = await rig.controller.change("cut", lambda config: config, who="test", cut=cut)
+        assert result.detail == "web: nobody gets new connections: who stood in for others has gone"
+        assert {number for owners in await rig.owners() for number in owners} == {0}
         await assert_switch_holds_what_is_wanted(rig)
 
 

@@ -368,7 +368,7 @@ class History(Clients):
 
     def first_check(self) -> None:
         """Of one that is new. Or one that was removed, and serves still, fails."""
-        removed = {one.name for one in self.desired.checked.pools[0].backends if NUMBER in one.name}
+        removed = {one.name for one in self.desired.stand_ins.checked.pools[0].backends if NUMBER in one.name}
         if removed and not self.kind.orderly and self.random.random() < 0.3:
             self.desired.set_health("web", self.random.choice(sorted(removed)), False, "checked")
         elif self.unchecked:

@@ -8,10 +8,11 @@ import pytest
 from controller.adoption import adopt
 from controller.assignment import Assignment
 from controller.config import parse
+from controller.holdings import Holdings
 from controller.identities import Identity
 from controller.model import Config, add_backend, change_backend, make_backend, remove_backend
 from controller.program import BACKENDS, BUCKETS, POOLS, Do, wide
-from controller.reconciler import Holdings, Reconciler
+from controller.reconciler import Reconciler
 from controller.wanted import wanted
 from tests.fakes.switch import FakeSwitch, at_once
 

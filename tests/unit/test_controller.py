@@ -13,7 +13,7 @@ from finsy.proto import rpc_code
 from controller import link
 from controller.config import parse
 from controller.controller import Controller
-from controller.errors import InvalidConfig, RevisionConflict, StoreError
+from controller.errors import InvalidConfig, RevisionConflict, StoreError, UnknownName
 from controller.model import (
     Config,
     Mode,
@@ -78,6 +78,28 @@ async def test_a_change_is_stored_even_when_the_switch_is_away(store: SqliteStor
     again = controller(store)
     assert (again.revision.number, again.revision.who, again.revision.what) == (2, "alice", "weight")
     assert again.config.pool("web").backend("b1").weight == 2
+
+
+async def test_a_backend_that_is_cut_off_is_in_the_history(store: SqliteStore) -> None:
+    one = controller(store)
+    one._shared.desired.refresh(time.time())
+    await one.change("remove", lambda config: remove_backend(config, "web", "b1"), who="alice")
+    one._shared.desired.refresh(time.time())
+    before, cut = one.config, one.leaving("web", "b1")
+    tried = one.preview(lambda config: config, cut=cut)
+    assert (tried.revision, one.revision.number) == (3, 2), "a dry run makes no revision"
+    with pytest.raises(RevisionConflict):
+        await one.change("cut", lambda config: config, who="bob", cut=cut, expected_revision=1)
+    result = await one.change("backend web/b1 cut off", lambda config: config, who="bob", cut=cut)
+    why = "not on the switch yet, and forgotten if the daemon ends before: not connected yet"
+    assert (result.revision, result.detail, one.config) == (3, why, before)
+    assert (store.revisions()[-1].who, store.revisions()[-1].what) == ("bob", "backend web/b1 cut off")
+    assert ("revision 3", "backend web/b1 cut off", "by bob") in [
+        (event.subject, event.text, event.cause) for event in one.events.since()
+    ]
+    one._shared.desired.refresh(time.time())
+    with pytest.raises(UnknownName, match="no removed backend named 'b1'"):
+        one.leaving("web", "b1")
 
 
 async def test_a_file_that_changed_wins_over_what_was_changed_since(store: SqliteStore) -> None:

@@ -58,6 +58,18 @@ vips: [{name: web, address: 10.0.0.100, port: 80, pool: web}]
     )
 
 
+def test_a_changed_copy_knows_its_own_parts(config: Config) -> None:
+    """What was looked up in the original stays there."""
+    web, idle = config.pool("web"), config.pool("idle")
+    assert config.vips_of("web") == config.vips
+    other = config.model_copy(update={"pools": (idle.model_copy(update={"buckets": 64}),), "vips": ()})
+    assert other.pool("idle").buckets == 64
+    assert other.vips_of("web") == ()
+    with pytest.raises(UnknownName, match="no pool named 'web'; there is: idle"):
+        other.pool("web")
+    assert config.pool("web") is web
+
+
 def test_a_backend_is_added(config: Config) -> None:
     changed = add_backend(config, "web", make_backend("b3", "10.0.1.13", 8080, weight=2))
     assert [backend.name for backend in changed.pool("web").backends] == ["b1", "b2", "b3"]

@@ -128,26 +128,6 @@ def test_what_the_switch_holds_is_read_back(world: World) -> None:
     assert at_once(again.apply(world.wanted())) == Result(0, 0, ())
 
 
-def test_what_is_written_during_a_look_is_as_it_was_written(world: World) -> None:
-    world.switch.tables[BACKENDS][99,] = Do("backend_address", (1, 1))
-    found = at_once(world.reconciler.look())
-    world.config = add_backend(world.config, "web", make_backend("b4", "10.0.1.14", 8080))
-    assert world.apply().complete
-    assert world.reconciler.compare(found) == {BACKENDS: 1}, "the stranger's, and none of ours"
-    assert [change.key for change in world.written(BACKENDS)] == [(4,)]
-    assert world.apply().written == 1, "the stranger's is removed"
-    assert (99,) not in world.switch.tables[BACKENDS]
-    assert world.reconciler.compare(at_once(world.reconciler.look())) == {}
-
-
-def test_a_look_is_void_when_all_has_been_read_back_since(world: World) -> None:
-    found = at_once(world.reconciler.look())
-    world.switch.tables[BACKENDS][99,] = Do("backend_address", (1, 1))
-    at_once(world.reconciler.read_back())
-    assert world.reconciler.compare(found) == {}
-    assert (99,) in world.reconciler.holdings.rows[BACKENDS]
-
-
 def test_entries_of_nobody_are_removed(world: World) -> None:
     world.switch.tables[ROUTES][5, 128] = Do("connected")
     world.switch.tables[BACKENDS][99,] = Do("backend_address", (1, 1))

@@ -200,6 +200,18 @@ async def test_an_announced_move_is_written_in_three_steps() -> None:
     ]
 
 
+async def test_who_is_cut_off_leaves_in_one_step() -> None:
+    world = World(parse(DOCUMENT % "4s"))
+    await world.write(NOW)
+    desired = world.shared.desired
+    desired.configure(remove_backend(desired.config, "web", "b1"), drain=True)
+    await world.write(NOW)
+    plan = await rehearse(world.session, desired.config, NOW, desired.stand_ins.leaving("web", "b1"))
+    assert [step.after for step in plan.steps] == [0.0]
+    assert {move.giver for move in plan.moves} == {"b1"}
+    assert desired.stand_ins.leaving("web", "b1"), "it was only tried out"
+
+
 def test_numbers_as_ranges() -> None:
     assert ranges([3, 17, 18, 19, 21]) == "3, 17-19, 21"
     assert ranges([]) == ""

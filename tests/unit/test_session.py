@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import cast
 
 import pytest
@@ -33,16 +33,17 @@ from controller.program import (
     PROBE_ANSWERS,
     PROBE_GROUPS,
     ROUTES,
+    TABLES,
     VIPS,
+    Change,
     Do,
-    Key,
     Order,
     Table,
 )
 from controller.session import Session
 from controller.shared import Shared, SwitchState
 from controller.store import SqliteStore
-from controller.wire import Connection, PacketIn
+from controller.wire import Connection, PacketIn, Refusal
 from controller.work import Work
 from tests.fakes.switch import FakeSwitch
 
@@ -415,18 +416,18 @@ async def test_a_verdict_does_not_wait_for_a_look_at_what_the_switch_holds(
     monkeypatch.setattr(sessions, "DRIFT_INTERVAL", 0.05)
     async with at_work(World()) as world:
         await world.done()
-        rows, looking, may_end = world.switch.rows, asyncio.Event(), asyncio.Event()
+        rows, looking, may_end = world.switch.encoded_rows, asyncio.Event(), asyncio.Event()
         looks: list[Table] = []
 
-        async def slow(table: Table) -> AsyncIterator[tuple[Key, Do]]:
+        async def slow(table: Table) -> AsyncIterator[list[bytes]]:
             looks.append(table)
-            async for row in rows(table):
+            async for some in rows(table):
                 if table is BUCKETS:  # what it held a moment ago is under way
                     looking.set()
                     await may_end.wait()
-                yield row
+                yield some
 
-        monkeypatch.setattr(world.switch, "rows", slow)
+        monkeypatch.setattr(world.switch, "encoded_rows", slow)
         await looking.wait()
         world.shared.desired.set_health("web", "b1", False, "refused")
         await world.done()
@@ -436,6 +437,62 @@ async def test_a_verdict_does_not_wait_for_a_look_at_what_the_switch_holds(
         await world.done()
         assert [text for text in world.told() if "not as we left them" in text] == []
         assert {do.values[:2] for do in world.switch.tables[BUCKETS].values()} == {(2, 2)}
+
+
+async def test_a_look_at_what_the_switch_holds_waits_for_what_is_being_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "DRIFT_INTERVAL", 0.05)
+    async with at_work(World()) as world:
+        await world.done()
+        rows, write = world.switch.encoded_rows, world.switch.write
+        writing, may_write, read = asyncio.Event(), asyncio.Event(), Counter[Table]()
+
+        async def counted(table: Table) -> AsyncIterator[list[bytes]]:
+            async for some in rows(table):
+                yield some
+                read[table] += len(some)
+                if table is BUCKETS and read[table] == 5:
+                    world.shared.desired.set_health("web", "b1", False, "refused")
+                    world.state.work.ask()
+                    await writing.wait()
+
+        async def slow(changes: Iterable[Change]) -> list[Refusal]:
+            writing.set()
+            await may_write.wait()
+            return await write(changes)
+
+        monkeypatch.setattr(world.switch, "encoded_rows", counted)
+        monkeypatch.setattr(world.switch, "write", slow)
+        await writing.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert read[BUCKETS] == 5, "the sixth has come, and it does not ask for more"
+        may_write.set()
+        await world.until(lambda: read[BUCKETS] >= 16)
+
+
+async def test_a_look_goes_on_after_a_while_though_writing_takes_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "DRIFT_INTERVAL", 0.05)
+    monkeypatch.setattr(sessions, "LOOK_WAITS", 0.001)
+    async with at_work(World()) as world:
+        await world.done()
+        monkeypatch.setattr(world.switch, "write", lambda _: asyncio.Event().wait())
+        world.shared.desired.set_health("web", "b1", False, "refused")
+        world.state.work.ask()
+        looked = asyncio.Event()
+
+        async def last(table: Table) -> AsyncIterator[list[bytes]]:
+            if table is TABLES[-1]:
+                looked.set()
+            for some in ():
+                yield some
+
+        monkeypatch.setattr(world.switch, "encoded_rows", last)
+        async with asyncio.timeout(10):
+            await looked.wait()
 
 
 async def test_what_others_have_written_is_found_repaired_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -452,5 +509,5 @@ async def test_what_others_have_written_is_found_repaired_and_told(monkeypatch: 
         (told,) = [text for text in world.told() if "not as we left them" in text]
     assert told == (
         "in memory holds entries that are not as we left them: "
-        "1 of backends, 1 of vips, 1 of buckets; repairing"
+        "1 of backends, 1 of buckets, 1 of vips; repairing"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from controller import reporting
@@ -9,6 +10,7 @@ from controller.assignment import Assignment
 from controller.config import parse
 from controller.counters import Counters
 from controller.desired import Desired
+from controller.errors import InvalidConfig, UnknownName
 from controller.events import EventLog
 from controller.health.monitor import watches
 from controller.model import (
@@ -207,7 +209,7 @@ def test_on_the_way_back_they_are_the_same_as_before() -> None:
     world.apply("a1", "a2")
     assert world.desired.assignment.pools["web"].backends == before.backends
     assert world.new == OLD
-    assert world.desired.checked == world.config
+    assert world.desired.stand_ins.checked == world.config
 
 
 def test_another_controller_decides_the_same() -> None:
@@ -224,7 +226,7 @@ def test_a_removed_one_is_checked_while_it_serves_and_cut_when_it_is_down() -> N
     world = World()
     asked: list[list[str]] = []
     world.desired.on_stand_ins = lambda: asked.append(
-        [watch.name for watch in watches(world.desired.checked) if watch.pool == "web"]
+        [watch.name for watch in watches(world.desired.stand_ins.checked) if watch.pool == "web"]
     )
     world.apply("b1")
     assert asked[-1] == ["web/b1", "web/a1#1", "web/a2#2"]
@@ -339,6 +341,79 @@ def test_those_that_stand_in_are_asked_by_the_switch_too() -> None:
     world.verdict(b1=True)
     leaving = world.desired.assignment.pools["web"].backends[1]
     assert question_for(world.config, world.config.pool("web"), leaving) is None
+
+
+# one that must not serve any longer
+
+
+def cut(world: World, name: str) -> int:
+    """How many buckets that was said to move."""
+    servers = world.desired.stand_ins.leaving("web", name)
+    moved, foreseen = world.desired.preview(world.config, world.now, servers)
+    world.desired.cut(servers)
+    world.refresh()
+    assert np.array_equal(
+        foreseen.pools["web"].buckets.current, world.desired.assignment.pools["web"].buckets.current
+    )
+    return moved
+
+
+def test_one_that_stands_in_is_cut_off_and_the_others_stand_in_for_it() -> None:
+    world = World()
+    world.apply("b1")
+    assert cut(world, "a1") == 8
+    assert world.new == {"a2": 16}
+    assert not world.desired.assignment.pools["web"].buckets.moving.any(), "its old connections are cut"
+    world.begin_anew()
+    assert world.new == {"a2": 16}, "it does not come again"
+
+
+def test_when_the_last_that_stands_in_is_cut_off_nobody_serves_until_somebody_is_up() -> None:
+    world = World()
+    world.apply("b1")
+    cut(world, "a1")
+    assert world.desired.stand_ins.unserved(["web"]) == []
+    cut(world, "a2")
+    assert world.new == NOBODY
+    why = "who stood in for others has gone"
+    assert world.desired.stand_ins.unserved(["web", "api"]) == [f"web: nobody gets new connections: {why}"]
+    assert f"web: nobody gets new connections ({why})" in world.told()
+    world.verdict(b1=True)
+    assert world.new == {"b1": 16}
+
+
+def test_one_that_drains_is_cut_off_with_its_old_connections() -> None:
+    world = World()
+    world.apply("a2")
+    assert world.desired.assignment.pools["web"].buckets.moving.sum() == 8
+    assert cut(world, "a1") == 0
+    assert not world.desired.assignment.pools["web"].buckets.moving.any()
+    assert [i.name for i in world.desired.assignment.pools["web"].backends.values()] == ["a2"]
+
+
+def test_a_newcomer_of_the_same_name_is_not_cut_off() -> None:
+    world = World()
+    world.configure(with_backends(world.config, "web", [make_backend("a1", "10.0.1.99"), *backends("a2")]))
+    world.verdict(a1=True)
+    there = {str(i.address) for i in world.desired.assignment.pools["web"].backends.values()}
+    assert there == {"10.0.1.11", "10.0.1.12", "10.0.1.99"}
+    cut(world, "a1")
+    there = {str(i.address) for i in world.desired.assignment.pools["web"].backends.values()}
+    assert there == {"10.0.1.12", "10.0.1.99"}
+
+
+def test_who_cannot_be_cut_off_is_told_why() -> None:
+    world = World()
+    with pytest.raises(InvalidConfig, match=r"a1\]: is configured: `sluice backend disable` takes it out"):
+        world.desired.stand_ins.leaving("web", "a1")
+    world.apply("a2")
+    with pytest.raises(UnknownName, match="no removed backend named 'a3'; there is: a1"):
+        world.desired.stand_ins.leaving("web", "a3")
+    with pytest.raises(UnknownName, match="no pool named 'shop'"):
+        world.desired.stand_ins.leaving("shop", "a1")
+    cut(world, "a1")
+    with pytest.raises(UnknownName, match="there is: none"):
+        world.desired.stand_ins.leaving("web", "a1")
 
 
 # what an operator sees

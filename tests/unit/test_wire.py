@@ -282,6 +282,20 @@ async def test_rows_are_read_from_any_number_of_answers(switch: ScriptedSwitch, 
         assert {key: do async for key, do in connection.rows(BUCKETS)} == rows
 
 
+async def test_a_switch_that_stalls_while_it_is_read_is_lost(
+    switch: ScriptedSwitch, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "READ_DEADLINE", 0.2)
+
+    async def never(_: grpc.aio.ServicerContext) -> None:
+        await asyncio.Event().wait()
+
+    switch.answer = never
+    async with connected(switch, pipeline) as connection:
+        with pytest.raises(Unreachable, match=r"not answered for 0\.2 s"):
+            _ = [row async for row in connection.rows(BUCKETS)]
+
+
 async def test_counters_are_read_by_key_and_by_cell(switch: ScriptedSwitch, pipeline: Pipeline) -> None:
     codec = pipeline.codec
     async with connected(switch, pipeline) as connection:

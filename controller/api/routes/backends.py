@@ -11,10 +11,11 @@ from controller.api.conditions import Expected
 from controller.api.document import CHANGE, refused
 from controller.api.routes import changes
 from controller.api.routes.present import fields
-from controller.api.routes.requests import BackendName, PoolName, TheController, User
+from controller.api.routes.requests import BackendName, DryRun, PoolName, TheController, User
 from controller.api.schemas import BackendChange, Change, PoolView
 from controller.controller import Controller
-from controller.model import Backend
+from controller.errors import InvalidConfig, Problem, UnknownName
+from controller.model import Backend, Config
 from controller.report import PoolReport
 
 router = APIRouter(tags=["pools"], route_class=StrictRoute)
@@ -105,14 +106,52 @@ async def remove_backend(
     force: Annotated[bool, Query(description="At once; this breaks its connections.")] = False,
 ) -> Change:
     """Removes a backend once its connections have ended; with `force` at once, which breaks them."""
+
+    def edit(config: Config) -> Config:
+        try:
+            return model.remove_backend(config, pool, backend)
+        except UnknownName:
+            if not _is_leaving(controller, pool, backend):
+                raise
+            text = "is removed already, and still has connections: `sluice backend cut` breaks them"
+            raise InvalidConfig([Problem(f"pools[{pool}].backends[{backend}]", text)]) from None
+
     return await changes.change(
         controller,
         f"backend {pool}/{backend} removed{' by force' if force else ''}",
-        lambda config: model.remove_backend(config, pool, backend),
+        edit,
         who=user,
         expected=expected,
         drain=not force,
     )
+
+
+@router.post(
+    "/pools/{pool}/backends/{backend}/cut",
+    summary="Cut off a removed backend",
+    responses=CHANGE | refused(404),
+)
+async def cut_backend(
+    controller: TheController,
+    pool: PoolName,
+    backend: BackendName,
+    user: User,
+    expected: Expected,
+    dry_run: DryRun = False,
+) -> Change:
+    """Takes a backend out at once that was removed, and still has connections; they break.
+
+    If nobody else of the pool is up, new connections are refused until somebody is. A backend that is
+    configured is refused: it is disabled, or removed with `force`. A dry run changes nothing.
+    """
+    return await changes.cut_off(controller, pool, backend, who=user, expected=expected, dry_run=dry_run)
+
+
+def _is_leaving(controller: Controller, pool: str, backend: str) -> bool:
+    try:
+        return bool(controller.leaving(pool, backend))
+    except UnknownName:
+        return False
 
 
 def _view(controller: Controller, report: PoolReport) -> PoolView:

@@ -29,6 +29,22 @@ async def change(
     return Change(**asdict(result), differences=tuple(found))
 
 
+async def cut_off(
+    controller: Controller, pool: str, backend: str, *, who: str, expected: Condition, dry_run: bool
+) -> Change:
+    """Has a backend leave at once that was removed from the configuration; or says what that would change."""
+    recording, _ = _recorded(controller, lambda config: config, expected)
+    cut = controller.leaving(pool, backend)
+    if dry_run:
+        result = await controller.rehearse(recording, expected_revision=expected.revision, cut=cut)
+    else:
+        what = f"backend {pool}/{backend} cut off"
+        result = await controller.change(
+            what, recording, who=who, expected_revision=expected.revision, cut=cut
+        )
+    return Change(**asdict(result), differences=())
+
+
 async def replace(
     controller: Controller, what: str, wanted: Config, *, who: str, expected: Condition, dry_run: bool
 ) -> Change:

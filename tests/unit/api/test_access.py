@@ -145,7 +145,7 @@ async def test_a_token_for_reading_looks_and_changes_nothing(
                 hint="a change needs a token with the role write",
             )
             asked += 1
-    assert asked == 7
+    assert asked == 8
     assert controller.config is before
     assert controller.changes == []
     assert (await remote.get("/v1/status", headers=bearer(READER))).status_code == 200

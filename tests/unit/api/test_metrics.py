@@ -103,6 +103,18 @@ def test_a_backend_on_its_way_out_and_its_successor_are_told_apart(state: str) -
     assert len(series) == len(set(series))
 
 
+def test_backends_that_serve_though_they_are_to_leave_are_counted() -> None:
+    report = FakeController().report()
+    web, dns = report.pools
+    backends = [one.model_copy(update={"stands_in": one.name != "b3"}) for one in web.backends]
+    changed = report.model_copy(update={"pools": (web.model_copy(update={"backends": (*backends,)}), dns)})
+    metrics = generate_latest(
+        registry(lambda: changed, dict, EventLog(), Followers(), Connections())
+    ).decode()
+    assert f'sluice_pool_stand_ins{{pool="web"}} {len(backends) - 1}.0' in metrics
+    assert 'sluice_pool_stand_ins{pool="dns"} 0.0' in metrics
+
+
 # What is made of them: the dashboard and the alerts in contrib/
 
 CONTRIB = Path(__file__).resolve().parents[3] / "contrib"

@@ -89,6 +89,36 @@ def test_the_user_may_have_any_name(
     assert controller.changes[0][1] == "Zoë Müller"
 
 
+def test_a_removed_backend_is_cut_off(cli: Cli, controller: FakeController) -> None:
+    controller.answer = ChangeResult(0, True, 341, "web: nobody gets new connections: b5 is not up")
+    told = cli("backend", "cut", "web", "gone")
+    assert told.out == (
+        "web/gone cut off (revision 2); 341 buckets moved\nweb: nobody gets new connections: b5 is not up\n"
+    )
+    assert controller.changes == [("backend web/gone cut off", "alice", True)]
+    assert [*controller.cut[0]] == ["web"]
+
+
+def test_a_cut_is_tried_out(cli: Cli, controller: FakeController) -> None:
+    controller.answer = ChangeResult(0, False, 341, "")
+    told = cli("backend", "cut", "web", "gone", "--dry-run")
+    assert (told.code, told.out) == (0, "dry run, nothing was changed; 341 buckets would move\n")
+    assert controller.changes == []
+    assert cli("backend", "cut", "web", "gone", "--dry-run", "-o", "json").json()["moved_buckets"] == 341
+
+
+def test_a_cut_that_the_switch_lacks_is_no_success(cli: Cli, controller: FakeController) -> None:
+    controller.answer = ChangeResult(0, False, 5, "not on the switch yet: not reached")
+    told = cli("backend", "cut", "web", "gone")
+    assert (told.code, told.err) == (1, "not on the switch yet: not reached; it follows by itself\n")
+
+
+def test_one_that_is_removed_already_is_not_removed_again_but_cut(cli: Cli) -> None:
+    told = cli("backend", "remove", "web", "gone", "--force")
+    assert told.code == 1
+    assert "is removed already, and still has connections: `sluice backend cut` breaks them" in told.err
+
+
 def test_what_is_so_already_is_no_change(cli: Cli, controller: FakeController) -> None:
     result = cli("backend", "weight", "web", "b1", "1")
     assert (result.code, result.out) == (0, "nothing to change: that is how it is already (revision 1)\n")

@@ -39,6 +39,7 @@ def test_every_command_explains_itself_and_ends_with_an_example(
         *("vip list", "vip show", "vip add", "vip remove", "pool list", "pool show"),
         *("backend add", "backend remove", "backend drain", "backend enable", "backend disable"),
         "backend weight",
+        "backend cut",
         "backend undrain",
         *("api openapi", "api token"),
     }
