@@ -362,9 +362,6 @@ class Lab:
             )
         return result.stdout
 
-    def sluice_json(self, *arguments: str) -> Any:
-        return json.loads(self.sluice(*arguments, "-o", "json"))
-
     # Inner helpers
 
     def _launch(

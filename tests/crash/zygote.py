@@ -22,7 +22,7 @@ from controller.health.process import CheckProcess
 from controller.model import Config
 from tests.crash import faults
 
-LOOK_EVERY = 0.005
+LOOK_EVERY = 0.02
 
 
 class Told:

@@ -1,26 +1,22 @@
 """`sluice daemon` as a process, with its own folder, for tests that start and end it."""
 
-import io
-import os
 import select
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
-from unittest import mock
 
 import pytest
 
 from controller.api.client import Client
 from controller.api.schemas import PoolView, Status
-from controller.cli.main import main
 from controller.events import Event
 from controller.report import BackendReport
-from tests.fakes.cli import Printed
+from tests.fakes.cli import Printed, in_process
 
 PATIENCE = 60.0
 """Seconds. On a busy machine the embedded switch takes some to compile its program for the first time."""
@@ -105,11 +101,7 @@ class Daemon:
         return process.wait(PATIENCE), log.read_text()
 
     def run(self, *arguments: str) -> Printed:
-        """The command line, in this process: one of its own takes longer to start than to do its work."""
-        out, err = io.StringIO(), io.StringIO()
-        with mock.patch.dict(os.environ), redirect_stdout(out), redirect_stderr(err):
-            code = main(["--socket", str(self.socket), *arguments])
-        return Printed(code, out.getvalue(), err.getvalue())
+        return in_process(self.socket, *arguments)
 
     def events(self) -> list[Event]:
         with Client(self.socket) as api:
