@@ -29,9 +29,10 @@ PYTHON ?= $(shell for p in python3.11 /usr/bin/python3.11 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v "$$p" && break; done)
 # What `make test` does at once, the longest first. A part collects its own tests only. Labs mostly wait, so two run
 # at a time; they have the processor before all else, since what they count depends on time.
-PARTS = test-labs test-processes test-units check test-packets test-rest
+PARTS = test-labs test-processes test-switch test-units check test-packets test-rest
 LABS = tests/system
-PROCESSES = tests/crash tests/integration tests/switch
+PROCESSES = tests/crash tests/integration
+SWITCH = tests/switch
 UNITS = tests/unit
 PACKETS = tests/packets
 AFTER_LABS = nice -n 10
@@ -40,8 +41,8 @@ VENV := .venv/bin
 LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-labs test-processes test-units test-packets test-rest check soak same-bytes
-.PHONY: p4 p4sh bench-switch bench-failover bench-consistency bench-shares bench-controller bench-health
+.PHONY: help run up down test test-labs test-processes test-switch test-units test-packets test-rest check
+.PHONY: soak same-bytes p4 p4sh bench-switch bench-failover bench-consistency bench-shares bench-controller bench-health
 .PHONY: bench-rings bench-writes bench-reads bench-tables
 .PHONY: conformance fuzz lock clean install install-all rights python
 
@@ -70,17 +71,20 @@ endif
 test-labs: install ## whole networks
 	$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(LABS)
 
-test-processes: install ## switches and controllers, in processes of their own or not
+test-processes: install ## controllers with switches, also when they are killed
 	$(AFTER_LABS) $(VENV)/python -m pytest $(PROCESSES)
 
-test-units: install ## their parts
+test-switch: install ## the embedded switch
+	$(AFTER_LABS) $(VENV)/python -m pytest $(SWITCH)
+
+test-units: install ## parts of the controller
 	$(AFTER_LABS) $(VENV)/python -m pytest $(UNITS)
 
 test-packets: install ## the packet table
 	$(AFTER_LABS) $(VENV)/python -m pytest $(PACKETS)
 
 test-rest: install ## all other tests
-	$(AFTER_LABS) $(VENV)/python -m pytest tests $(addprefix --ignore=,$(LABS) $(PROCESSES) $(UNITS) $(PACKETS))
+	$(AFTER_LABS) $(VENV)/python -m pytest tests $(addprefix --ignore=,$(LABS) $(PROCESSES) $(SWITCH) $(UNITS) $(PACKETS))
 
 soak: install ## the searches for counter-examples, SOAK times as long (50); an hour of traffic through the switch
 	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/crash tests/packets/test_same_bytes.py \
