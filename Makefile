@@ -3,7 +3,7 @@
 #   TARGET=auto|embedded|bmv2   which switch (auto: the embedded one)
 #   SWITCHES=1|2                how many switches `make up` starts, with a router in front of two
 #   NAME=sluice                 the lab's name: its network namespace, and /run/NAME
-#   TESTS=tests/...  JOBS=3     which tests `make test` runs, and how many parts of it at once
+#   TESTS=tests/...  JOBS=N     which tests `make test` runs, and how many at once (one more than there are processors)
 #   P4C_SOURCE=/path P4C=...    p4c's source folder and compiler, for `make conformance`
 #   SOAK=50  SOAK_SECONDS=3600  how many times as long `make soak` looks; how long its traffic lasts
 #   FUZZ=600                    how many seconds `make fuzz` looks
@@ -12,7 +12,7 @@ TARGET ?= auto
 NAME ?= sluice
 SWITCHES ?= 1
 TESTS ?= tests
-JOBS ?= 3
+JOBS ?= $(shell expr $$(nproc) + 1)
 SOAK ?= 50
 SOAK_SECONDS ?= 3600
 CASES ?= 10000
