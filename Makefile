@@ -3,7 +3,7 @@
 #   TARGET=auto|embedded|bmv2   which switch (auto: the embedded one)
 #   SWITCHES=1|2                how many switches `make up` starts
 #   NAME=sluice                 of the lab: its network namespace, and /run/NAME
-#   TESTS=tests/...  JOBS=2     `make test`: which tests, in how many processes
+#   TESTS=tests/...  JOBS=3     `make test`: which tests, how many at once
 #   P4C_SOURCE=... P4C=...      p4c's source and compiler, for `make conformance`
 #   SOAK=50  SOAK_SECONDS=3600  `make soak`: how many times as long; its traffic
 #   CASES=10000                 how many packets `make same-bytes` sends
@@ -13,7 +13,7 @@ TARGET ?= auto
 NAME ?= sluice
 SWITCHES ?= 1
 TESTS ?= tests
-JOBS ?= 2
+JOBS ?= $(shell expr $$(nproc) + 1)
 SOAK ?= 50
 SOAK_SECONDS ?= 3600
 CASES ?= 10000
@@ -23,15 +23,28 @@ FUZZ ?= 600
 
 export SLUICE_CACHE ?= $(CURDIR)/build/cache
 export PYTHONUNBUFFERED = 1
+# Modules are compiled once, and not by each of the hundreds of processes that a run starts.
+export PYTHONDONTWRITEBYTECODE =
 
 PYTHON ?= $(shell for p in python3.11 /usr/bin/python3.11 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v "$$p" && break; done)
+# What `make test` does at once, the longest first. A part collects its own tests only. Labs mostly wait, so two run
+# at a time; they have the processor before all else, since what they count depends on time.
+PARTS = test-labs test-processes test-switch test-units check test-packets test-rest
+LABS = tests/system
+PROCESSES = tests/crash tests/integration
+SWITCH = tests/switch
+UNITS = tests/unit
+PACKETS = tests/packets
+AFTER_LABS = nice -n 10
+
 VENV := .venv/bin
 LAB = $(VENV)/python -m topo --name '$(NAME)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test check soak same-bytes p4 p4sh bench-switch bench-failover bench-consistency bench-shares
-.PHONY: bench-controller bench-health bench-rings bench-writes bench-reads bench-tables
+.PHONY: help run up down test test-labs test-processes test-switch test-units test-packets test-rest check
+.PHONY: soak same-bytes p4 p4sh bench-switch bench-failover bench-consistency bench-shares bench-controller bench-health
+.PHONY: bench-rings bench-writes bench-reads bench-tables
 .PHONY: conformance fuzz lock clean install install-all rights python
 
 help: ## list the targets
@@ -47,8 +60,33 @@ up: rights install ## start everything and open a prompt
 down: python ## end what `make up` started
 	@$(PYTHON) -m topo --name '$(NAME)' down
 
-test: install-all check ## every check and every test
+test: install-all ## every check and every test
+ifeq ($(TESTS),tests)
+	@echo 'Some at a time, each of which shows what it found when it has ended: $(PARTS)'
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) --output-sync=target $(PARTS)
+	@echo 'Every part has passed: $(PARTS)'
+else
+	@$(MAKE) --no-print-directory check
 	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+endif
+
+test-labs: install ## whole networks
+	$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(LABS)
+
+test-processes: install ## controllers with switches, also when they are killed
+	$(AFTER_LABS) $(VENV)/python -m pytest $(PROCESSES)
+
+test-switch: install ## the embedded switch
+	$(AFTER_LABS) $(VENV)/python -m pytest $(SWITCH)
+
+test-units: install ## parts of the controller
+	$(AFTER_LABS) $(VENV)/python -m pytest $(UNITS)
+
+test-packets: install ## the packet table
+	$(AFTER_LABS) $(VENV)/python -m pytest $(PACKETS)
+
+test-rest: install ## all other tests
+	$(AFTER_LABS) $(VENV)/python -m pytest tests $(addprefix --ignore=,$(LABS) $(PROCESSES) $(SWITCH) $(UNITS) $(PACKETS))
 
 soak: install ## search for counter-examples longer; an hour of traffic
 	SLUICE_SOAK='$(SOAK)' $(VENV)/python -m pytest tests/property tests/crash tests/packets/test_same_bytes.py \
@@ -61,7 +99,7 @@ same-bytes: install ## random packets through the program here and on BMv2
 
 check: install ## ruff and pyright
 	$(VENV)/ruff check .
-	$(VENV)/pyright
+	$(AFTER_LABS) $(VENV)/pyright
 
 p4: install ## compile p4src/ with p4c, where it is present
 	$(VENV)/python p4src/build.py

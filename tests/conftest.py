@@ -38,14 +38,8 @@ def _not_on_path(program: str) -> str:
     return "" if shutil.which(program) else f"{program} is not on PATH"
 
 
-FIRST = ("tests/packets/", "tests/system/")
-"""What takes longest comes first, so that nobody waits for it at the end; with two processes one has the
-packets and the other the labs, one lab after the other."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The order; and skips by marker: each condition is looked at once, and only if a test asks for it."""
-    items.sort(key=lambda item: next((n for n, part in enumerate(FIRST) if part in item.nodeid), len(FIRST)))
+    """Skips by marker: each condition is looked at once, and only if a test asks for it."""
     conditions = {
         "root": _no_root,
         "bmv2": lambda: _not_on_path(BMV2),

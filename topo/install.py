@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,6 +71,10 @@ class Environment:
     def python(self) -> str:
         return str(self.path / "bin" / "python")
 
+    @property
+    def packages(self) -> Path:
+        return self.path / "lib" / f"python{PYTHON[0]}.{PYTHON[1]}" / "site-packages"
+
     def digest(self) -> str:
         """Changes when anything that the environment was made from changes."""
         made_from = [PROJECT / self.lock, PROJECT / "pyproject.toml", Path(__file__)]
@@ -103,6 +108,13 @@ def install_packages() -> None:
         raise InstallError(f"installed, but not found afterwards: {' '.join(unmet)}")
 
 
+def install_environments(environments: Sequence[Environment]) -> None:
+    """All at once. Raises the first InstallError when all have ended."""
+    with ThreadPoolExecutor() as side_by_side:
+        for done in [side_by_side.submit(install_environment, one) for one in environments]:
+            done.result()
+
+
 def install_environment(environment: Environment) -> None:
     """Make or complete a virtual environment. Raises InstallError."""
     stamp = environment.path / STAMP
@@ -126,16 +138,23 @@ def _fill(environment: Environment) -> None:
     pip = [environment.python, "-m", "pip", "--disable-pip-version-check", "install", "--no-input"]
     remedy = "Is the machine connected to a Python package index?"
     _run([sys.executable, "-m", "venv", str(environment.path)], "See what python says above.")
-    _run([*pip, "--require-hashes", "-r", environment.lock], remedy)
+    # The lock file names all that is needed.
+    _run([*pip, "--no-deps", "--no-compile", "--require-hashes", "-r", environment.lock], remedy)
+    _compile(environment)
     if environment.with_project:
         _run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], "See what pip says above.")
         _link_mininet(environment)
 
 
+def _compile(environment: Environment) -> None:
+    """As pip does, but with all processors; files that are not of this version of Python stay as they are."""
+    compiling = [environment.python, "-m", "compileall", "-q", "-q", "-j", "0", str(environment.packages)]
+    subprocess.run(compiling, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def _link_mininet(environment: Environment) -> None:
     """Make Debian's Mininet, and nothing else of Debian's Python packages, importable."""
-    packages = environment.path / "lib" / f"python{PYTHON[0]}.{PYTHON[1]}" / "site-packages"
-    link = packages / DEBIAN_MININET.name
+    link = environment.packages / DEBIAN_MININET.name
     link.unlink(missing_ok=True)
     link.symlink_to(DEBIAN_MININET)
 
@@ -177,9 +196,7 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             install_packages()
-            install_environment(MAIN)
-            if arguments.p4sh:
-                install_environment(P4SH)
+            install_environments([MAIN, P4SH] if arguments.p4sh else [MAIN])
         except InstallError as error:
             print(f"Cannot install: {error}", file=sys.stderr)
             return 2

@@ -119,8 +119,7 @@ class Lab:
         try:
             lab._start_network(target)
             lab._start_decapsulators()
-            for server in servers:
-                lab.start_server(server, server_port)
+            lab.start_servers(servers, server_port)
             lab.start_daemon()
         except BaseException:
             lab.down()
@@ -276,10 +275,18 @@ class Lab:
 
     def start_server(self, host: str, port: int = plan.SERVICE_PORT) -> None:
         """Start the HTTP server of a backend and wait until it listens."""
-        log = self.logs / f"{host}.log"
-        command = self.python("topo.server", "--name", host, "--port", str(port))
-        child = self._launch(host, self.inside_host(host, command), log=log, pipe_output=True)
-        self._await_line(child, READY, SERVER_READY_SECONDS, f"the server on {host}", log)
+        self.start_servers([host], port)
+
+    def start_servers(self, hosts: Sequence[str], port: int = plan.SERVICE_PORT) -> None:
+        """Start those of several at once, and wait until all listen."""
+        started: dict[str, subprocess.Popen[str]] = {}
+        for host in hosts:
+            command = self.python("topo.server", "--name", host, "--port", str(port))
+            inside = self.inside_host(host, command)
+            started[host] = self._launch(host, inside, log=self.logs / f"{host}.log", pipe_output=True)
+        for host, child in started.items():
+            log = self.logs / f"{host}.log"
+            self._await_line(child, READY, SERVER_READY_SECONDS, f"the server on {host}", log)
 
     def kill_server(self, host: str) -> float:
         """SIGKILL the server of a backend. Returns the monotonic time just before."""
@@ -365,9 +372,6 @@ class Lab:
         if result.returncode != 0:
             raise CommandFailed(said, result.returncode, result.stderr or result.stdout)
         return result.stdout
-
-    def sluice_json(self, *arguments: str) -> Any:
-        return json.loads(self.sluice(*arguments, "-o", "json"))
 
     # Inner helpers
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 TOKEN_VARIABLE = "SLUICE_LAB"
 POLL_SECONDS = 0.02
+PAUSE_PER_LOOK = 4.0
+LONGEST_PAUSE = 0.2  # seconds
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -109,13 +111,20 @@ def with_token(token: str) -> Iterator[Process]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Poll `condition` until it holds; False when `seconds` passed first."""
+    """Poll `condition` until it holds; False when `seconds` passed first.
+
+    One that takes long to look at, such as a question to the daemon, is looked at less often, so that waiting
+    does not take the processor from what is waited for.
+    """
     deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() >= deadline:
+    while True:
+        began = time.monotonic()
+        if condition():
+            return True
+        now = time.monotonic()
+        if now >= deadline:
             return False
-        time.sleep(POLL_SECONDS)
-    return True
+        time.sleep(min(max(POLL_SECONDS, PAUSE_PER_LOOK * (now - began)), LONGEST_PAUSE))
 
 
 def start(

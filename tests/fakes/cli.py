@@ -1,12 +1,18 @@
 """What a command line has printed, in this process or on a terminal of its own."""
 
+import io
 import json
 import os
 import select
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from controller.cli.main import main
 
 SECONDS = 20.0
 """That a busy machine gets for anything."""
@@ -21,6 +27,14 @@ class Printed:
 
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+def in_process(socket: Path, *arguments: str) -> Printed:
+    """Runs one command for the daemon at `socket`; a process of its own takes longer to start than to end."""
+    out, err = io.StringIO(), io.StringIO()
+    with mock.patch.dict(os.environ), redirect_stdout(out), redirect_stderr(err):
+        code = main(["--socket", str(socket), *arguments])
+    return Printed(code, out.getvalue(), err.getvalue())
 
 
 def on_terminal(command: list[str], environment: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from controller.api.client import Client
 from controller.api.schemas import PoolView, Status
 from controller.events import Event
 from controller.report import BackendReport
+from tests.fakes.cli import Printed, in_process
 
 PATIENCE = 60.0
 """Seconds. On a busy machine the embedded switch takes some to compile its program for the first time."""
@@ -99,10 +100,8 @@ class Daemon:
         assert read_line(process.stdout, process) == ""
         return process.wait(PATIENCE), log.read_text()
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            sluice("--socket", str(self.socket), *arguments), capture_output=True, text=True, timeout=PATIENCE
-        )
+    def run(self, *arguments: str) -> Printed:
+        return in_process(self.socket, *arguments)
 
     def events(self) -> list[Event]:
         with Client(self.socket) as api:

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +47,12 @@ vips:
   - {name: web, address: 10.0.0.100, port: 80, pool: web}
   - {name: dns, address: "fd00::100", protocol: udp, port: 53, pool: dns}
 """
+
+
+@cache
+def program_codec() -> Codec:
+    """Of our program. To parse its P4Info takes longer than to read all of a table, so it is done once."""
+    return Codec(parse_p4info(P4INFO.read_text()))
 
 
 class Addressed(Protocol):
@@ -103,18 +110,22 @@ class Rig:
 
     async def rows(self, table: Table) -> Rows:
         """What the switch holds, asked for by another client."""
-        codec = Codec(parse_p4info(P4INFO.read_text()))
+        return (await self.tables([table]))[table]
+
+    async def tables(self, tables: Collection[Table]) -> dict[Table, Rows]:
+        """The same of several, in one read."""
+        codec = program_codec()
         options = [("grpc.max_receive_message_length", 64 << 20)]
+        held: dict[Table, Rows] = {table: {} for table in tables}
         async with grpc.aio.insecure_channel(self.switch.address, options=options) as channel:
             stub = p4r_grpc.P4RuntimeStub(channel)  # type: ignore[arg-type]
-            request = p4r.ReadRequest(device_id=1, entities=[codec.all_of(table)])
-            rows: Rows = {}
+            request = p4r.ReadRequest(device_id=1, entities=[codec.all_of(table) for table in tables])
             async for answer in stub.Read(request):  # type: ignore[attr-defined]
                 for entity in answer.entities:
                     if row := codec.read(entity):
-                        _, key, do = row
-                        rows[key] = do
-        return rows
+                        table, key, do = row
+                        held[table][key] = do
+        return held
 
     async def owners(self, pool: int = 1) -> list[tuple[int, int]]:
         """Current and previous of each bucket, as the switch has them."""

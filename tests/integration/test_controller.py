@@ -29,7 +29,7 @@ from tests.integration.switches import SwitchProcess
 
 async def difference(rig: Rig) -> dict[str, tuple[object, object]]:
     """Tables in which the switch holds something else than is wanted: what it holds, what is wanted."""
-    held = {table: await rig.rows(table) for table in program.TABLES}
+    held = await rig.tables(program.TABLES)
     desired = rig.controller._shared.desired
     want = wanted(desired.config, desired.assignment, rig.controller._shared.switches[ONLY].neighbors.rows())
     owners = {

@@ -22,6 +22,11 @@ class Out:
     port: int
     packet: Packet
 
+    @cached_property
+    def octets(self) -> bytes:
+        """What is on the wire. To build it takes scapy long, and every switch is asked the same."""
+        return bytes(self.packet)
+
 
 @dataclass(frozen=True)
 class Send:
@@ -35,6 +40,10 @@ class Send:
     out: tuple[Out, ...] = ()
     at: float = 0.0
     broken: bool = False
+
+    @cached_property
+    def octets(self) -> bytes:
+        return bytes(self.packet)
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ class Case:
             return f"takes more than {REALTIME_LIMIT:g} s of virtual time"
         if any(isinstance(step, Raw) for step in self.packets):
             return "puts bytes on the CPU port that no P4Runtime server would"
-        if any(isinstance(step, Send) and len(step.packet) < SMALLEST_FRAME for step in self.packets):
+        if any(isinstance(step, Send) and len(step.octets) < SMALLEST_FRAME for step in self.packets):
             return f"sends less than {SMALLEST_FRAME} bytes, which an interface may not pass on"
         return None
 

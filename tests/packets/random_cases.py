@@ -54,7 +54,7 @@ def _mixed(rng: random.Random, steps: list[Send | Order], others: Iterator[Arriv
 
 
 def _arrival(rng: random.Random, step: Send | Order) -> Arrival:
-    frame = bytes(step.packet if isinstance(step, Send) else step.payload)
+    frame = step.octets if isinstance(step, Send) else bytes(step.payload)
     if rng.random() < DAMAGED:
         frame = traffic.perhaps_damaged(rng, frame)
     return Arrival(step.port, frame, step.order if isinstance(step, Order) else None)

@@ -116,7 +116,7 @@ class Runner:
                 self._round += step.begins
                 step = step.make(self._round)
             emitted = self._carry_out(step)
-            wanted = [(out.port, bytes(out.packet)) for out in step.out]
+            wanted = [(out.port, out.octets) for out in step.out]
             if not self.target.virtual_time:
                 wanted, emitted = without_ages(wanted), without_ages(emitted)
             expect(wanted, emitted, f"step {number}")
@@ -134,7 +134,7 @@ class Runner:
 
     def _carry_out(self, step: Send | Order | Raw) -> Emitted:
         if isinstance(step, Send):
-            return self.target.send(step.port, [bytes(step.packet)], step.at)
+            return self.target.send(step.port, [step.octets], step.at)
         if isinstance(step, Order):
             return self.target.packet_out(step.order, step.port, bytes(step.payload), step.at)
         return self.target.send(CPU, [step.payload], step.at)
@@ -176,7 +176,7 @@ def _difference(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str
 def _punts(case: Case) -> Counter[str]:
     """What goes to the controller in a case, by reason. The answer to a trace is not counted."""
     outs = (out for step in case.packets for out in step.out if out.port == CPU)
-    reasons = Counter(Punt(PacketIn(bytes(out.packet)).reason).name.lower() for out in outs)
+    reasons = Counter(Punt(PacketIn(out.octets).reason).name.lower() for out in outs)
     del reasons[Punt.TRACE.name.lower()]
     return reasons
 

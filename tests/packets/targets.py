@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -191,6 +192,7 @@ class Controller:
 MARKER_MAC = "02:00:00:00:ff:{:02x}"
 MARKER_NETWORK = "198.51.100.0/24"
 MARKER_HOST = "198.51.100.{}"
+TOKEN_OCTETS = 8
 
 
 def marker_rows() -> list[Row]:
@@ -201,16 +203,27 @@ def marker_rows() -> list[Row]:
     return [rows.route(MARKER_NETWORK), *neighbors]
 
 
-def _marker(port: int, token: int) -> bytes:
+@cache
+def _before_token(port: int) -> bytes:
+    """Of a marker; its UDP has no checksum, so that all markers to a port begin the same."""
     packet = Ether(dst=ROUTER, src=MARKER_MAC.format(0)) / IP(
         src=MARKER_HOST.format(254), dst=MARKER_HOST.format(port)
     )
-    return bytes(packet / UDP(sport=9, dport=9) / token.to_bytes(8, "big"))
+    return bytes(packet / UDP(sport=9, dport=9, chksum=0) / bytes(TOKEN_OCTETS))[:-TOKEN_OCTETS]
+
+
+@cache
+def _before_sent_token(port: int) -> bytes:
+    return bytes(Ether(dst=MARKER_MAC.format(port), src=ROUTER) / bytes(TOKEN_OCTETS))[:-TOKEN_OCTETS]
+
+
+def _marker(port: int, token: int) -> bytes:
+    return _before_token(port) + token.to_bytes(TOKEN_OCTETS)
 
 
 def _sent_marker(port: int, token: int) -> bytes:
     """One that the controller sends out of a port, whatever the tables say."""
-    return bytes(Ether(dst=MARKER_MAC.format(port), src=ROUTER) / token.to_bytes(8, "big"))
+    return _before_sent_token(port) + token.to_bytes(TOKEN_OCTETS)
 
 
 def _is_marker(port: int, frame: bytes) -> bool:
@@ -284,7 +297,7 @@ class OnWires:
             for port, frame in self._wires.receive(max(0.0, deadline - time.monotonic())):
                 if not _is_marker(port, frame):
                     emitted.append((port, frame))
-                elif frame[-8:] == token.to_bytes(8, "big"):
+                elif frame[-TOKEN_OCTETS:] == token.to_bytes(TOKEN_OCTETS):
                     awaited.discard(port)
             if time.monotonic() > deadline:
                 raise TimeoutError(

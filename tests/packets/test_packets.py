@@ -3,7 +3,6 @@
 from collections import Counter
 
 import pytest
-from scapy.packet import Packet
 
 from tests.packets.case import Case
 from tests.packets.packet_in import Decision, Fate, PacketIn, Punt
@@ -28,18 +27,18 @@ def test_every_reason_for_the_controller_has_a_case(inside: Runner) -> None:
     """The answer to a trace is one, too, that nothing counts."""
     entries = inside.target.read([inside.target.names.direct_counters("punts")])
     counted = {int.from_bytes(entity.table_entry.match[0].exact.value, "big") for entity in entries}
-    told = {PacketIn(bytes(packet)).reason for packet in to_controller()}
+    told = {PacketIn(packet).reason for packet in to_controller()}
     assert told == counted | {Punt.TRACE} == set(Punt)
 
 
 def test_every_fate_and_decision_has_a_case() -> None:
-    traced = [told for packet in to_controller() if (told := PacketIn(bytes(packet))).reason == Punt.TRACE]
+    traced = [told for packet in to_controller() if (told := PacketIn(packet)).reason == Punt.TRACE]
     assert {told.fate for told in traced} == set(Fate)
     assert {told.decision for told in traced} == set(Decision)
 
 
-def to_controller() -> list[Packet]:
-    return [out.packet for case in CASES for step in case.packets for out in step.out if out.port == CPU]
+def to_controller() -> list[bytes]:
+    return [out.octets for case in CASES for step in case.packets for out in step.out if out.port == CPU]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

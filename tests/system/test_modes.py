@@ -16,7 +16,7 @@ from controller.api.schemas import PoolView
 from controller.config import load
 from controller.model import Mode, Vip
 from tests.system.conftest import BOTH_TARGETS, running_lab
-from tests.system.traffic import HERE, PATIENCE, run_on
+from tests.system.traffic import HERE, PATIENCE, dropped, run_on, sluice
 from topo.lab import Lab
 from topo.processes import wait_until
 
@@ -185,10 +185,10 @@ def test_who_may_use_a_vip(lab: Lab) -> None:
 
 def test_more_than_the_rate_is_dropped(lab: Lab) -> None:
     assert customer(lab, "datagram", "10.0.0.123", 9003, 10) in SERVERS
-    before = lab.sluice_json("drops")["over_vip_rate"]["packets"]
+    before = dropped(lab, "over_vip_rate")
     echoed = customer(lab, "pace", "10.0.0.123", 9003, 200)
     assert 0 < echoed < 200
-    assert lab.sluice_json("drops")["over_vip_rate"]["packets"] - before == 200 - echoed
+    assert dropped(lab, "over_vip_rate") - before == 200 - echoed
 
 
 @contextmanager
@@ -224,5 +224,5 @@ def test_deaths_returns_and_moves_break_nothing_on_the_survivors(services: Servi
         services.await_shares({"b1": 0.5, "b2": 0.5})
         assert asked() == survivors
         for vip in vips:
-            services.lab.sluice("backend", "weight", vip.pool, "b2", "3")
+            sluice(services.lab, "backend", "weight", vip.pool, "b2", "3")
             assert asked() == survivors  # a flow that is silent for the idle timeout would have ended

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.conftest import BOTH_TARGETS, running_lab
-from tests.system.traffic import PATIENCE, answered, await_shares, broken, clients, failures, settle
+from tests.system.traffic import PATIENCE, answered, await_shares, broken, clients, failures, settle, sluice
 from topo.lab import Lab
 from topo.processes import wait_until
 
@@ -25,10 +25,10 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def test_a_backup_takes_over_and_gives_back_and_no_connection_breaks(lab: Lab) -> None:
     with clients(lab) as traffic:
         assert wait_until(lambda: traffic.streams()["b1"] == traffic.streams().total() == 12, PATIENCE)
-        lab.sluice("backend", "drain", "web", "b1")
+        sluice(lab, "backend", "drain", "web", "b1")
         await_shares(lab, BACKUP)
         taken_over = settle(1)
-        lab.sluice("backend", "enable", "web", "b1")
+        sluice(lab, "backend", "enable", "web", "b1")
         await_shares(lab, ACTIVE)
         given_back = settle(1)
         streams = traffic.streams()
@@ -47,6 +47,6 @@ def test_a_backup_takes_over_and_gives_back_and_no_connection_breaks(lab: Lab) -
     assert [*answered(traffic, since=in_need, until=in_need + 1)] == ["b2"]
     assert [*answered(traffic, since=at_last, until=at_last + 1)] == ["b1"]
 
-    events = [json.loads(line) for line in lab.sluice("events", "-o", "json").splitlines()]
+    events = [json.loads(line) for line in sluice(lab, "events", "-o", "json").splitlines()]
     told = [event["text"] for event in events if event["subject"] == "web" and event["kind"] == "health"]
     assert told == 2 * ["tier 1 serves, too", "tier 1 serves no longer"]

@@ -23,6 +23,7 @@ from tests.system.traffic import (
     pool_of,
     settle,
     shares,
+    sluice,
     status,
 )
 from topo import plan
@@ -52,7 +53,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def as_configured(lab: Lab) -> None:
     """Every test begins with both switches in the routing, the pool as in the file, all buckets settled."""
     lab.spread_over(S1, S2)
-    lab.sluice("apply", "-f", str(CONFIG))
+    sluice(lab, "apply", "-f", str(CONFIG))
     assert wait_until(lambda: is_as_configured(lab), PATIENCE)
 
 
@@ -124,8 +125,8 @@ def test_connections_keep_their_backend_whichever_switch_they_come_to(lab: Lab) 
     with contextlib.ExitStack() as those_that_end, contextlib.ExitStack() as those_that_stay:
         old = those_that_end.enter_context(clients(lab, rate=1, streams=STREAMS))
         streams = await_streams(old)
-        lab.sluice("backend", "weight", "web", "b1", "3")
-        lab.sluice("backend", "drain", "web", "b3")
+        sluice(lab, "backend", "weight", "web", "b1", "3")
+        sluice(lab, "backend", "drain", "web", "b3")
         move_flows(lab, S2, S1)
         assert moving(lab) > 0 and streams["b3"] > 0
         assert old.streams() == streams and broken(old) == []
@@ -144,7 +145,7 @@ def test_what_begins_while_its_bucket_moves_is_known_to_that_switch_alone(lab: L
     """The limit: a router that gives it to the other switch meanwhile breaks it. Older ones go on."""
     with clients(lab, URLS["direct"], rate=1, streams=STREAMS) as old:
         await_streams(old)
-        lab.sluice("backend", "drain", "direct", "b1")
+        sluice(lab, "backend", "drain", "direct", "b1")
         with clients(lab, URLS["direct"], rate=1, streams=STREAMS) as recorded:
             streams = await_streams(recorded)
             lab.spread_over(S2, S1)
@@ -158,7 +159,7 @@ def test_what_begins_while_its_bucket_moves_is_known_to_that_switch_alone(lab: L
 def test_the_controller_is_killed_and_begins_again_under_load(lab: Lab) -> None:
     with clients(lab, rate=50, streams=STREAMS) as traffic:
         await_streams(traffic)
-        lab.sluice("backend", "weight", "web", "b1", "3")  # so that buckets are moving
+        sluice(lab, "backend", "weight", "web", "b1", "3")  # so that buckets are moving
         lab.kill_daemon()
         settle(0.5)
         lab.start_daemon()

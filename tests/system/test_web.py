@@ -19,11 +19,13 @@ from tests.system.traffic import (
     await_shares,
     broken,
     clients,
+    dropped,
     failures,
     pool_of,
     run_on,
     settle,
     shares,
+    sluice,
 )
 from topo import plan
 from topo.demo.capture import SynWatch
@@ -45,7 +47,7 @@ def as_configured(web: Lab) -> Iterator[None]:
     for backend in WEB_BACKENDS:
         if not web.running(backend):
             web.start_server(backend)
-    web.sluice("apply", "-f", str(WEB))
+    sluice(web, "apply", "-f", str(WEB))
     await_shares(web, SHARES)
     await_shares(web, SHARES6, "web6")  # its checks are others, and not as far as those of web
     yield
@@ -79,7 +81,7 @@ def test_a_killed_server_gets_no_new_connection_and_comes_back(web: Lab) -> None
 def test_a_drained_backend_keeps_its_connections_and_gets_no_new_ones(web: Lab) -> None:
     with clients(web, streams=10) as traffic:
         assert wait_until(lambda: traffic.streams().total() == 20, PATIENCE)
-        web.sluice("backend", "drain", "web", "b3")
+        sluice(web, "backend", "drain", "web", "b3")
         drained = time.monotonic()
         staying = traffic.streams()["b3"]
         settle(4)
@@ -93,7 +95,7 @@ def test_a_drained_backend_keeps_its_connections_and_gets_no_new_ones(web: Lab) 
 def test_a_controller_killed_and_started_again_breaks_nothing(web: Lab) -> None:
     with clients(web) as traffic:
         settle(2)
-        web.sluice("backend", "weight", "web", "b1", "3")  # so that buckets are moving
+        sluice(web, "backend", "weight", "web", "b1", "3")  # so that buckets are moving
         web.kill_daemon()
         settle(2)
         web.start_daemon()
@@ -133,12 +135,12 @@ def test_a_switch_started_anew_is_filled_again(web: Lab) -> None:
 
 
 def test_without_any_server_connections_are_refused_until_one_is_back(web: Lab) -> None:
-    before = _dropped(web, "no_backend")
+    before = dropped(web, "no_backend")
     for backend in WEB_BACKENDS:
         web.kill_server(backend)
     await_shares(web, dict.fromkeys(WEB_BACKENDS, 0.0))
     with clients(web, rate=20, streams=0) as traffic:
-        assert wait_until(lambda: _dropped(web, "no_backend") > before, PATIENCE)
+        assert wait_until(lambda: dropped(web, "no_backend") > before, PATIENCE)
         assert answered(traffic).total() == 0
         web.start_server("b1")
         await_shares(web, {"b1": 1.0})
@@ -177,7 +179,3 @@ def test_the_daemon_is_not_in_the_way_of_packets(web: Lab) -> None:
         assert ask(web, plan.VIP_URL, 100).total() == 100
     finally:
         web.start_daemon()
-
-
-def _dropped(lab: Lab, reason: str) -> int:
-    return lab.sluice_json("drops")[reason]["packets"]

@@ -13,6 +13,8 @@ from controller.api.client import Client
 from controller.api.schemas import PoolView, Status
 from controller.events import Event
 from controller.report import BackendReport
+from controller.report import Traffic as TrafficReport
+from tests.fakes.cli import in_process
 from topo import plan
 from topo.client import StreamEvent
 from topo.demo.traffic import Load, Traffic
@@ -80,6 +82,19 @@ def in_step(lab: Lab) -> bool:
 def status(lab: Lab) -> Status:
     with Client(lab.socket) as daemon:
         return daemon.get(Status, "status")
+
+
+def dropped(lab: Lab, reason: str) -> int:
+    """Packets so far."""
+    with Client(lab.socket) as daemon:
+        return daemon.get(dict[str, TrafficReport], "drops")[reason].packets
+
+
+def sluice(lab: Lab, *arguments: str) -> str:
+    """What `sluice ...` prints, which must succeed."""
+    printed = in_process(lab.socket, *arguments)
+    assert printed.code == 0, printed.err
+    return printed.out
 
 
 def told(lab: Lab, subject: str) -> list[str]:

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from topo import processes
 from topo.processes import TOKEN_VARIABLE, Process, ProcessFiles, tail, wait_until, with_token
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -77,3 +79,26 @@ def test_tail_of_a_log(tmp_path: Path) -> None:
     log.write_text("".join(f"line {n}\n" for n in range(20)))
     assert tail(log, 2) == "    line 18\n    line 19"
     assert "no log" in tail(tmp_path / "absent.log")
+
+
+@pytest.mark.parametrize(("look", "pause"), [(0.0, 0.02), (0.01, 0.04), (0.3, 0.2)])
+def test_what_takes_long_to_look_at_is_looked_at_less_often(
+    monkeypatch: pytest.MonkeyPatch, look: float, pause: float
+) -> None:
+    now, pauses = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    def condition() -> bool:
+        now[0] += look
+        return len(pauses) == 3
+
+    monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    assert wait_until(condition, 10.0)
+    assert pauses == pytest.approx([pause] * 3)
+
+
+def test_there_is_an_end_to_waiting() -> None:
+    assert not wait_until(lambda: False, 0.05)

@@ -77,7 +77,7 @@ def test_it_serves_while_the_switch_is_away(daemon: Daemon) -> None:
     switch = daemon.status().switch
     assert not switch.connected
     assert switch.error
-    printed = daemon.run("status").stdout
+    printed = daemon.run("status").out
     assert "not connected" in printed
     assert "needs attention\n  switch: " in printed
 
@@ -104,7 +104,7 @@ def test_what_a_killed_daemon_left_is_no_obstacle(daemon: Daemon) -> None:
     first.kill()
     first.wait()
     assert daemon.socket.is_socket()
-    assert daemon.run("status").returncode == 3
+    assert daemon.run("status").code == 3
     daemon.start()
     assert daemon.status()
 
@@ -168,7 +168,7 @@ def test_changes_outlive_it_and_the_file_is_compared(with_switch: Daemon) -> Non
     first = daemon.start()
     wait_for(lambda: daemon.status().switch.synchronized)
     changed = daemon.run("backend", "weight", "web", "b1", "3")
-    assert changed.returncode == 0, changed.stderr
+    assert changed.code == 0, changed.err
     revision = daemon.status().revision
     first.terminate()
     first.wait(PATIENCE)
@@ -206,8 +206,8 @@ def test_an_operators_day(with_switch: Daemon) -> None:
 
     def done(*arguments: str) -> str:
         result = daemon.run(*arguments)
-        assert result.returncode == 0, result.stderr
-        return result.stdout
+        assert result.code == 0, result.err
+        return result.out
 
     added = done("backend", "add", "web", "b3", "10.0.1.13:8080", "--weight", "2")
     assert added.endswith("32 buckets moved\n")

@@ -95,7 +95,7 @@ def test_sighup_has_the_file_read_again(daemon: Daemon) -> None:
     reload(f"has taken {daemon.config}: revision 2")
     assert daemon.status().vips[0].port == 8000
 
-    assert daemon.run("backend", "weight", "web", "b1", "3").returncode == 1  # stored; there is no switch
+    assert daemon.run("backend", "weight", "web", "b1", "3").code == 1  # stored; there is no switch
     reload(f"keeps its configuration: {daemon.config} has not changed")
     assert daemon.backends()["b1"].weight == 3
 
@@ -121,7 +121,7 @@ def test_a_deadline_is_kept_by_a_daemon_that_was_killed_meanwhile(daemon: Daemon
     process = daemon.start()
     # The command ends at once: exit code 1, since there is no switch.
     drain = ("backend", "drain", "web", "b1", "--deadline", "2s", "--at-deadline", "cut")
-    assert daemon.run(*drain).returncode == 1
+    assert daemon.run(*drain).code == 1
     assert daemon.backends()["b1"].deadline is not None
     process.kill()
     process.wait(PATIENCE)
