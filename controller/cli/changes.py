@@ -16,6 +16,9 @@ from controller.values import format_duration
 NOT_APPLIED = 1
 """Exit code for a change that is stored, but that the switch did not take in time."""
 
+ANNOUNCED = "announced"
+"""How the detail of a change begins whose buckets are still to move (Controller.change)."""
+
 
 def report(change: Change, what: str, form: Format, note: str = "") -> None:
     """Says what became of a change. Exits with NOT_APPLIED when the switch does not have it yet."""
@@ -33,7 +36,7 @@ def report_deed(change: Change, what: str, form: Format, note: str = "") -> None
         print_data(change, form)
     else:
         count = moved(change.moved_buckets)
-        if change.moved_buckets and change.detail:
+        if change.moved_buckets and (not change.applied or change.detail.startswith(ANNOUNCED)):
             count = count.replace(" moved", " to move")
         line(f"{what} (revision {change.revision}); {count}{note}")
     if not change.applied:
