@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from switch import grpc_core
 from topo import preflight
@@ -20,6 +21,10 @@ os.environ.setdefault("XDG_CACHE_HOME", str(PROJECT / "build" / "cache"))
 
 # The switch in the tests' own process is served as the one that is a process is.
 os.environ.update(grpc_core.POLLING)
+
+# How long an example takes says how busy the machine is, and nothing about what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # In the background of some shells Ctrl-C is ignored, also by all that is started there. Tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
