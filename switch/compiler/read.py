@@ -128,7 +128,8 @@ def _read_refused(names: Names, document: dict[str, Any]) -> None:
 def _read_state(names: Names, document: dict[str, Any]) -> None:
     for what, obj in members(document, "counter_arrays", "counter"):
         name = member(obj, "name", str, what)
-        table = obj.get("binding") if obj.get("is_direct") else None
+        bound = obj.get("is_direct") and obj.get("binding")
+        table = member(obj, "binding", str, what) if bound else None
         size = 0 if table else count(obj, "size", what, MAX_CELLS, least=0)
         names.counters[name] = Counter(name, size, table, source(obj))
     for what, obj in members(document, "register_arrays", "register"):

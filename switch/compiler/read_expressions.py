@@ -113,7 +113,7 @@ class Names:
     def member_stack(self, stack: Any, member: Any, what: str) -> Stack:
         """The stack of one member of a union stack."""
         found = self.union_stack(stack, what)
-        if member not in found.members:
+        if not _has(found.members, member):
             raise refuse(what, f"the header unions of '{found.name}' have no member '{member}'")
         return found.members[member]
 

@@ -134,8 +134,12 @@ def _key(names: Names, what: str, obj: dict[str, Any]) -> TableKey:
 def _table_actions(actions: Mapping[int, Action], what: str, obj: dict[str, Any]) -> tuple[Action, ...]:
     if "action_ids" in obj:
         return tuple(_action(actions, action_id, what) for action_id in integers(obj, "action_ids", what))
-    by_name = {action.name: action.id for action in actions.values()}
-    return tuple(_action(actions, by_name.get(name), what) for name in member(obj, "actions", list, what))
+    by_name = {action.name: action for action in actions.values()}
+    wanted = member(obj, "actions", list, what)
+    for name in wanted:
+        if not isinstance(name, str) or name not in by_name:
+            raise refuse(what, f"there is no action '{name}'")
+    return tuple(by_name[name] for name in wanted)
 
 
 def _action(actions: Mapping[int, Action], action_id: Any, what: str) -> Action:

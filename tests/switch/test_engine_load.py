@@ -377,6 +377,19 @@ BROKEN: dict[str, tuple[Change, str]] = {
         with_primitive(assign(H_A, {"type": "lookahead", "value": [0, 4096]})),
         "cannot look 4096 bits ahead, from bit 0 on",
     ),
+    "a counter whose table is no name": (
+        lambda config: config.update(
+            counter_arrays=[{"name": "seen", "id": 0, "is_direct": True, "binding": ["run"]}]
+        ),
+        "counter 'seen': 'binding' should be of type str, not ['run']",
+    ),
+    "an action whose name is none": (
+        lambda config: (
+            config["pipelines"][0]["tables"][0].pop("action_ids"),
+            config["pipelines"][0]["tables"][0].update(actions=[["run"]]),
+        ),
+        "table 'run': there is no action '['run']'",
+    ),
     "a number that is none": (
         with_primitive(assign(H_A, {"type": "hexstr", "value": "many"})),
         "'many' is not a hexadecimal number",

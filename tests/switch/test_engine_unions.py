@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from switch.engine import Engine
+from switch.errors import LoadError
 from tests.switch.json_programs import Json, assign, const, encoded, field, operator, program
 
 SIZE = 3
@@ -124,6 +126,14 @@ def test_a_full_stack_is_a_parser_error() -> None:
         packet = bytes.fromhex("01aa" * (SIZE + 1) + "00")
         assert engine.process(0, packet) == [(0, packet)]
         assert "ERROR_StackOutOfBounds; goto done" in engine.path.with_suffix(".c").read_text()
+
+
+@pytest.mark.parametrize("name", ["three", ["one"]])
+def test_a_member_that_is_not_there(name: Any) -> None:
+    made = config()
+    made["parsers"][0]["parse_states"][1]["parser_ops"][0]["parameters"][0]["value"][1] = name
+    with pytest.raises(LoadError, match="the header unions of 'us' have no member"):
+        Engine.load(encoded(made))
 
 
 @pytest.mark.parametrize(
