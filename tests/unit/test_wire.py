@@ -291,7 +291,7 @@ async def test_a_switch_that_stalls_while_it_is_read_is_lost(
         await asyncio.Event().wait()
 
     switch.answer = never
-    async with connected(switch, pipeline) as connection:
+    async with connected(switch, pipeline) as connection, asyncio.timeout(20):
         with pytest.raises(Unreachable, match=r"not answered for 0\.2 s"):
             _ = [row async for row in connection.rows(BUCKETS)]
 
