@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from controller import rules
-from controller.errors import InvalidConfig, UnknownName
+from controller.errors import InvalidConfig, Problem, UnknownName
 from controller.health.settings import Damping, Health, IcmpCheck, NoCheck, Passive, TcpCheck
 from controller.parts import Int, L4Port, Part
 from controller.problems import problems_of
@@ -470,6 +470,8 @@ def make_backend(
 
 
 def add_backend(config: Config, pool: str, backend: Backend) -> Config:
+    if any(other.name == backend.name for other in config.pool(pool).backends):
+        raise _taken(f"pools[{pool}].backends[{backend.name}]", "backend", backend.name)
     return with_backends(config, pool, (*config.pool(pool).backends, backend))
 
 
@@ -495,12 +497,19 @@ def change_backend(config: Config, pool: str, name: str, **values: Any) -> Confi
 
 
 def add_vip(config: Config, vip: Vip) -> Config:
+    if any(other.name == vip.name for other in config.vips):
+        raise _taken(f"vips[{vip.name}]", "VIP", vip.name)
     return replace(config, vips=(*config.vips, vip))
 
 
 def remove_vip(config: Config, name: str) -> Config:
     gone = config.vip(name)
     return replace(config, vips=tuple(vip for vip in config.vips if vip is not gone))
+
+
+def _taken(where: str, kind: str, name: str) -> InvalidConfig:
+    text = f"there is a {kind} named {name} already: choose another name, or remove that one first"
+    return InvalidConfig([Problem(f"{where}.name", text)])
 
 
 def is_v4(address: Address) -> bool:

@@ -111,7 +111,10 @@ def test_what_does_not_exist_is_named_with_what_does(config: Config, change, com
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda c: add_backend(c, "web", make_backend("b1", "10.0.1.13")), "there are two backends named b1"),
+        (
+            lambda c: add_backend(c, "web", make_backend("b1", "10.0.1.13")),
+            "there is a backend named b1 already",
+        ),
         (
             lambda c: add_backend(c, "web", make_backend("b3", "10.0.1.11", 8080)),
             "two backends at 10.0.1.11 port 8080",

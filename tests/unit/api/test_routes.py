@@ -279,7 +279,7 @@ REFUSALS: list[tuple[str, str, str, Any, int, str, str, str]] = [
         BACKENDS,
         {"name": "b1", "address": "10.0.1.15"},
         422,
-        "there are two backends named b1",
+        "there is a backend named b1 already",
         "pools[web].backends[b1].name",
         "",
     ),
