@@ -43,13 +43,11 @@ class BusyPoll(Generic[Event]):
 
     def next(self) -> Event:
         """The next event, whenever it comes."""
-        if self._soon:
-            end = self._clock() + MOMENT
-            while self._clock() < end:
-                event = self._poll(PAST)
-                if self._came(event):
-                    return event
-        begun = self._clock()
+        end = self._clock() + MOMENT
+        while self._soon and self._clock() < end:
+            event = self._poll(PAST)
+            if self._came(event):
+                return event
         event = self._poll(None)
-        self._soon = self._allowed and self._clock() - begun < MOMENT
+        self._soon = self._allowed and self._clock() < end
         return event

@@ -65,6 +65,13 @@ def test_the_end_of_calls_in_a_row_is_noticed_once() -> None:
     )
 
 
+def test_calls_that_come_a_little_too_slowly_are_slept_for() -> None:
+    """Though who looked in vain for a moment sleeps only for a moment then."""
+    calls = Calls(1, MOMENT / 2, *[MOMENT * 1.5] * 50)
+    calls.take_all()
+    assert calls.looked <= MOMENT / LOOK + 2
+
+
 def test_one_processor_is_left_to_those_who_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(busy_poll, "has_processors", lambda: False)
     calls = Calls(*[MOMENT / 2] * 50)
