@@ -252,20 +252,18 @@ async def live(switch: SwitchProcess, folder: Path, pools: int, backends: int, c
         written = controller.written
         table.add_row("from nothing to whole", f"{time.perf_counter() - began:.2f}", "", f"{written:,}")
 
-        began = time.perf_counter()
-        result = await controller.change(
-            "weight", lambda config: change_backend(config, "p0", "b0", weight=2), who="bench", wait=PATIENCE
-        )
-        seconds, wrote = time.perf_counter() - began, controller.written - written
-        table.add_row("one weight is changed", f"{seconds:.2f}", str(result.moved_buckets), f"{wrote:,}")
+        async def change(what: str, edit: Callable[[Config], Config]) -> None:
+            written, began = controller.written, time.perf_counter()
+            result = await controller.change(what, edit, who="bench", wait=PATIENCE)
+            seconds, wrote = time.perf_counter() - began, controller.written - written
+            table.add_row(what, f"{seconds:.2f}", str(result.moved_buckets), f"{wrote:,}")
 
-        written, began = controller.written, time.perf_counter()
+        def weight(new: int) -> Callable[[Config], Config]:
+            return lambda config: change_backend(config, "p0", "b0", weight=new)
+
         more = make_backend("more", str(FIRST_BACKEND - 1), 80)
-        result = await controller.change(
-            "backend", lambda config: add_backend(config, "p0", more), who="bench", wait=PATIENCE
-        )
-        seconds, wrote = time.perf_counter() - began, controller.written - written
-        table.add_row("one backend is added", f"{seconds:.2f}", str(result.moved_buckets), f"{wrote:,}")
+        await change("one weight is changed", weight(2))
+        await change("one backend is added", lambda config: add_backend(config, "p0", more))
 
         session = controller._shared.switches[ONLY].session
         assert session is not None, "it is connected"
@@ -273,14 +271,8 @@ async def live(switch: SwitchProcess, folder: Path, pools: int, backends: int, c
         await session.look()
         table.add_row("a look for drift", f"{time.perf_counter() - began:.2f}", "", "")
 
-        looking, written, began = asyncio.create_task(session.look()), controller.written, time.perf_counter()
-        result = await controller.change(
-            "weight", lambda config: change_backend(config, "p0", "b0", weight=1), who="bench", wait=PATIENCE
-        )
-        seconds, wrote = time.perf_counter() - began, controller.written - written
-        table.add_row(
-            "one weight is changed during a look", f"{seconds:.2f}", str(result.moved_buckets), f"{wrote:,}"
-        )
+        looking = asyncio.create_task(session.look())
+        await change("one weight is changed during a look", weight(1))
         await looking
 
         failing = [(f"p{pool}", f"b{number}") for number in range(0, backends, 10) for pool in range(pools)][

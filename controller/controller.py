@@ -32,7 +32,7 @@ from controller.plan import Plan, joined
 from controller.prediction import predict
 from controller.program import ROUTES
 from controller.rehearsal import rehearse
-from controller.report import DrainReport, Recorded, Report, SwitchReport
+from controller.report import ANNOUNCED, DrainReport, Recorded, Report, SwitchReport
 from controller.revision import Revision
 from controller.shared import Shared, SwitchState
 from controller.stand_ins import NOBODY_CUT, Cut
@@ -329,7 +329,7 @@ class Controller:
         late = await self._wait_for_switches(wait)
         if not late:
             announced = moved and self._shared.desired.announced
-            details = ["announced to the switch: the buckets move in a few seconds"] if announced else []
+            details = [f"{ANNOUNCED}: the buckets move in a few seconds"] if announced else []
             stand_ins = self._shared.desired.stand_ins
             details += [*stand_ins.told(), *stand_ins.unserved(cut)]
             return ChangeResult(revision, True, moved, "; ".join(details))

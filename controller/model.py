@@ -470,9 +470,9 @@ def make_backend(
 
 
 def add_backend(config: Config, pool: str, backend: Backend) -> Config:
-    if any(other.name == backend.name for other in config.pool(pool).backends):
-        raise _taken(f"pools[{pool}].backends[{backend.name}]", "backend", backend.name)
-    return with_backends(config, pool, (*config.pool(pool).backends, backend))
+    present = config.pool(pool).backends
+    _refuse_taken(f"pools[{pool}].backends", "backend", backend, present)
+    return with_backends(config, pool, (*present, backend))
 
 
 def remove_backend(config: Config, pool: str, name: str) -> Config:
@@ -497,8 +497,7 @@ def change_backend(config: Config, pool: str, name: str, **values: Any) -> Confi
 
 
 def add_vip(config: Config, vip: Vip) -> Config:
-    if any(other.name == vip.name for other in config.vips):
-        raise _taken(f"vips[{vip.name}]", "VIP", vip.name)
+    _refuse_taken("vips", "VIP", vip, config.vips)
     return replace(config, vips=(*config.vips, vip))
 
 
@@ -507,9 +506,10 @@ def remove_vip(config: Config, name: str) -> Config:
     return replace(config, vips=tuple(vip for vip in config.vips if vip is not gone))
 
 
-def _taken(where: str, kind: str, name: str) -> InvalidConfig:
-    text = f"there is a {kind} named {name} already: choose another name, or remove that one first"
-    return InvalidConfig([Problem(f"{where}.name", text)])
+def _refuse_taken(where: str, kind: str, new: Backend | Vip, present: Iterable[Backend | Vip]) -> None:
+    if any(other.name == new.name for other in present):
+        text = f"there is a {kind} named {new.name} already: choose another name, or remove that one first"
+        raise InvalidConfig([Problem(f"{where}[{new.name}].name", text)])
 
 
 def is_v4(address: Address) -> bool:

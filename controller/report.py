@@ -149,6 +149,8 @@ class PoolReport(Fact):
         return f"{', '.join(names)} {STILL}: {waiting_for(self.awaited)}" if names else ""
 
 
+ANNOUNCED = "announced to the switch"
+
 STILL = "to leave, but still with new connections"
 
 

@@ -42,6 +42,8 @@ class StandIns:
 
     def labelled(self, pool: str, label: str) -> frozenset[Server]:
         """The removed one that the checks call so, while it stands in."""
+        if not self._roles_of(pool).stand_ins:
+            return frozenset()
         pools = [one for one in self.config.pools if one.name == pool]
         removed = [identity for one in pools for identity in self.removed(one)]
         return frozenset(identity.server for identity in removed if label_of(identity) == label)

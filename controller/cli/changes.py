@@ -11,13 +11,11 @@ from controller.cli.options import Format
 from controller.cli.output import line, print_data, print_table
 from controller.difference import Difference
 from controller.plan import Plan, Step
+from controller.report import ANNOUNCED
 from controller.values import format_duration
 
 NOT_APPLIED = 1
 """Exit code for a change that is stored, but that the switch did not take in time."""
-
-ANNOUNCED = "announced"
-"""How the detail of a change begins whose buckets are still to move (Controller.change)."""
 
 
 def report(change: Change, what: str, form: Format, note: str = "") -> None:
@@ -35,10 +33,9 @@ def report_deed(change: Change, what: str, form: Format, note: str = "") -> None
     if form is not Format.TABLE:
         print_data(change, form)
     else:
-        count = moved(change.moved_buckets)
-        if change.moved_buckets and (not change.applied or change.detail.startswith(ANNOUNCED)):
-            count = count.replace(" moved", " to move")
-        line(f"{what} (revision {change.revision}); {count}{note}")
+        later = not change.applied or change.detail.startswith(ANNOUNCED)
+        how = "to move" if change.moved_buckets and later else "moved"
+        line(f"{what} (revision {change.revision}); {buckets(change.moved_buckets)} {how}{note}")
     if not change.applied:
         line(f"{change.detail}; it follows by itself", "yellow", error=True)
         raise typer.Exit(NOT_APPLIED)
@@ -67,8 +64,7 @@ def report_trial(change: Change, form: Format) -> None:
         return
     if change.plan:
         print_plan(change.plan)
-    would = moved(change.moved_buckets).replace(" moved", " would move")
-    line(f"dry run, nothing was changed; {would}")
+    line(f"dry run, nothing was changed; {buckets(change.moved_buckets)} would move")
     if change.detail:
         line(change.detail, "yellow")
 
@@ -107,8 +103,8 @@ def _when(step: Step) -> str:
     return f"in {format_duration(round(step.after, 3))}" if step.after else "at once"
 
 
-def moved(buckets: int) -> str:
-    return f"{buckets or 'no'} bucket{'' if buckets == 1 else 's'} moved"
+def buckets(count: int) -> str:
+    return f"{count or 'no'} bucket{'' if count == 1 else 's'}"
 
 
 def print_differences(differences: Iterable[Difference]) -> None:

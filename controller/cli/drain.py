@@ -17,7 +17,7 @@ from controller.cli.output import console, line, print_data, roughly
 from controller.cli.place import DEFAULT_SOCKET
 from controller.cli.pools import THEN
 from controller.model import AtDeadline, State
-from controller.report import DrainReport, flows_left, waiting_for
+from controller.report import ANNOUNCED, DrainReport, flows_left, waiting_for
 from controller.values import format_duration, format_moment, parse_duration, parse_moment
 
 INTERVAL = 1.0
@@ -199,7 +199,7 @@ def progress(seen: list[DrainReport]) -> str:
     if found.awaited:
         return f"goes on getting new flows: {waiting_for(found.awaited)}"
     if found.new_flow_buckets:
-        return f"announced to the switch: {found.new_flow_buckets} buckets move in a few seconds"
+        return f"{ANNOUNCED}: {found.new_flow_buckets} buckets move in a few seconds"
     parts = [flows_left(found)]
     if found.buckets:
         parts.append(

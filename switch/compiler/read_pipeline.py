@@ -77,7 +77,7 @@ def _table(names: Names, actions: Mapping[int, Action], what: str, obj: dict[str
     kind = _table_kind(keys)
     if kind is MatchKind.LPM and len(lpm) > 1:
         raise refuse(what, f"has {len(lpm)} lpm keys ({', '.join(lpm)}); one is possible")
-    own = _table_actions(actions, what, obj)
+    own = _table_actions(names, actions, what, obj)
     profile = _profile(names, what, obj)
     entries = _entries(actions, keys, kind, what, obj) if obj.get("entries") is not None else None
     if profile is not None and (entries or obj.get("default_entry") is not None):
@@ -131,15 +131,13 @@ def _key(names: Names, what: str, obj: dict[str, Any]) -> TableKey:
     return TableKey(name, MatchKind(kind), value, bits, None if mask is None else number(mask, what))
 
 
-def _table_actions(actions: Mapping[int, Action], what: str, obj: dict[str, Any]) -> tuple[Action, ...]:
+def _table_actions(
+    names: Names, actions: Mapping[int, Action], what: str, obj: dict[str, Any]
+) -> tuple[Action, ...]:
     if "action_ids" in obj:
         return tuple(_action(actions, action_id, what) for action_id in integers(obj, "action_ids", what))
     by_name = {action.name: action for action in actions.values()}
-    wanted = member(obj, "actions", list, what)
-    for name in wanted:
-        if not isinstance(name, str) or name not in by_name:
-            raise refuse(what, f"there is no action '{name}'")
-    return tuple(by_name[name] for name in wanted)
+    return tuple(names.find(by_name, name, "action", what) for name in member(obj, "actions", list, what))
 
 
 def _action(actions: Mapping[int, Action], action_id: Any, what: str) -> Action:

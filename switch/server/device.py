@@ -86,14 +86,12 @@ class Device:
         """The pipeline that reads and writes go to. Raises RequestError when there is none."""
         with ExitStack() as leases:
             with self._pipelines:
-                pipeline = self._saved or self._running
-                if pipeline is None:
-                    raise failed_precondition(NO_PIPELINE)
+                pipeline = self.locked_pipeline()
                 leases.enter_context(pipeline.lease())
             yield pipeline
 
     def locked_pipeline(self) -> Pipeline:
-        """As `pipeline`, for who holds `lock`, and for as long as that. Raises RequestError."""
+        """The same, for as long as somebody holds a lock under which it is not replaced, such as `lock`."""
         pipeline = self._saved or self._running
         if pipeline is None:
             raise failed_precondition(NO_PIPELINE)
